@@ -1,0 +1,307 @@
+//! The board: what observers read. Holds nothing for each of them: a reader brings a cursor and takes what comes after it.
+//!
+//! The last changes are all kept, and of each election the newest one. So whoever reads often enough sees every change, and
+//! whoever is slow sees the newest state of each election, with the gap marked.
+
+use crate::{Change, ElectionName, Revision, Tenure};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// So many changes of one election are shown at most to a reader that comes back late.
+const MAX_CHAIN: usize = 64;
+/// So many entries are looked at in one read at most.
+const MAX_SCAN: usize = 4096;
+
+/// The changes of one tenure.
+#[derive(Debug)]
+pub struct Board {
+    settled: bool,
+    log: BTreeMap<Revision, Entry>,
+    newest: BTreeMap<ElectionName, Revision>,
+    recent: VecDeque<Revision>,
+    history: usize,
+    head: Revision,
+    /// Every change after this one is in the log.
+    complete_after: Revision,
+    /// Every election that changed after this is in the log.
+    known_after: Revision,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    change: Arc<Change>,
+    previous: Revision,
+}
+
+/// Which elections a reader wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Those whose names begin with this. Empty: all.
+    Prefix(String),
+    /// These.
+    Named(BTreeSet<ElectionName>),
+}
+
+/// Where a reader stands.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    at: Revision,
+    /// Up to here it has seen every change.
+    complete: Revision,
+    phase: Phase,
+    /// Which of the named elections it was told to be led.
+    led: BTreeSet<ElectionName>,
+    /// Which of the named elections may have changed and been forgotten since it looked.
+    unsure: BTreeSet<ElectionName>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Has read nothing yet.
+    Resume,
+    /// Reads the newest states. Vacancies up to this revision needn't be told.
+    Snapshot { since: Option<Revision> },
+    /// Reads changes; hasn't been told that it is synced.
+    CatchingUp,
+    /// Reads changes.
+    Live,
+}
+
+/// A change as one reader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The change.
+    pub change: Arc<Change>,
+    /// Changes of this election right before it were left out.
+    pub missed: bool,
+}
+
+/// What one read gives, to be told in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// What was known before is void: a snapshot follows.
+    pub reset: bool,
+    /// States or changes, in the order of revisions.
+    pub changes: Vec<Seen>,
+    /// Named elections that are vacant, of which no change is known.
+    pub vacant: Vec<ElectionName>,
+    /// All that matches has been told, up to this revision.
+    pub synced: Option<Revision>,
+    /// There is more: read again at once.
+    pub more: bool,
+}
+
+impl Selection {
+    /// Whether an election is wanted.
+    #[must_use]
+    pub fn matches(&self, name: &ElectionName) -> bool {
+        match self {
+            Selection::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
+            Selection::Named(names) => names.contains(name),
+        }
+    }
+}
+
+impl Cursor {
+    /// Begins with a snapshot.
+    #[must_use]
+    pub fn snapshot() -> Self {
+        let phase = Phase::Snapshot { since: None };
+        Self { phase, ..Self::after(Revision(0)) }
+    }
+
+    /// Resumes after a revision.
+    #[must_use]
+    pub fn after(revision: Revision) -> Self {
+        let (led, unsure) = (BTreeSet::new(), BTreeSet::new());
+        Self { at: revision, complete: revision, phase: Phase::Resume, led, unsure }
+    }
+}
+
+impl Board {
+    /// An empty board that keeps the last `history` changes.
+    #[must_use]
+    pub fn new(tenure: Tenure, history: usize) -> Self {
+        let start = Revision(tenure.0);
+        Self {
+            settled: false,
+            log: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            recent: VecDeque::new(),
+            history,
+            head: start,
+            complete_after: start,
+            known_after: start,
+        }
+    }
+
+    /// From now on absence means vacancy.
+    pub fn settle(&mut self) {
+        self.settled = true;
+    }
+
+    /// Adds a change. Revisions rise.
+    pub fn apply(&mut self, change: Arc<Change>) {
+        let revision = change.revision;
+        assert!(revision > self.head, "revision {revision} after {}", self.head);
+        self.head = revision;
+        let previous = self.newest.insert(change.election.clone(), revision).unwrap_or_default();
+        self.log.insert(revision, Entry { change, previous });
+        self.recent.push_back(revision);
+        // What has left the recent changes stays only as long as it is the newest of a led election.
+        if previous < self.oldest_recent() {
+            self.log.remove(&previous);
+        }
+        if self.recent.len() > self.history {
+            self.forget_oldest();
+        }
+    }
+
+    fn oldest_recent(&self) -> Revision {
+        self.recent.front().copied().unwrap_or_default()
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.recent.pop_front() else { return };
+        self.complete_after = oldest;
+        let Some(entry) = self.log.get(&oldest) else { return };
+        let newest = self.newest.get(&entry.change.election) == Some(&oldest);
+        if newest && entry.change.leader.is_some() {
+            return;
+        }
+        if newest {
+            self.newest.remove(&entry.change.election);
+            self.known_after = oldest;
+        }
+        self.log.remove(&oldest);
+    }
+
+    /// What a reader gets next: at most about `limit` changes. Moves the cursor.
+    #[must_use]
+    pub fn read(&self, selection: &Selection, cursor: &mut Cursor, limit: usize) -> Batch {
+        let mut batch = Batch::default();
+        let resumes = cursor.phase == Phase::Resume;
+        let lost = cursor.at < self.known_after && (resumes || matches!(selection, Selection::Prefix(_)));
+        let reads_states = matches!(cursor.phase, Phase::Snapshot { .. });
+        if (!reads_states && lost) || (resumes && cursor.at > self.head) {
+            batch.reset = true;
+            *cursor = Cursor::snapshot();
+        } else if resumes {
+            cursor.phase = Phase::CatchingUp;
+        }
+        if let Phase::Snapshot { since: since @ None } = &mut cursor.phase {
+            *since = Some(self.head);
+        }
+        match selection {
+            Selection::Prefix(prefix) => self.scan(prefix, cursor, limit, &mut batch),
+            Selection::Named(names) => self.walk(names, cursor, limit, &mut batch),
+        }
+        if !batch.more && self.settled && cursor.phase != Phase::Live {
+            cursor.phase = Phase::Live;
+            batch.synced = Some(self.head);
+        }
+        batch
+    }
+
+    fn scan(&self, prefix: &str, cursor: &mut Cursor, limit: usize, batch: &mut Batch) {
+        let complete = cursor.complete;
+        let mut scanned = 0;
+        let after = (std::ops::Bound::Excluded(cursor.at), std::ops::Bound::Unbounded);
+        for (revision, entry) in self.log.range(after) {
+            if batch.changes.len() == limit || scanned == MAX_SCAN {
+                batch.more = true;
+                break;
+            }
+            scanned += 1;
+            cursor.at = *revision;
+            if entry.change.election.as_str().starts_with(prefix) && self.shown(cursor, entry) {
+                batch.changes.push(self.seen(entry, complete, cursor));
+            }
+        }
+        self.finish(cursor, batch);
+    }
+
+    fn walk(&self, names: &BTreeSet<ElectionName>, cursor: &mut Cursor, limit: usize, batch: &mut Batch) {
+        let complete = cursor.complete;
+        let mut entries: BTreeMap<Revision, &Entry> = BTreeMap::new();
+        for name in names {
+            let mut next = self.newest.get(name).copied().unwrap_or_default();
+            let mut count = 0;
+            while next > cursor.at
+                && count < MAX_CHAIN
+                && let Some(entry) = self.log.get(&next)
+            {
+                entries.insert(next, entry);
+                if self.reads_states(cursor) {
+                    break;
+                }
+                next = entry.previous;
+                count += 1;
+            }
+        }
+        for (revision, entry) in entries {
+            if batch.changes.len() == limit {
+                batch.more = true;
+                break;
+            }
+            cursor.at = revision;
+            let mut seen = self.seen(entry, complete, cursor);
+            // A chain that was cut short begins with a gap.
+            let told = batch.changes.iter().any(|earlier| earlier.change.revision == entry.previous);
+            let cut = entry.previous > complete && !told;
+            let unsure = cursor.unsure.remove(&entry.change.election);
+            seen.missed |= (cut || unsure) && !self.reads_states(cursor);
+            if entry.change.leader.is_some() {
+                cursor.led.insert(entry.change.election.clone());
+            } else {
+                cursor.led.remove(&entry.change.election);
+            }
+            batch.changes.push(seen);
+        }
+        self.finish(cursor, batch);
+        if batch.more || !self.settled {
+            return;
+        }
+        let first = cursor.phase != Phase::Live;
+        for name in names.iter().filter(|name| !self.newest.contains_key(*name)) {
+            if cursor.led.remove(name) || first {
+                batch.vacant.push(name.clone());
+            }
+            if self.known_after > complete && !self.reads_states(cursor) {
+                cursor.unsure.insert(name.clone());
+            }
+        }
+    }
+
+    fn reads_states(&self, cursor: &Cursor) -> bool {
+        matches!(cursor.phase, Phase::Snapshot { .. })
+    }
+
+    /// A snapshot shows only newest states, and only vacancies that may contradict what it has shown.
+    fn shown(&self, cursor: &Cursor, entry: &Entry) -> bool {
+        let Phase::Snapshot { since } = cursor.phase else { return true };
+        let newest = self.newest.get(&entry.change.election) == Some(&entry.change.revision);
+        newest && (entry.change.leader.is_some() || Some(entry.change.revision) > since || since.is_none())
+    }
+
+    fn seen(&self, entry: &Entry, complete: Revision, cursor: &Cursor) -> Seen {
+        // The change before it may have been a vacancy that is forgotten.
+        let forgotten = entry.previous == Revision(0) && self.known_after > complete;
+        let gap = forgotten || (entry.previous > complete && !self.log.contains_key(&entry.previous));
+        Seen { change: Arc::clone(&entry.change), missed: gap && !self.reads_states(cursor) }
+    }
+
+    /// Moves the mark up to which the reader has seen everything.
+    fn finish(&self, cursor: &mut Cursor, batch: &Batch) {
+        if !batch.more {
+            cursor.at = cursor.at.max(self.head);
+            cursor.complete = cursor.at;
+        } else if cursor.complete >= self.complete_after || self.reads_states(cursor) {
+            cursor.complete = cursor.at;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

@@ -1,0 +1,183 @@
+//! Tests of the board: a fast reader sees everything, a slow one the truth.
+
+use super::*;
+use crate::{CandidateName, ChangeReason, EndReason, FencingToken, Leader, Value};
+use proptest::prelude::*;
+
+fn name(number: usize) -> ElectionName {
+    ElectionName::new(&format!("e{number}")).unwrap()
+}
+
+fn change(election: usize, revision: u64, led: bool) -> Arc<Change> {
+    let leader = led.then(|| Leader {
+        candidate: CandidateName::new("c").unwrap(),
+        token: FencingToken(revision),
+        value: Value::new("").unwrap(),
+        draining: false,
+        leased: true,
+    });
+    let reason = if led { ChangeReason::Elected } else { ChangeReason::Ended(EndReason::Resigned) };
+    Arc::new(Change { election: name(election), revision: Revision(revision), leader, reason })
+}
+
+fn all() -> Selection {
+    Selection::Prefix(String::new())
+}
+
+fn revisions(batch: &Batch) -> Vec<u64> {
+    batch.changes.iter().map(|seen| seen.change.revision.0).collect()
+}
+
+fn board(changes: &[(usize, u64, bool)], history: usize) -> Board {
+    let mut board = Board::new(Tenure(10), history);
+    board.settle();
+    for &(election, revision, led) in changes {
+        board.apply(change(election, revision, led));
+    }
+    board
+}
+
+#[test]
+fn a_snapshot_names_leaders_then_syncs_then_every_change_follows() {
+    let mut board = board(&[(1, 11, true), (2, 12, true), (1, 13, false), (3, 14, true)], 100);
+    let mut cursor = Cursor::snapshot();
+    let batch = board.read(&all(), &mut cursor, 10);
+    assert_eq!(revisions(&batch), [12, 14]);
+    assert_eq!(batch.synced, Some(Revision(14)));
+    board.apply(change(2, 15, false));
+    board.apply(change(2, 16, true));
+    let batch = board.read(&all(), &mut cursor, 10);
+    assert_eq!(revisions(&batch), [15, 16]);
+    assert_eq!(batch.synced, None);
+}
+
+#[test]
+fn absence_says_nothing_before_the_tenure_has_settled() {
+    let mut board = Board::new(Tenure(10), 100);
+    let mut cursor = Cursor::snapshot();
+    let named = Selection::Named(BTreeSet::from([name(1), name(2)]));
+    assert_eq!(board.read(&named, &mut cursor, 10), Batch::default());
+    board.apply(change(1, 11, true));
+    board.settle();
+    let batch = board.read(&named, &mut cursor, 10);
+    assert_eq!(revisions(&batch), [11]);
+    assert_eq!(batch.vacant, [name(2)]);
+    assert_eq!(batch.synced, Some(Revision(11)));
+}
+
+#[test]
+fn a_named_vacancy_is_part_of_the_snapshot() {
+    let board = board(&[(1, 11, true), (1, 12, false)], 100);
+    let named = Selection::Named(BTreeSet::from([name(1)]));
+    assert_eq!(revisions(&board.read(&named, &mut Cursor::snapshot(), 10)), [12]);
+}
+
+#[test]
+fn resuming_gives_what_came_between() {
+    let board = board(&[(1, 11, true), (2, 12, true), (1, 13, false)], 100);
+    let mut cursor = Cursor::after(Revision(11));
+    let batch = board.read(&all(), &mut cursor, 10);
+    assert!(!batch.reset);
+    assert_eq!(revisions(&batch), [12, 13]);
+    assert_eq!(batch.synced, Some(Revision(13)));
+}
+
+#[test]
+fn resuming_from_another_tenure_or_the_future_resets() {
+    let board = board(&[(1, 11, true)], 100);
+    for after in [3, 99] {
+        let batch = board.read(&all(), &mut Cursor::after(Revision(after)), 10);
+        assert!(batch.reset);
+        assert_eq!(revisions(&batch), [11]);
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_the_newest_states_with_the_gap_marked() {
+    let mut board = board(&[(1, 11, true), (2, 12, true)], 3);
+    let mut cursor = Cursor::snapshot();
+    let _ = board.read(&all(), &mut cursor, 10);
+    for revision in 13..20 {
+        board.apply(change(1, revision, revision % 2 == 0));
+    }
+    board.apply(change(2, 20, true));
+    for selection in [all(), Selection::Named(BTreeSet::from([name(1)]))] {
+        let batch = board.read(&selection, &mut cursor.clone(), 10);
+        assert_eq!(batch.changes[0].change.revision, Revision(18));
+        assert!(batch.changes[0].missed, "{selection:?}");
+        assert!(!batch.changes[1].missed, "{selection:?}");
+    }
+}
+
+#[test]
+fn a_forgotten_vacancy_resets_whoever_may_have_missed_it() {
+    let mut board = board(&[(1, 11, true)], 2);
+    let mut everything = Cursor::snapshot();
+    let mut one = Cursor::snapshot();
+    let named = Selection::Named(BTreeSet::from([name(1)]));
+    let _ = board.read(&all(), &mut everything, 10);
+    let _ = board.read(&named, &mut one, 10);
+    board.apply(change(1, 12, false));
+    for revision in 13..16 {
+        board.apply(change(2, revision, true));
+    }
+    let batch = board.read(&all(), &mut everything, 10);
+    assert!(batch.reset && batch.synced.is_some());
+    assert_eq!(revisions(&batch), [15]);
+    let batch = board.read(&named, &mut one, 10);
+    assert!(!batch.reset);
+    assert_eq!(batch.vacant, [name(1)]);
+}
+
+proptest! {
+    /// Whatever the pace, a reader's picture ends up true; and whatever it wasn't shown is marked.
+    #[test]
+    fn every_reader_ends_up_with_the_truth(
+        changes in prop::collection::vec((0..4_usize, any::<bool>(), any::<bool>()), 1..120),
+        history in 1..12_usize,
+        limit in 1..5_usize,
+        named in any::<bool>(),
+    ) {
+        let selection = if named { Selection::Named(BTreeSet::from([name(0), name(1)])) } else { all() };
+        let mut board = Board::new(Tenure(10), history);
+        board.settle();
+        let mut cursor = Cursor::snapshot();
+        let mut picture: BTreeMap<ElectionName, Revision> = BTreeMap::new();
+        let mut told: BTreeSet<Revision> = BTreeSet::new();
+        let mut truth: BTreeMap<ElectionName, Revision> = BTreeMap::new();
+        let mut chain: BTreeMap<ElectionName, Vec<Revision>> = BTreeMap::new();
+        let mut live = false;
+        let mut missed: BTreeSet<Revision> = BTreeSet::new();
+        let mut excused = Revision(0);
+        for (index, (election, led, read)) in changes.iter().enumerate() {
+            let revision = 11 + index as u64;
+            board.apply(change(*election, revision, *led));
+            chain.entry(name(*election)).or_default().push(Revision(revision));
+            if *led { truth.insert(name(*election), Revision(revision)); } else { truth.remove(&name(*election)); }
+            let last = index + 1 == changes.len();
+            while *read || last {
+                let batch = board.read(&selection, &mut cursor, limit);
+                if batch.reset { picture.clear(); live = false; }
+                for seen in &batch.changes {
+                    told.insert(seen.change.revision);
+                    if seen.missed { missed.insert(seen.change.revision); }
+                    if !live { excused = excused.max(seen.change.revision); }
+                    let election = seen.change.election.clone();
+                    if seen.change.leader.is_some() { picture.insert(election, seen.change.revision); } else { picture.remove(&election); }
+                }
+                for election in &batch.vacant { picture.remove(election); }
+                if let Some(at) = batch.synced { live = true; excused = excused.max(at); }
+                if !batch.more { break; }
+            }
+        }
+        truth.retain(|election, _| selection.matches(election));
+        prop_assert_eq!(picture, truth);
+        for revisions in chain.values() {
+            for pair in revisions.windows(2) {
+                if told.contains(&pair[1]) && !told.contains(&pair[0]) && pair[0] > excused {
+                    prop_assert!(missed.contains(&pair[1]), "{} was left out silently", pair[0]);
+                }
+            }
+        }
+    }
+}

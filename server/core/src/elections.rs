@@ -1,0 +1,275 @@
+//! The elections of one tenure: candidacies, queues, leaders, and their deadlines in one ordered structure.
+
+mod answer;
+mod check;
+mod end;
+mod enter;
+mod ends;
+mod grant;
+mod ticket;
+
+use crate::tenure::Active;
+use crate::{
+    CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken, Lead, Leader,
+    Millis, Output, Revision, Status, StreamId, Subject, Ticket, Time, Value,
+};
+use ends::Ends;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// All elections of a tenure. They end with it.
+#[derive(Debug)]
+pub(crate) struct Elections {
+    by_name: BTreeMap<ElectionName, Election>,
+    candidacies: BTreeMap<Enrolment, Candidacy>,
+    /// What each candidacy waits for next.
+    deadlines: BTreeSet<(Time, Enrolment)>,
+    streams: BTreeMap<StreamId, Enrolment>,
+    subjects: BTreeMap<Subject, usize>,
+    leaders: usize,
+    ends: Ends,
+}
+
+/// One election. It exists as long as it has a candidacy.
+#[derive(Debug, Default)]
+struct Election {
+    leader: Option<Enrolment>,
+    /// Waiting candidacies in the order of their places.
+    queue: BTreeSet<Place>,
+    last: Option<Arc<Change>>,
+}
+
+/// The order of grants. Two candidacies can have one number after a failover, when one took the place of its former self.
+type Place = (Enrolment, Enrolment);
+
+#[derive(Debug)]
+struct Candidacy {
+    id: Enrolment,
+    place: Enrolment,
+    election: ElectionName,
+    candidate: CandidateName,
+    subject: Subject,
+    value: Value,
+    /// `None`: stream-bound.
+    lease: Option<Lease>,
+    state: State,
+    stream: Option<StreamId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    ttl: Millis,
+    accepted_at: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting { give_up_at: Option<Time> },
+    Leading { token: FencingToken },
+    Draining { token: FencingToken, until: Time },
+}
+
+/// What the elections need while they handle one input.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Time,
+    pub(crate) config: &'a Config,
+    pub(crate) active: &'a mut Active,
+    pub(crate) out: &'a mut VecDeque<Output>,
+}
+
+impl Turn<'_> {
+    fn settled(&self) -> bool {
+        self.active.settles_at.is_none()
+    }
+
+    fn event(&mut self, stream: Option<StreamId>, event: Event) {
+        if let Some(stream) = stream {
+            self.out.push_back(Output::Event { stream, event });
+        }
+    }
+}
+
+impl Lease {
+    /// The server waits a little longer than the worker.
+    fn deadline(&self) -> Time {
+        self.accepted_at + self.ttl.with_drift()
+    }
+}
+
+impl Candidacy {
+    fn key(&self) -> Place {
+        (self.place, self.id)
+    }
+
+    fn token(&self) -> Option<FencingToken> {
+        match self.state {
+            State::Waiting { .. } => None,
+            State::Leading { token } | State::Draining { token, .. } => Some(token),
+        }
+    }
+
+    /// When this candidacy needs attention next.
+    fn wake(&self) -> Option<Time> {
+        let lease = self.lease.map(|lease| lease.deadline());
+        match self.state {
+            State::Waiting { give_up_at: Some(at) } => Some(lease.map_or(at, |lease| lease.min(at))),
+            State::Waiting { give_up_at: None } | State::Leading { .. } => lease,
+            State::Draining { until, .. } => Some(until),
+        }
+    }
+
+    fn ticket(&self, active: &Active) -> Option<Ticket> {
+        self.lease.map(|lease| Ticket {
+            election: self.election.clone(),
+            candidate: self.candidate.clone(),
+            subject: self.subject.clone(),
+            value: self.value.clone(),
+            ttl: lease.ttl,
+            enrolment: self.id,
+            place: self.place,
+            token: self.token(),
+            tenure: active.tenure,
+            accepted_at: lease.accepted_at.since(active.began),
+        })
+    }
+
+    fn leader(&self) -> Option<Leader> {
+        self.token().map(|token| Leader {
+            candidate: self.candidate.clone(),
+            token,
+            value: self.value.clone(),
+            draining: matches!(self.state, State::Draining { .. }),
+            leased: self.lease.is_some(),
+        })
+    }
+
+    fn lead(&self, turn: &Turn<'_>) -> Option<Event> {
+        let token = self.token()?;
+        let lease_left = self.lease.map(|lease| (lease.accepted_at + lease.ttl).since(turn.now));
+        let (election, candidate) = (self.election.clone(), self.candidate.clone());
+        Some(Event::Elected(Box::new(Lead { election, candidate, token, ticket: self.ticket(turn.active), lease_left })))
+    }
+}
+
+impl Elections {
+    pub(crate) fn new(remembered_ends: usize) -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            candidacies: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            streams: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            leaders: 0,
+            ends: Ends::new(remembered_ends),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_name.is_empty() && self.candidacies.is_empty() && self.deadlines.is_empty() && self.streams.is_empty()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        Status {
+            elections: self.by_name.len(),
+            candidacies: self.candidacies.len(),
+            leaders: self.leaders,
+            ..Status::default()
+        }
+    }
+
+    /// Everything that the next tenure must know of this one. Stream-bound candidacies end with their tenure.
+    pub(crate) fn hand_over(&self, active: &Active, now: Time) -> Vec<Carried> {
+        let drain_left = |candidacy: &Candidacy| match candidacy.state {
+            State::Draining { until, .. } => Some(until.since(now)),
+            State::Waiting { .. } | State::Leading { .. } => None,
+        };
+        self.candidacies
+            .values()
+            .filter_map(|c| c.ticket(active).map(|ticket| Carried { ticket, drain_left: drain_left(c) }))
+            .collect()
+    }
+
+    /// Puts back what an orderly end handed over: with full TTLs, since every KeepAlive was sent before the tenure began.
+    pub(crate) fn take_over(&mut self, turn: &mut Turn<'_>, carried: Vec<Carried>) {
+        for Carried { ticket, drain_left } in carried {
+            let id = ticket.enrolment;
+            self.insert(Candidacy::restored(&ticket, turn.now));
+            if let Some(token) = ticket.token {
+                self.install(turn, id, token);
+            }
+            if let Some(left) = drain_left {
+                let until = turn.active.began + left;
+                self.change_state(id, |state| {
+                    if let State::Leading { token } = *state {
+                        *state = State::Draining { token, until };
+                    }
+                });
+                self.changed(turn, &ticket.election, None, ChangeReason::Draining);
+            }
+        }
+    }
+
+    /// Adds a waiting candidacy.
+    fn insert(&mut self, candidacy: Candidacy) {
+        let id = candidacy.id;
+        *self.subjects.entry(candidacy.subject.clone()).or_default() += 1;
+        let election = self.by_name.entry(candidacy.election.clone()).or_default();
+        election.queue.insert(candidacy.key());
+        if let Some(wake) = candidacy.wake() {
+            self.deadlines.insert((wake, id));
+        }
+        if let Some(stream) = candidacy.stream {
+            self.streams.insert(stream, id);
+        }
+        self.candidacies.insert(id, candidacy);
+    }
+
+    /// Changes what a candidacy's deadline depends on.
+    fn update(&mut self, id: Enrolment, change: impl FnOnce(&mut Candidacy)) {
+        let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
+        let before = candidacy.wake();
+        change(candidacy);
+        let after = candidacy.wake();
+        if before != after {
+            before.map(|at| self.deadlines.remove(&(at, id)));
+            after.map(|at| self.deadlines.insert((at, id)));
+        }
+    }
+
+    fn change_state(&mut self, id: Enrolment, change: impl FnOnce(&mut State)) {
+        self.update(id, |candidacy| change(&mut candidacy.state));
+    }
+
+    /// Tells observers that an election changed. `revision` is the token of a grant; other changes draw a number.
+    fn changed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: &ElectionName,
+        revision: Option<FencingToken>,
+        reason: ChangeReason,
+    ) -> Revision {
+        let revision = Revision(revision.map_or_else(|| turn.active.line.take(), |token| token.0));
+        if let Some(election) = self.by_name.get_mut(name) {
+            let leader = election.leader.and_then(|id| self.candidacies.get(&id)).and_then(Candidacy::leader);
+            let change = Arc::new(Change { election: name.clone(), revision, leader, reason });
+            election.last = Some(Arc::clone(&change));
+            turn.out.push_back(Output::Changed(change));
+        }
+        revision
+    }
+
+    /// How many live candidacies come before this one.
+    fn ahead(&self, candidacy: &Candidacy) -> usize {
+        let Some(election) = self.by_name.get(&candidacy.election) else { return 0 };
+        let waiting = if election.queue.last() == Some(&candidacy.key()) {
+            election.queue.len() - 1
+        } else {
+            election.queue.range(..candidacy.key()).count()
+        };
+        waiting + usize::from(election.leader.is_some())
+    }
+}

@@ -1,0 +1,53 @@
+//! The invariants of the elections.
+
+use super::{Elections, State};
+use crate::tenure::Active;
+use crate::{Config, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Elections {
+    /// Panics if state that must agree doesn't.
+    pub(crate) fn check(&self, config: &Config, active: &Active, now: Time) {
+        let mut deadlines = BTreeSet::new();
+        let mut streams = BTreeMap::new();
+        let mut subjects = BTreeMap::new();
+        let mut leaders = 0;
+        for (id, candidacy) in &self.candidacies {
+            assert_eq!(candidacy.id, *id);
+            assert!(candidacy.wake().is_none_or(|at| at > now), "{id} should have ended");
+            deadlines.extend(candidacy.wake().map(|at| (at, *id)));
+            streams.extend(candidacy.stream.map(|stream| (stream, *id)));
+            *subjects.entry(candidacy.subject.clone()).or_insert(0) += 1;
+            assert!(candidacy.lease.is_some() || candidacy.stream.is_some(), "{id} is bound to no stream");
+            assert!(id.0 <= active.line.last() && candidacy.place <= *id);
+            assert!(self.ends.reason(*id).is_none(), "{id} lives and is over");
+            let election = self.by_name.get(&candidacy.election).expect("a candidacy's election exists");
+            match candidacy.state {
+                State::Waiting { .. } => assert!(election.queue.contains(&candidacy.key())),
+                State::Leading { token } | State::Draining { token, .. } => {
+                    leaders += 1;
+                    assert_eq!(election.leader, Some(*id));
+                    assert!(token.0 <= active.line.last());
+                }
+            }
+        }
+        assert_eq!(deadlines, self.deadlines);
+        assert_eq!(streams, self.streams);
+        assert_eq!(subjects, self.subjects);
+        assert_eq!(leaders, self.leaders);
+        let mut members = 0;
+        for (name, election) in &self.by_name {
+            let count = election.queue.len() + usize::from(election.leader.is_some());
+            assert!(count > 0, "{name} has nobody left");
+            members += count;
+            assert!(
+                election.leader.is_some() || active.settles_at.is_some(),
+                "{name} is vacant, has candidates, and isn't granted"
+            );
+        }
+        assert_eq!(members, self.candidacies.len());
+        assert!(self.candidacies.len() <= config.limits.candidacies);
+        assert!(self.by_name.len() <= config.limits.elections);
+        self.ends.check();
+    }
+}

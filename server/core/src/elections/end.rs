@@ -1,0 +1,127 @@
+//! Ends: by the worker, by time, by an operator.
+
+use super::{Candidacy, Elections, State, Turn};
+use crate::{ChangeReason, ElectionName, EndReason, Enrolment, Event, FencingToken, Output, Reject, Reply, StreamId};
+use std::collections::BTreeSet;
+
+impl Elections {
+    /// Ends a candidacy and tells everybody. Grants nothing: the caller does, when all that ends together has ended.
+    pub(super) fn end(&mut self, turn: &mut Turn<'_>, id: Enrolment, reason: EndReason) -> Option<ElectionName> {
+        let candidacy = self.candidacies.remove(&id)?;
+        let name = candidacy.election.clone();
+        if let Some(wake) = candidacy.wake() {
+            self.deadlines.remove(&(wake, id));
+        }
+        if let Some(count) = self.subjects.get_mut(&candidacy.subject) {
+            *count -= 1;
+            if *count == 0 {
+                self.subjects.remove(&candidacy.subject);
+            }
+        }
+        if let Some(election) = self.by_name.get_mut(&name) {
+            if election.leader == Some(id) {
+                election.leader = None;
+                self.leaders -= 1;
+                self.changed(turn, &name, None, ChangeReason::Ended(reason));
+            } else {
+                election.queue.remove(&candidacy.key());
+            }
+        }
+        self.ends.remember(id, reason);
+        if let Some(stream) = candidacy.stream {
+            self.streams.remove(&stream);
+            turn.event(Some(stream), Event::Ended(reason));
+            turn.out.push_back(Output::Close { stream, why: None });
+        }
+        Some(name)
+    }
+
+    /// Ends all whose time has come, then grants what they left: a candidate that has run out as well is never granted.
+    pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) {
+        let mut touched = BTreeSet::new();
+        while let Some(&(at, id)) = self.deadlines.first()
+            && at <= turn.now
+        {
+            let reason = self.candidacies.get(&id).map_or(EndReason::Expired, |c| c.reason_at(turn));
+            touched.extend(self.end(turn, id, reason));
+        }
+        for name in touched {
+            self.grant_next(turn, &name);
+        }
+    }
+
+    /// The worker leaves, waiting or leading.
+    pub(super) fn resign(&mut self, turn: &mut Turn<'_>, id: Enrolment) -> bool {
+        let state = self.candidacies.get(&id).map(|candidacy| candidacy.state);
+        let (reason, led) = match state {
+            Some(State::Draining { .. }) => (EndReason::SteppedDown, true),
+            Some(State::Leading { .. }) => (EndReason::Resigned, true),
+            Some(State::Waiting { .. }) | None => (EndReason::Resigned, false),
+        };
+        if let Some(name) = self.end(turn, id, reason) {
+            self.grant_next(turn, &name);
+        }
+        led
+    }
+
+    /// A stream is gone: with it goes a stream-bound candidacy. A leased one lives on.
+    pub(crate) fn stream_closed(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        let Some(id) = self.streams.remove(&stream) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
+        candidacy.stream = None;
+        if candidacy.lease.is_none() {
+            self.resign(turn, id);
+        }
+    }
+
+    /// Tells a leader to hand over. The end of a drain is never extended.
+    pub(super) fn step_down(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: &ElectionName,
+        only: Option<FencingToken>,
+    ) -> Result<Reply, Reject> {
+        let leader = self.by_name.get(name).and_then(|election| election.leader);
+        let Some(candidacy) = leader.and_then(|id| self.candidacies.get(&id)) else {
+            return Err(turn.no_leader(name));
+        };
+        let (id, stream, lease) = (candidacy.id, candidacy.stream, candidacy.lease);
+        let Some(token) = candidacy.token() else { return Err(turn.no_leader(name)) };
+        if let Some(given) = only.filter(|given| *given != token) {
+            return Err(Reject::OtherLeader { election: name.clone(), given, current: token });
+        }
+        if let State::Draining { until, .. } = candidacy.state {
+            return Ok(Reply::SteppingDown { token, remaining: until.since(turn.now) });
+        }
+        // A stream-bound leader has no deadline of its own: it gets as long as the longest lease.
+        let until = lease.map_or(turn.now + turn.config.max_ttl, |lease| lease.deadline());
+        self.change_state(id, |state| *state = State::Draining { token, until });
+        let remaining = until.since(turn.now);
+        turn.event(stream, Event::Draining { token, remaining });
+        self.changed(turn, name, None, ChangeReason::Draining);
+        Ok(Reply::SteppingDown { token, remaining })
+    }
+}
+
+impl Candidacy {
+    /// Why this candidacy ends if its time has come.
+    fn reason_at(&self, turn: &Turn<'_>) -> EndReason {
+        match self.state {
+            State::Draining { .. } => EndReason::SteppedDown,
+            State::Waiting { give_up_at: Some(at) } if at <= turn.now => EndReason::NotGranted,
+            State::Waiting { .. } | State::Leading { .. } => EndReason::Expired,
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Nobody leads, or nobody knows yet who does.
+    pub(super) fn no_leader(&self, name: &ElectionName) -> Reject {
+        let election = name.clone();
+        if self.settled() {
+            Reject::NoLeader { election }
+        } else {
+            Reject::Settling { election, settling: self.active.settling(self.now) }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Entering an election, and opening the stream of a candidacy again.
+
+use super::ticket::{Located, Via};
+use super::{Candidacy, Elections, Lease, State, Turn};
+use crate::{EndReason, Enrolment, Entry, Event, MIN_TTL, Millis, Output, Reject, StreamId, Ticket};
+
+impl Elections {
+    /// A worker enters an election.
+    pub(crate) fn campaign(&mut self, turn: &mut Turn<'_>, stream: StreamId, entry: Entry) -> Result<(), Reject> {
+        self.admit(turn, &entry)?;
+        let formers = if entry.replace_former { self.formers(&entry) } else { Vec::new() };
+        let mut place = None;
+        let mut led = false;
+        for (former, at, leads, drains) in formers {
+            // Whoever was told to hand over has lost its place as well.
+            if !drains {
+                place = Some(place.map_or(at, |place: Enrolment| place.min(at)));
+                led |= leads;
+            }
+            self.end(turn, former, EndReason::Replaced);
+        }
+        let id = Enrolment(turn.active.line.take());
+        let lease = entry.ttl.map(|ttl| Lease { ttl, accepted_at: turn.now });
+        let give_up_at = entry.max_wait.map(|wait| turn.now + wait);
+        self.insert(Candidacy {
+            id,
+            place: place.unwrap_or(id),
+            election: entry.election.clone(),
+            candidate: entry.candidate,
+            subject: entry.subject,
+            value: entry.value,
+            lease,
+            state: State::Waiting { give_up_at },
+            stream: Some(stream),
+        });
+        self.tell_enrolled(turn, id);
+        if led && turn.settled() {
+            self.grant(turn, id);
+        } else {
+            self.grant_next(turn, &entry.election);
+        }
+        if self.candidacies.get(&id).is_some_and(|candidacy| candidacy.token().is_none()) {
+            if entry.no_wait || entry.max_wait == Some(Millis(0)) {
+                self.end(turn, id, EndReason::NotGranted);
+                self.grant_next(turn, &entry.election);
+            } else {
+                self.tell_waiting(turn, id);
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker opens the stream of its candidacy again. The stream that it had before ends.
+    pub(crate) fn reopen(&mut self, turn: &mut Turn<'_>, stream: StreamId, ticket: &Ticket) {
+        let id = match self.locate(turn, ticket, Via::Other) {
+            Located::Known(id) => id,
+            Located::Over(reason) => {
+                turn.event(Some(stream), Event::Ended(reason));
+                turn.out.push_back(Output::Close { stream, why: None });
+                return;
+            }
+        };
+        let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
+        if let Some(old) = candidacy.stream.replace(stream) {
+            self.streams.remove(&old);
+            turn.out.push_back(Output::Close { stream: old, why: Some(Reject::Superseded) });
+        }
+        self.streams.insert(stream, id);
+        self.tell_enrolled(turn, id);
+        let Some(candidacy) = self.candidacies.get(&id) else { return };
+        match candidacy.state {
+            State::Waiting { .. } => self.tell_waiting(turn, id),
+            State::Leading { .. } => {
+                if let Some(event) = candidacy.lead(turn) {
+                    turn.event(Some(stream), event);
+                }
+            }
+            State::Draining { token, until } => {
+                let remaining = until.since(turn.now);
+                turn.event(Some(stream), Event::Draining { token, remaining });
+            }
+        }
+    }
+
+    fn tell_enrolled(&self, turn: &mut Turn<'_>, id: Enrolment) {
+        if let Some(candidacy) = self.candidacies.get(&id) {
+            let ticket = candidacy.ticket(turn.active);
+            turn.event(candidacy.stream, Event::Enrolled { enrolment: id, ticket });
+        }
+    }
+
+    fn tell_waiting(&self, turn: &mut Turn<'_>, id: Enrolment) {
+        if let Some(candidacy) = self.candidacies.get(&id) {
+            let settling = turn.active.settling(turn.now);
+            turn.event(candidacy.stream, Event::Waiting { ahead: self.ahead(candidacy), settling });
+        }
+    }
+
+    /// Refuses what is over a limit, before anything is changed.
+    fn admit(&self, turn: &Turn<'_>, entry: &Entry) -> Result<(), Reject> {
+        let (limits, max) = (&turn.config.limits, turn.config.max_ttl);
+        if let Some(ttl) = entry.ttl
+            && (ttl < MIN_TTL || ttl > max)
+        {
+            return Err(Reject::TtlOutOfRange { ttl, min: MIN_TTL, max });
+        }
+        if !turn.active.line.has_room() {
+            return Err(Reject::NumbersLow);
+        }
+        if self.candidacies.len() >= limits.candidacies {
+            return Err(Reject::TooManyCandidacies { limit: limits.candidacies });
+        }
+        if self.subjects.get(&entry.subject).is_some_and(|count| *count >= limits.candidacies_per_subject) {
+            return Err(Reject::SubjectFull { limit: limits.candidacies_per_subject });
+        }
+        match self.by_name.get(&entry.election) {
+            None if self.by_name.len() >= limits.elections => Err(Reject::TooManyElections { limit: limits.elections }),
+            Some(e) if e.queue.len() + usize::from(e.leader.is_some()) >= limits.candidacies_per_election => {
+                let limit = limits.candidacies_per_election;
+                Err(Reject::ElectionFull { election: entry.election.clone(), limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The live candidacies that this one replaces: id, place, whether it leads, whether it drains.
+    fn formers(&self, entry: &Entry) -> Vec<(Enrolment, Enrolment, bool, bool)> {
+        let Some(election) = self.by_name.get(&entry.election) else { return Vec::new() };
+        let ids = election.leader.into_iter().chain(election.queue.iter().map(|(_, id)| *id));
+        ids.filter_map(|id| self.candidacies.get(&id))
+            .filter(|c| c.candidate == entry.candidate && c.subject == entry.subject)
+            .map(|c| (c.id, c.place, c.token().is_some(), matches!(c.state, State::Draining { .. })))
+            .collect()
+    }
+}

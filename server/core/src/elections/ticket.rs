@@ -1,0 +1,123 @@
+//! What a ticket stands for: a candidacy that is known, one that is over, or one of the former tenure to be put back.
+//!
+//! The rules are those of docs/architecture.md, "Failover"; a model checker broke the protocol without each of them.
+
+use super::{Candidacy, Elections, Lease, State, Turn};
+use crate::{EndReason, Enrolment, Ticket, Time};
+
+/// How a ticket came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Via {
+    /// It is a sign of life.
+    KeepAlive,
+    /// It is only a name: nothing is extended.
+    Other,
+}
+
+/// What a ticket stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Located {
+    Known(Enrolment),
+    Over(EndReason),
+}
+
+impl Elections {
+    /// Finds a ticket's candidacy, and puts it back if it belongs to the former tenure and may still be alive.
+    pub(super) fn locate(&mut self, turn: &mut Turn<'_>, ticket: &Ticket, via: Via) -> Located {
+        if let Some(over) = self.find(turn, ticket) {
+            if let Located::Known(id) = over {
+                return self.promote(turn, id, ticket);
+            }
+            return over;
+        }
+        let Some(accepted_at) = put_back_at(turn, ticket, via) else { return Located::Over(EndReason::Expired) };
+        let id = ticket.enrolment;
+        let limits = &turn.config.limits;
+        if self.candidacies.len() >= limits.candidacies
+            || (!self.by_name.contains_key(&ticket.election) && self.by_name.len() >= limits.elections)
+        {
+            return Located::Over(EndReason::Expired);
+        }
+        self.insert(Candidacy::restored(ticket, accepted_at));
+        if let Some(token) = ticket.token {
+            self.install(turn, id, token);
+        }
+        self.known_or_over(id)
+    }
+
+    /// Finds a ticket's candidacy without putting it back. `None`: nothing is known of it.
+    pub(super) fn find(&self, turn: &Turn<'_>, ticket: &Ticket) -> Option<Located> {
+        let id = ticket.enrolment;
+        if self.candidacies.contains_key(&id) {
+            return Some(Located::Known(id));
+        }
+        if let Some(reason) = self.ends.reason(id) {
+            return Some(Located::Over(reason));
+        }
+        (ticket.tenure == turn.active.tenure).then_some(Located::Over(EndReason::Expired))
+    }
+
+    /// A candidacy that was put back as a waiter, by an older ticket, turns out to have been the leader.
+    fn promote(&mut self, turn: &mut Turn<'_>, id: Enrolment, ticket: &Ticket) -> Located {
+        let waits = self.candidacies.get(&id).is_some_and(|c| matches!(c.state, State::Waiting { .. }));
+        if let Some(token) = ticket.token
+            && waits
+            && !turn.settled()
+            && ticket.tenure != turn.active.tenure
+            && recent(turn, ticket)
+        {
+            self.install(turn, id, token);
+        }
+        self.known_or_over(id)
+    }
+
+    fn known_or_over(&self, id: Enrolment) -> Located {
+        if self.candidacies.contains_key(&id) {
+            return Located::Known(id);
+        }
+        Located::Over(self.ends.reason(id).unwrap_or(EndReason::Expired))
+    }
+
+    /// A worker resigns whose candidacy isn't known here: a KeepAlive of its that comes late mustn't put it back.
+    pub(super) fn remember_resigned(&mut self, id: Enrolment) {
+        self.ends.remember(id, EndReason::Resigned);
+    }
+}
+
+/// When the last KeepAlive of a candidacy that may be put back counts as accepted; `None` if it can't be.
+fn put_back_at(turn: &Turn<'_>, ticket: &Ticket, via: Via) -> Option<Time> {
+    let tenure = turn.active.tenure.0;
+    let numbers = [ticket.tenure.0, ticket.enrolment.0, ticket.place.0, ticket.token.map_or(0, |token| token.0)];
+    if turn.settled() || numbers.iter().any(|number| *number >= tenure) || !recent(turn, ticket) {
+        return None;
+    }
+    // Whatever the former tenure accepted was sent before this one began.
+    let accepted_at = if via == Via::KeepAlive { turn.now } else { turn.active.began };
+    (accepted_at + ticket.ttl.with_drift() > turn.now).then_some(accepted_at)
+}
+
+/// The rule of recency: a leader's ticket can be older than what the former tenure last knew. Unless it was still alive when
+/// that tenure's right ended, somebody else may have been granted since.
+fn recent(turn: &Turn<'_>, ticket: &Ticket) -> bool {
+    ticket.token.is_none()
+        || turn.active.former.is_some_and(|former| {
+            ticket.tenure == former.tenure && ticket.accepted_at + ticket.ttl.with_drift() > former.right_ended
+        })
+}
+
+impl Candidacy {
+    /// A waiting candidacy from a ticket.
+    pub(super) fn restored(ticket: &Ticket, accepted_at: Time) -> Self {
+        Self {
+            id: ticket.enrolment,
+            place: ticket.place,
+            election: ticket.election.clone(),
+            candidate: ticket.candidate.clone(),
+            subject: ticket.subject.clone(),
+            value: ticket.value.clone(),
+            lease: Some(Lease { ttl: ticket.ttl, accepted_at }),
+            state: State::Waiting { give_up_at: None },
+            stream: None,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a replica is told.
+
+use crate::{CandidateName, ElectionName, FencingToken, Found, Millis, Subject, Ticket, Value};
+
+/// Names a Campaign stream; chosen by the shell, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+/// Names a unary call; chosen by the shell, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// Names a write of the record; chosen by the core, rising.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriteId(pub u64);
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The answer to [`Output::Read`](crate::Output::Read).
+    Found {
+        /// What stands in the store.
+        found: Found,
+        /// A number that the clock vouches for: seconds since 2025-01-01T00:00:00Z, shifted left by 20 bits.
+        clock_floor: u64,
+    },
+    /// The answer to [`Output::Write`](crate::Output::Write).
+    Written {
+        /// Which write.
+        write: WriteId,
+        /// Whether the record is stored for certain. When it isn't, it may be stored all the same.
+        ok: bool,
+    },
+    /// A worker enters an election. Its outcomes are events on `stream`.
+    Campaign {
+        /// The stream.
+        stream: StreamId,
+        /// What it asks for.
+        entry: Entry,
+    },
+    /// A worker opens the stream of its candidacy again.
+    Reopen {
+        /// The new stream.
+        stream: StreamId,
+        /// The ticket.
+        ticket: Ticket,
+    },
+    /// A Campaign stream is gone.
+    StreamClosed {
+        /// Which one.
+        stream: StreamId,
+    },
+    /// A unary call. Its outcome is a [`Output::Reply`](crate::Output::Reply).
+    Call {
+        /// Which call.
+        call: CallId,
+        /// What it asks for.
+        ask: Ask,
+    },
+    /// Only time passed.
+    Tick,
+    /// The process is to end: stop serving, and hand over.
+    Shutdown,
+}
+
+/// What a worker asks for that enters an election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The election.
+    pub election: ElectionName,
+    /// The candidate's label.
+    pub candidate: CandidateName,
+    /// Who asks.
+    pub subject: Subject,
+    /// The TTL of a leased candidacy; `None` for a stream-bound one.
+    pub ttl: Option<Millis>,
+    /// What observers see when it leads.
+    pub value: Value,
+    /// End as NOT_GRANTED unless it can be granted at once.
+    pub no_wait: bool,
+    /// End as NOT_GRANTED unless it can be granted within this time.
+    pub max_wait: Option<Millis>,
+    /// Former candidacies of the same name and subject are dead.
+    pub replace_former: bool,
+}
+
+/// A unary call.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Keep candidacies alive.
+    KeepAlive(Vec<Ticket>),
+    /// Leave an election.
+    Resign(Ticket),
+    /// Change the leader's value.
+    Proclaim(Ticket, Value),
+    /// End a leadership: only the one with this token, if one is given.
+    StepDown(ElectionName, Option<FencingToken>),
+    /// The state of an election.
+    Get(ElectionName),
+    /// The states of up to `limit` elections whose names begin with `prefix` and come after `after`.
+    List {
+        /// What their names begin with.
+        prefix: String,
+        /// The last name of the page before.
+        after: Option<String>,
+        /// How many.
+        limit: usize,
+    },
+    /// Whether a token is the current leader's.
+    Verify(ElectionName, FencingToken),
+    /// What the replica is and holds.
+    Status,
+}

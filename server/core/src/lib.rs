@@ -1,0 +1,45 @@
+//! The replica of Leasehold as a pure state machine: no async, no I/O, no clock, no random source.
+//!
+//! The same state and the same input give the same outputs. Time is an argument.
+//!
+//! ```text
+//!  Found, Written ──────▶ replica.rs ──▶ tenure.rs      the right to be active, the line of numbers, the wait
+//!  Campaign, Reopen ────▶     │
+//!  StreamClosed, Call ──▶     └────────▶ elections.rs   candidacies, queues, leaders, deadlines
+//!  Tick, Shutdown ──────▶
+//!                             ◀──────── Read, Write, TenureBegan, RightUntil, Settled, TenureEnded, Stopped
+//!                             ◀──────── Reply, Event, Close, Changed ──▶ board.rs: what observers read
+//! ```
+//!
+//! Verbs of [`Replica`]: [`new`](Replica::new), [`handle`](Replica::handle), [`poll_output`](Replica::poll_output),
+//! [`next_deadline`](Replica::next_deadline), [`check`](Replica::check). Call `poll_output` until it is empty after each
+//! `handle`, and act on the outputs in their order; call `handle` with [`Input::Tick`] when the deadline has come.
+//! Lawful input never makes the core fail; a broken invariant panics.
+
+mod board;
+mod config;
+mod elections;
+mod input;
+mod name;
+mod number;
+mod output;
+mod record;
+mod reject;
+mod replica;
+mod tenure;
+mod ticket;
+mod time;
+
+pub use board::{Batch, Board, Cursor, Seen, Selection};
+pub use config::{BadConfig, Config, Limits, MAX_MAX_CANDIDACIES, MAX_MAX_TTL, MIN_TTL};
+pub use input::{Ask, CallId, Entry, Input, StreamId, WriteId};
+pub use name::{BadWord, CandidateName, ElectionName, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value};
+pub use number::{Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision, Tenure};
+pub use output::{
+    Change, ChangeReason, ElectionState, EndReason, Event, Kept, Lead, Leader, Output, Reply, Status, TenureEnd,
+};
+pub use record::{Found, Record};
+pub use reject::Reject;
+pub use replica::Replica;
+pub use ticket::{Carried, Ticket};
+pub use time::{Millis, Time};

@@ -1,0 +1,127 @@
+//! The line of numbers: tenures, enrolments, fencing tokens and revisions are all drawn from it.
+//!
+//! It works like the timestamp oracle of Percolator: a ceiling that no number handed out has reached is stored ahead of use,
+//! so that whoever comes next starts above everything that was ever handed out, without a write for each number.
+
+use std::fmt;
+
+/// Numbers stay below this, so that a JSON number, a JavaScript number and an SQL BIGINT all hold them exactly.
+pub const NUMBER_LIMIT: u64 = 1 << 53;
+/// How far the ceiling is raised above the next number by each write.
+pub const HEADROOM: u64 = 1 << 20;
+/// New candidacies and values are refused when fewer numbers than this are left, so that what must follow from the old ones
+/// (grants, vacancies, drains, restorations: at most four for each candidacy) always has its number.
+pub(crate) const RESERVE: u64 = HEADROOM / 2;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+number! {
+    /// One unbroken stretch of a replica being active, named by the first number of its range.
+    Tenure
+}
+number! {
+    /// Names a candidacy. Also its place in the queue, unless it took that of its former self.
+    Enrolment
+}
+number! {
+    /// Handed out with each grant, strictly increasing over the whole life of the service.
+    FencingToken
+}
+number! {
+    /// The number of a change that observers see. A grant's revision is its fencing token.
+    Revision
+}
+
+/// The numbers that this tenure may hand out.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    next: u64,
+    ceiling: u64,
+}
+
+impl Line {
+    /// Starts at `tenure`, which is the first number, below a `ceiling` that is stored.
+    pub(crate) fn new(tenure: Tenure, ceiling: u64) -> Self {
+        Self { next: tenure.0 + 1, ceiling }
+    }
+
+    /// The next number.
+    ///
+    /// # Panics
+    /// When the ceiling is reached: [`RESERVE`] and the limit on candidacies make sure that it isn't.
+    pub(crate) fn take(&mut self) -> u64 {
+        assert!(self.next < self.ceiling, "the line of numbers ran out at its ceiling {}", self.ceiling);
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// Whether something new may begin that will need numbers.
+    pub(crate) fn has_room(&self) -> bool {
+        self.next + RESERVE < self.ceiling
+    }
+
+    /// Whether the ceiling should be raised without waiting for the next renewal.
+    pub(crate) fn runs_low(&self) -> bool {
+        self.next + RESERVE + RESERVE / 2 > self.ceiling
+    }
+
+    /// The last number that was handed out.
+    pub(crate) fn last(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// The ceiling that the next write should store.
+    pub(crate) fn wanted_ceiling(&self) -> u64 {
+        (self.next + HEADROOM).min(NUMBER_LIMIT).max(self.ceiling)
+    }
+
+    /// A write stored this ceiling.
+    pub(crate) fn raise(&mut self, ceiling: u64) {
+        self.ceiling = self.ceiling.max(ceiling);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_below_the_ceiling() {
+        let mut line = Line::new(Tenure(10), 10 + HEADROOM);
+        assert_eq!(line.take(), 11);
+        assert!(line.has_room() && !line.runs_low());
+        while line.has_room() {
+            line.take();
+        }
+        assert!(line.runs_low());
+        let ceiling = line.wanted_ceiling();
+        assert_eq!(ceiling, line.last() + 1 + HEADROOM);
+        line.raise(ceiling);
+        assert!(line.has_room() && !line.runs_low());
+    }
+
+    #[test]
+    fn the_ceiling_never_passes_two_to_the_53() {
+        let line = Line::new(Tenure(NUMBER_LIMIT - 5), NUMBER_LIMIT - 1);
+        assert_eq!(line.wanted_ceiling(), NUMBER_LIMIT);
+        assert!(!line.has_room());
+    }
+}

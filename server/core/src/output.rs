@@ -1,0 +1,276 @@
+//! What a replica wants done or told. Outputs are to be acted on in the order in which they come.
+
+use crate::{
+    CallId, CandidateName, ElectionName, Enrolment, FencingToken, Millis, Record, Reject, Revision, StreamId, Tenure,
+    Ticket, Time, Value, WriteId,
+};
+use std::sync::Arc;
+
+/// Something to do or to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Read the record, then say [`Input::Found`](crate::Input::Found). Reads and writes happen one after the other.
+    Read,
+    /// Store the record, then say [`Input::Written`](crate::Input::Written).
+    Write {
+        /// Which write.
+        write: WriteId,
+        /// What to store.
+        record: Box<Record>,
+    },
+    /// A tenure begins: the replica is active.
+    TenureBegan {
+        /// Which one.
+        tenure: Tenure,
+        /// When it began.
+        began: Time,
+        /// How long it grants nothing.
+        settles_in: Millis,
+    },
+    /// Unless extended again, the right to be active ends then: after it nothing may be answered from this tenure's state.
+    RightUntil(Time),
+    /// The tenure has settled: whoever hasn't come back won't.
+    Settled,
+    /// The tenure is over: end all streams, answer nothing more from its state.
+    TenureEnded {
+        /// Which one.
+        tenure: Tenure,
+        /// Why.
+        why: TenureEnd,
+    },
+    /// The record of an orderly end is stored, or can't be: the process may exit.
+    Stopped,
+    /// The answer to a call.
+    Reply {
+        /// Which call.
+        call: CallId,
+        /// What to say.
+        reply: Result<Reply, Reject>,
+    },
+    /// An event on a Campaign stream.
+    Event {
+        /// Which stream.
+        stream: StreamId,
+        /// What happened.
+        event: Event,
+    },
+    /// The last thing on a Campaign stream: `Ended` was its last event if there is no reason here.
+    Close {
+        /// Which stream.
+        stream: StreamId,
+        /// Why, if it isn't the end of the candidacy.
+        why: Option<Reject>,
+    },
+    /// A change that observers see.
+    Changed(Arc<Change>),
+}
+
+/// Why a tenure ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenureEnd {
+    /// Its right ran out before a renewal succeeded.
+    RightEnded,
+    /// The process is shut down.
+    Shutdown,
+}
+
+/// What happened to a candidacy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It exists. `ticket` is `None` for a stream-bound one.
+    Enrolled {
+        /// Its number.
+        enrolment: Enrolment,
+        /// What it carries.
+        ticket: Option<Ticket>,
+    },
+    /// Others are before it.
+    Waiting {
+        /// How many.
+        ahead: usize,
+        /// How long nothing is granted at all; zero once the tenure has settled.
+        settling: Millis,
+    },
+    /// It leads.
+    Elected(Box<Lead>),
+    /// It has to hand over.
+    Draining {
+        /// The token of the leadership that ends.
+        token: FencingToken,
+        /// Left of it.
+        remaining: Millis,
+    },
+    /// It is over.
+    Ended(EndReason),
+}
+
+/// What the shell needs to make a task token and a ticket for a leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// The election.
+    pub election: ElectionName,
+    /// The leader's label.
+    pub candidate: CandidateName,
+    /// Its token.
+    pub token: FencingToken,
+    /// What it carries; `None` for a stream-bound one.
+    pub ticket: Option<Ticket>,
+    /// Until the worker's own deadline, as far as the server knows; `None` for a stream-bound one.
+    pub lease_left: Option<Millis>,
+}
+
+/// Why a candidacy ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EndReason {
+    /// Its worker left.
+    Resigned,
+    /// It wasn't kept alive, or can't be put back.
+    Expired,
+    /// Its successor of the same name said that it is dead.
+    Replaced,
+    /// A leader of the former tenure with a higher token came back.
+    Overtaken,
+    /// It was told to hand over, and did.
+    SteppedDown,
+    /// It was a try.
+    NotGranted,
+}
+
+/// The answer to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To KeepAlive: one for each ticket, in their order.
+    KeptAlive(Vec<Kept>),
+    /// To Resign.
+    Resigned {
+        /// Whether it led.
+        was_leading: bool,
+        /// Whether it was over before.
+        already_ended: bool,
+    },
+    /// To Proclaim.
+    Proclaimed {
+        /// The number of the change.
+        revision: Revision,
+        /// The new ticket.
+        ticket: Ticket,
+    },
+    /// To StepDown.
+    SteppingDown {
+        /// Whose leadership ends.
+        token: FencingToken,
+        /// Left of it.
+        remaining: Millis,
+    },
+    /// To Get.
+    Election(ElectionState),
+    /// To List, in the order of names. `more` says whether there are more after the last one.
+    Elections {
+        /// The page.
+        elections: Vec<ElectionState>,
+        /// Whether it isn't the last page.
+        more: bool,
+    },
+    /// To Verify.
+    Verified {
+        /// Whether the token is the leader's.
+        current: bool,
+        /// The leader.
+        leader: Option<Leader>,
+    },
+    /// To Status.
+    Status(Box<Status>),
+}
+
+/// The state of one candidacy, for KeepAlive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Waits, and lives for another TTL.
+    Waiting(Ticket),
+    /// Leads, and lives for another TTL.
+    Leading(Ticket),
+    /// Leads, and isn't kept alive any more.
+    Draining {
+        /// What it carries: as before.
+        ticket: Ticket,
+        /// Left of it.
+        remaining: Millis,
+    },
+    /// Is over.
+    Ended(EndReason),
+}
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Its label.
+    pub candidate: CandidateName,
+    /// Its token.
+    pub token: FencingToken,
+    /// What it shows.
+    pub value: Value,
+    /// Whether it was told to hand over.
+    pub draining: bool,
+    /// Whether it is leased.
+    pub leased: bool,
+}
+
+/// A change that observers see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which election.
+    pub election: ElectionName,
+    /// The number of this change.
+    pub revision: Revision,
+    /// Who leads after it; `None`: vacant.
+    pub leader: Option<Leader>,
+    /// Why.
+    pub reason: ChangeReason,
+}
+
+/// Why an election changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeReason {
+    /// A grant.
+    Elected,
+    /// A new value.
+    Proclaimed,
+    /// The leadership ended.
+    Ended(EndReason),
+    /// The leader was told to hand over.
+    Draining,
+    /// The leader was put back after a change of tenure.
+    Restored,
+}
+
+/// The state of an election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElectionState {
+    /// Its name.
+    pub name: ElectionName,
+    /// Its last change, if one is known.
+    pub last: Option<Arc<Change>>,
+    /// How many wait.
+    pub waiting: usize,
+    /// No leader is known, but one of the former tenure may still be out there.
+    pub unsettled: bool,
+}
+
+/// What a replica is and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The tenure; `None` when it isn't active.
+    pub tenure: Option<Tenure>,
+    /// How long the tenure has lasted.
+    pub age: Millis,
+    /// How long it grants nothing yet.
+    pub settling: Millis,
+    /// Elections with a candidate.
+    pub elections: usize,
+    /// Candidacies.
+    pub candidacies: usize,
+    /// Those that lead or drain.
+    pub leaders: usize,
+    /// The last number that was handed out.
+    pub revision: Revision,
+}

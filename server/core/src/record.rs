@@ -1,0 +1,52 @@
+//! The record: what outlives a tenure, in the state file or in the Lease.
+
+use crate::{Carried, Millis, Tenure};
+
+/// What a tenure leaves for the next one. Every write replaces the whole record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The tenure that wrote it.
+    pub tenure: Tenure,
+    /// No number handed out has reached this.
+    pub ceiling: u64,
+    /// How long the right to be active lasts from the moment before the write was sent.
+    pub duration: Millis,
+    /// The holder stops this much earlier.
+    pub margin: Millis,
+    /// How far into the tenure the write was sent.
+    pub renewed_at: Millis,
+    /// How far the tenure got, if it ended in good order.
+    pub ended_at: Option<Millis>,
+    /// The longest TTL that any live candidacy may have. Only rises.
+    pub longest_ttl: Millis,
+    /// Everything that the next tenure must know, if this one ended in good order after it had settled: then nobody waits.
+    pub handover: Option<Vec<Carried>>,
+}
+
+/// What was read at the start of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A record.
+    Record(Record),
+    /// None, and nothing was ever granted here.
+    Fresh,
+    /// None, but there was one: it was removed.
+    Lost,
+}
+
+/// What a new tenure knows of the one right before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Former {
+    /// Which one it was.
+    pub(crate) tenure: Tenure,
+    /// Its right had ended at this point of it, at the latest.
+    pub(crate) right_ended: Millis,
+}
+
+impl Record {
+    pub(crate) fn former(&self) -> Former {
+        let by_right = self.renewed_at + (self.duration - self.margin);
+        let right_ended = self.ended_at.map_or(by_right, |ended| ended.min(by_right));
+        Former { tenure: self.tenure, right_ended }
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a call is refused: data, which the shell turns into a gRPC status in one table.
+
+use crate::{ElectionName, EndReason, FencingToken, Millis};
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reject {
+    /// The replica has no tenure, or its right is over.
+    #[error("this replica isn't active; try again")]
+    NotActive,
+    /// The replica is being shut down.
+    #[error("this replica is shutting down; try again")]
+    ShuttingDown,
+    /// A tenure shorter than the number line's next renewal; or numbers are used faster than the store takes writes.
+    #[error("the store hasn't confirmed enough numbers ahead of use; try again")]
+    NumbersLow,
+    /// The TTL lies outside the limits.
+    #[error("the ttl is {ttl}; this server accepts {min} to {max} (setting max_ttl)")]
+    TtlOutOfRange {
+        /// What was asked for.
+        ttl: Millis,
+        /// The shortest.
+        min: Millis,
+        /// The longest.
+        max: Millis,
+    },
+    /// There are as many elections as allowed.
+    #[error("there are {limit} elections already, the most that this server holds (setting max_elections)")]
+    TooManyElections {
+        /// The limit.
+        limit: usize,
+    },
+    /// There are as many candidacies as allowed.
+    #[error("there are {limit} candidacies already, the most that this server holds (setting max_candidacies)")]
+    TooManyCandidacies {
+        /// The limit.
+        limit: usize,
+    },
+    /// The election has as many candidacies as allowed.
+    #[error(
+        "the election {election} has {limit} candidacies already, the most that one may have (setting \
+         max_candidacies_per_election)"
+    )]
+    ElectionFull {
+        /// Which one.
+        election: ElectionName,
+        /// The limit.
+        limit: usize,
+    },
+    /// The caller has as many candidacies as allowed.
+    #[error(
+        "this caller has {limit} candidacies already, the most that one may have (setting max_candidacies_per_subject)"
+    )]
+    SubjectFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// Only the leader may.
+    #[error("this candidate doesn't lead the election {election}; only its leader can do this")]
+    NotLeading {
+        /// Which election.
+        election: ElectionName,
+    },
+    /// The candidacy is over.
+    #[error("this candidacy in the election {election} is over ({reason:?}); enter the election again with Campaign")]
+    Ended {
+        /// Which election.
+        election: ElectionName,
+        /// Why it ended.
+        reason: EndReason,
+    },
+    /// The election has no leader.
+    #[error("the election {election} has no leader")]
+    NoLeader {
+        /// Which election.
+        election: ElectionName,
+    },
+    /// The election has another leader.
+    #[error("the leader of the election {election} has the fencing token {current}, not {given}")]
+    OtherLeader {
+        /// Which election.
+        election: ElectionName,
+        /// What was given.
+        given: FencingToken,
+        /// The leader's.
+        current: FencingToken,
+    },
+    /// A leader of the former tenure may still be out there.
+    #[error(
+        "the service has just started and doesn't know yet who leads the election {election}; ask again in {settling}"
+    )]
+    Settling {
+        /// Which election.
+        election: ElectionName,
+        /// How long that lasts.
+        settling: Millis,
+    },
+    /// The stream was opened again elsewhere with the same ticket.
+    #[error("another Campaign stream was opened with this candidacy's ticket; that one goes on")]
+    Superseded,
+}

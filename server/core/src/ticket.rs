@@ -1,0 +1,37 @@
+//! Tickets: what a candidacy carries from one tenure to the next. The shell seals them; here they are plain data.
+
+use crate::{CandidateName, ElectionName, Enrolment, FencingToken, Millis, Subject, Tenure, Value};
+
+/// Names a leased candidacy, and can rebuild it in another tenure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The election.
+    pub election: ElectionName,
+    /// The candidate's label.
+    pub candidate: CandidateName,
+    /// Who enrolled it.
+    pub subject: Subject,
+    /// What observers see when it leads.
+    pub value: Value,
+    /// How long it outlives its last accepted KeepAlive, by the worker's clock.
+    pub ttl: Millis,
+    /// Names the candidacy.
+    pub enrolment: Enrolment,
+    /// Its place in the queue.
+    pub place: Enrolment,
+    /// The fencing token, if it leads.
+    pub token: Option<FencingToken>,
+    /// The tenure that issued this ticket.
+    pub tenure: Tenure,
+    /// When in that tenure, counted from its beginning, the server last accepted a KeepAlive.
+    pub accepted_at: Millis,
+}
+
+/// A candidacy that an orderly end hands to the next tenure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// What it was.
+    pub ticket: Ticket,
+    /// What was left of its drain, if it was told to hand over.
+    pub drain_left: Option<Millis>,
+}
