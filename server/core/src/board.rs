@@ -205,14 +205,12 @@ impl Board {
 
     fn scan(&self, prefix: &str, cursor: &mut Cursor, limit: usize, batch: &mut Batch) {
         let complete = cursor.complete;
-        let mut scanned = 0;
         let after = (std::ops::Bound::Excluded(cursor.at), std::ops::Bound::Unbounded);
-        for (revision, entry) in self.log.range(after) {
+        for (scanned, (revision, entry)) in self.log.range(after).enumerate() {
             if batch.changes.len() == limit || scanned == MAX_SCAN {
                 batch.more = true;
                 break;
             }
-            scanned += 1;
             cursor.at = *revision;
             if entry.change.election.as_str().starts_with(prefix) && self.shown(cursor, entry) {
                 batch.changes.push(self.seen(entry, complete, cursor));

@@ -77,7 +77,9 @@ impl Config {
         let bad = |text: String| Err(BadConfig(text));
         let Self { duration, renew_interval, margin, max_ttl, limits } = self;
         if margin.0 * 20 < duration.0 {
-            return bad(format!("the margin of {margin} is less than a twentieth of the duration of {duration}; raise it"));
+            return bad(format!(
+                "the margin of {margin} is less than a twentieth of the duration of {duration}; raise it"
+            ));
         }
         if renew_interval.0 == 0 {
             return bad("the renew interval must be longer than 0".to_owned());

@@ -3,15 +3,15 @@
 mod answer;
 mod check;
 mod end;
-mod enter;
 mod ends;
+mod enter;
 mod grant;
 mod ticket;
 
 use crate::tenure::Active;
 use crate::{
     CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken, Lead, Leader,
-    Millis, Output, Revision, Status, StreamId, Subject, Ticket, Time, Value,
+    Millis, Output, Revision, StreamId, Subject, Ticket, Time, Value,
 };
 use ends::Ends;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -147,7 +147,13 @@ impl Candidacy {
         let token = self.token()?;
         let lease_left = self.lease.map(|lease| (lease.accepted_at + lease.ttl).since(turn.now));
         let (election, candidate) = (self.election.clone(), self.candidate.clone());
-        Some(Event::Elected(Box::new(Lead { election, candidate, token, ticket: self.ticket(turn.active), lease_left })))
+        Some(Event::Elected(Box::new(Lead {
+            election,
+            candidate,
+            token,
+            ticket: self.ticket(turn.active),
+            lease_left,
+        })))
     }
 }
 
@@ -170,15 +176,6 @@ impl Elections {
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.deadlines.first().map(|(at, _)| *at)
-    }
-
-    pub(crate) fn status(&self) -> Status {
-        Status {
-            elections: self.by_name.len(),
-            candidacies: self.candidacies.len(),
-            leaders: self.leaders,
-            ..Status::default()
-        }
     }
 
     /// Everything that the next tenure must know of this one. Stream-bound candidacies end with their tenure.

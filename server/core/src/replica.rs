@@ -25,12 +25,18 @@ enum Role {
     /// Waits for what stands in the store.
     Reading,
     /// Reads again then: the last claim failed.
-    Paused { until: Time },
+    Paused {
+        until: Time,
+    },
     /// Waits for the first write of its tenure.
     Claiming(Box<Claim>),
     Active(Box<Active>),
     /// Waits for a write that is under way, then for its last one.
-    Stopping { before: Option<WriteId>, last: WriteId, record: Option<Box<Record>> },
+    Stopping {
+        before: Option<WriteId>,
+        last: WriteId,
+        record: Option<Box<Record>>,
+    },
     Stopped,
 }
 
@@ -154,22 +160,17 @@ impl Replica {
     }
 
     fn answer(&mut self, ask: Ask) -> Result<Reply, Reject> {
-        if let Ask::Status = ask {
-            return Ok(Reply::Status(Box::new(self.status())));
+        match (self.turn(), ask) {
+            (Ok((elections, mut turn)), ask) => elections.answer(&mut turn, ask),
+            (Err(_), Ask::Status) => Ok(Reply::Status(Box::default())),
+            (Err(why), _) => Err(why),
         }
-        let (elections, mut turn) = self.turn()?;
-        elections.answer(&mut turn, ask)
     }
 
-    fn status(&self) -> Status {
-        let Role::Active(active) = &self.role else { return Status::default() };
-        Status {
-            tenure: Some(active.tenure),
-            age: self.now.since(active.began),
-            settling: active.settling(self.now),
-            revision: crate::Revision(active.line.last()),
-            ..self.elections.status()
-        }
+    /// What this replica is and holds, as of the last [`handle`](Self::handle).
+    #[must_use]
+    pub fn status(&mut self) -> Status {
+        self.turn().map_or_else(|_| Status::default(), |(elections, turn)| elections.status(&turn))
     }
 
     fn stream_closed(&mut self, stream: StreamId) {

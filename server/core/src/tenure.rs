@@ -33,7 +33,7 @@ impl Claim {
             Found::Lost => Err(config.max_ttl.with_drift()),
         };
         let ceiling = found.as_ref().map_or(0, |record| record.ceiling);
-        let tenure = Tenure(ceiling.max(floor).max(seen).max(1).min(NUMBER_LIMIT - 1));
+        let tenure = Tenure(ceiling.max(floor).max(seen).clamp(1, NUMBER_LIMIT - 1));
         let pending = Pending { write, sent: now, ceiling: (tenure.0 + HEADROOM).min(NUMBER_LIMIT) };
         match found {
             // An older record than one that this process has seen was put in its place: it says nothing of the tenure
@@ -54,14 +54,9 @@ impl Claim {
                 longest_ttl: record.longest_ttl.max(config.max_ttl),
                 carried: record.handover.unwrap_or_default(),
             },
-            Err(settle_for) => Self {
-                tenure,
-                pending,
-                settle_for,
-                former: None,
-                longest_ttl: config.max_ttl,
-                carried: Vec::new(),
-            },
+            Err(settle_for) => {
+                Self { tenure, pending, settle_for, former: None, longest_ttl: config.max_ttl, carried: Vec::new() }
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 use super::ticket::{Located, Via};
 use super::{Election, Elections, State, Turn};
 use crate::{
-    Ask, ChangeReason, ElectionName, ElectionState, EndReason, Enrolment, FencingToken, Kept, Reject, Reply, Status,
-    Ticket, Value,
+    Ask, ChangeReason, ElectionName, ElectionState, EndReason, Enrolment, FencingToken, Kept, Reject, Reply, Revision,
+    Status, Ticket, Value,
 };
 use std::ops::Bound;
 
@@ -21,7 +21,19 @@ impl Elections {
             Ask::Get(name) => Ok(Reply::Election(state(turn, &name, self.by_name.get(&name)))),
             Ask::List { prefix, after, limit } => Ok(self.list(turn, &prefix, after.as_deref(), limit)),
             Ask::Verify(name, token) => self.verify(turn, &name, token),
-            Ask::Status => Ok(Reply::Status(Box::new(Status::default()))),
+            Ask::Status => Ok(Reply::Status(Box::new(self.status(turn)))),
+        }
+    }
+
+    pub(crate) fn status(&self, turn: &Turn<'_>) -> Status {
+        Status {
+            tenure: Some(turn.active.tenure),
+            age: turn.now.since(turn.active.began),
+            settling: turn.active.settling(turn.now),
+            elections: self.by_name.len(),
+            candidacies: self.candidacies.len(),
+            leaders: self.leaders,
+            revision: Revision(turn.active.line.last()),
         }
     }
 

@@ -1,0 +1,164 @@
+//! How the bench writes things down: numbers as `T2+3` (the third number of the second tenure), times in seconds.
+
+use leasehold_core::{
+    Change, ChangeReason, EndReason, Event, Found, Kept, Leader, Millis, Record, Reject, Reply, Ticket,
+};
+
+/// The tenures in the order of their appearance, by which numbers are shown.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers(Vec<u64>);
+
+impl Numbers {
+    pub(crate) fn learn(&mut self, tenure: u64) {
+        if !self.0.contains(&tenure) {
+            self.0.push(tenure);
+        }
+    }
+
+    pub(crate) fn show(&self, number: u64) -> String {
+        let tenure = self.0.iter().enumerate().filter(|(_, start)| **start <= number).max_by_key(|(_, start)| **start);
+        match tenure {
+            None => number.to_string(),
+            Some((index, start)) if *start == number => format!("T{}", index + 1),
+            Some((index, start)) => format!("T{}+{}", index + 1, number - start),
+        }
+    }
+
+    pub(crate) fn event(&self, event: &Event) -> String {
+        match event {
+            Event::Enrolled { enrolment, ticket } => {
+                let place = ticket.as_ref().map(|ticket| ticket.place).filter(|place| place != enrolment);
+                let place = place.map_or(String::new(), |place| format!(", place {}", self.show(place.0)));
+                let bound = if ticket.is_some() { "" } else { ", stream-bound" };
+                format!("enrolled {}{place}{bound}", self.show(enrolment.0))
+            }
+            Event::Waiting { ahead, settling: Millis(0) } => format!("waiting, {ahead} ahead"),
+            Event::Waiting { ahead, settling } => {
+                format!("waiting, {ahead} ahead, nothing is granted for {}", seconds(*settling))
+            }
+            Event::Elected(lead) => {
+                let lease = lead.lease_left.map_or("stream-bound".to_owned(), |left| format!("{} left", seconds(left)));
+                format!("elected {}, {lease}", self.show(lead.token.0))
+            }
+            Event::Draining { token, remaining } => {
+                format!("draining {}, {} left", self.show(token.0), seconds(*remaining))
+            }
+            Event::Ended(reason) => format!("ended, {}", end(*reason)),
+        }
+    }
+
+    pub(crate) fn change(&self, change: &Change) -> String {
+        let reason = match change.reason {
+            ChangeReason::Elected => "elected",
+            ChangeReason::Proclaimed => "proclaimed",
+            ChangeReason::Ended(reason) => end(reason),
+            ChangeReason::Draining => "draining",
+            ChangeReason::Restored => "restored",
+        };
+        let leader = change.leader.as_ref().map_or("vacant".to_owned(), |leader| self.leader(leader));
+        format!("{} {}: {leader}, {reason}", change.election, self.show(change.revision.0))
+    }
+
+    fn leader(&self, leader: &Leader) -> String {
+        let value = if leader.value.as_str().is_empty() { String::new() } else { format!(" {:?}", leader.value) };
+        format!("led by {}{value} with {}", leader.candidate, self.show(leader.token.0))
+    }
+
+    pub(crate) fn reply(&self, reply: &Result<Reply, Reject>) -> String {
+        let reply = match reply {
+            Err(reject) => return format!("refused: {reject}"),
+            Ok(reply) => reply,
+        };
+        match reply {
+            Reply::KeptAlive(kept) => kept.iter().map(|kept| self.kept(kept)).collect::<Vec<_>>().join("; "),
+            Reply::Resigned { already_ended: true, .. } => "had ended already".to_owned(),
+            Reply::Resigned { was_leading, .. } => {
+                format!("resigned, was {}", if *was_leading { "leading" } else { "waiting" })
+            }
+            Reply::Proclaimed { revision, .. } => format!("proclaimed {}", self.show(revision.0)),
+            Reply::SteppingDown { token, remaining } => {
+                format!("stepping down {}, {} left", self.show(token.0), seconds(*remaining))
+            }
+            Reply::Election(state) => {
+                let unknown = || format!("{}: no change known", state.name);
+                let last = state.last.as_ref().map_or_else(unknown, |change| self.change(change));
+                let unsettled = if state.unsettled { ", unsettled" } else { "" };
+                format!("{last}; {} waiting{unsettled}", state.waiting)
+            }
+            Reply::Elections { elections, more } => {
+                let names: Vec<_> = elections.iter().map(|state| state.name.as_str()).collect();
+                format!("[{}]{}", names.join(" "), if *more { ", more" } else { "" })
+            }
+            Reply::Verified { current, leader } => {
+                let leader = leader.as_ref().map_or("vacant".to_owned(), |leader| self.leader(leader));
+                format!("{}: {leader}", if *current { "current" } else { "not current" })
+            }
+            Reply::Status(status) => format!(
+                "tenure {}, {} old, settling {}, {} elections, {} candidacies, {} leaders, last number {}",
+                status.tenure.map_or("none".to_owned(), |tenure| self.show(tenure.0)),
+                seconds(status.age),
+                seconds(status.settling),
+                status.elections,
+                status.candidacies,
+                status.leaders,
+                self.show(status.revision.0)
+            ),
+        }
+    }
+
+    fn kept(&self, kept: &Kept) -> String {
+        match kept {
+            Kept::Waiting(_) => "waiting".to_owned(),
+            Kept::Leading(ticket) => {
+                format!("leading {}", ticket.token.map_or("with no token".to_owned(), |token| self.show(token.0)))
+            }
+            Kept::Draining { remaining, .. } => format!("draining, {} left", seconds(*remaining)),
+            Kept::Ended(reason) => format!("ended, {}", end(*reason)),
+        }
+    }
+
+    pub(crate) fn ticket(&self, ticket: &Ticket) -> String {
+        let token = ticket.token.map_or("no token".to_owned(), |token| format!("token {}", self.show(token.0)));
+        let (tenure, accepted) = (self.show(ticket.tenure.0), seconds(ticket.accepted_at));
+        format!("{} of {}, {token}, accepted {accepted} into {tenure}", self.show(ticket.enrolment.0), ticket.election)
+    }
+
+    pub(crate) fn record(&self, record: &Record) -> String {
+        let ended = record.ended_at.map_or(String::new(), |at| format!(", ended at {}", seconds(at)));
+        let handover = match &record.handover {
+            None => "nothing handed over".to_owned(),
+            Some(carried) => format!("hands over {}", carried.len()),
+        };
+        format!(
+            "{}, ceiling {}, renewed at {}{ended}, longest ttl {}, {handover}",
+            self.show(record.tenure.0),
+            self.show(record.ceiling),
+            seconds(record.renewed_at),
+            seconds(record.longest_ttl)
+        )
+    }
+
+    pub(crate) fn found(&self, found: &Found) -> String {
+        match found {
+            Found::Record(record) => self.record(record),
+            Found::Fresh => "fresh".to_owned(),
+            Found::Lost => "lost".to_owned(),
+        }
+    }
+}
+
+pub(crate) fn seconds(millis: Millis) -> String {
+    let text = format!("{}.{:03}", millis.0 / 1000, millis.0 % 1000);
+    format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn end(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Resigned => "resigned",
+        EndReason::Expired => "expired",
+        EndReason::Replaced => "replaced",
+        EndReason::Overtaken => "overtaken",
+        EndReason::SteppedDown => "stepped down",
+        EndReason::NotGranted => "not granted",
+    }
+}

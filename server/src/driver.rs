@@ -1,0 +1,264 @@
+//! The loop: the only owner of the core. Takes all that lies in the inbox, handles it, then sends all outputs.
+
+use crate::clock;
+use crate::handle::{Answer, Inbox, Message, StreamItem, StreamKind};
+use crate::metrics::Metrics;
+use crate::observers::Observers;
+use crate::store::Store;
+use leasehold_core::{
+    CallId, Change, Config, Event, Input, Millis, Output, Reject, Replica, StreamId, Tenure, TenureEnd,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// So many messages are handled before outputs are sent.
+const BATCH: usize = 1024;
+/// tokio's timers stand still while the machine is suspended: the loop looks at the clock at least this often.
+const LONGEST_SLEEP: Millis = Millis(250);
+
+/// What everybody may know of the loop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No tenure, for now.
+    Standby,
+    /// Active.
+    Active {
+        /// The tenure.
+        tenure: Tenure,
+        /// Whether it grants.
+        settled: bool,
+    },
+    /// Shutting down, or over.
+    Stopped,
+}
+
+/// The loop and all that it alone owns.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    replica: Replica,
+    inbox: Inbox,
+    store: Store,
+    store_results: mpsc::Receiver<Input>,
+    streams: HashMap<StreamId, mpsc::Sender<StreamItem>>,
+    calls: HashMap<CallId, oneshot::Sender<Answer>>,
+    next_call: u64,
+    /// Streams whose readers were found to be gone while outputs were sent.
+    gone: Vec<StreamId>,
+    changes: Vec<Arc<Change>>,
+    observers: Arc<Observers>,
+    metrics: Arc<Metrics>,
+    tenure: Tenure,
+    phase: watch::Sender<Phase>,
+    stopped: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        config: Config,
+        inbox: Inbox,
+        (store, store_results): (Store, mpsc::Receiver<Input>),
+        observers: Arc<Observers>,
+        metrics: Arc<Metrics>,
+    ) -> (Self, watch::Receiver<Phase>) {
+        let (phase, phases) = watch::channel(Phase::Standby);
+        let driver = Self {
+            replica: Replica::new(config),
+            inbox,
+            store,
+            store_results,
+            streams: HashMap::new(),
+            calls: HashMap::new(),
+            next_call: 0,
+            gone: Vec::new(),
+            changes: Vec::new(),
+            observers,
+            metrics,
+            tenure: Tenure(0),
+            phase,
+            stopped: false,
+        };
+        (driver, phases)
+    }
+
+    /// Runs until the tenure of a shutdown is stored.
+    pub(crate) async fn run(mut self) {
+        let mut messages = Vec::with_capacity(BATCH);
+        let mut closed = Vec::with_capacity(BATCH);
+        self.send_outputs();
+        while !self.stopped {
+            let sleep = self.until_deadline();
+            tokio::select! {
+                biased;
+                Some(result) = self.store_results.recv() => self.handle(result),
+                _ = self.inbox.closed.recv_many(&mut closed, BATCH) => {
+                    for stream in closed.drain(..) {
+                        self.streams.remove(&stream);
+                        self.handle(Input::StreamClosed { stream });
+                    }
+                }
+                _ = self.inbox.messages.recv_many(&mut messages, BATCH) => {
+                    for message in messages.drain(..) {
+                        self.receive(message);
+                    }
+                }
+                () = tokio::time::sleep(sleep) => self.handle(Input::Tick),
+            }
+            self.send_outputs();
+            self.count();
+        }
+        self.phase.send_replace(Phase::Stopped);
+    }
+
+    fn until_deadline(&self) -> Duration {
+        let left = self.replica.next_deadline().map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
+        Duration::from_millis(left.min(LONGEST_SLEEP).0)
+    }
+
+    /// The clock is read for each input, after it was taken from the inbox: the core checks its right against this moment.
+    fn handle(&mut self, input: Input) {
+        tracing::trace!(?input);
+        self.replica.handle(clock::now(), input);
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Campaign { stream, entry, events } => {
+                if !events.is_closed() {
+                    self.streams.insert(stream, events);
+                    self.handle(Input::Campaign { stream, entry: *entry });
+                }
+            }
+            Message::Reopen { stream, ticket, events } => {
+                if !events.is_closed() {
+                    self.streams.insert(stream, events);
+                    self.handle(Input::Reopen { stream, ticket: *ticket });
+                }
+            }
+            Message::Ask { ask, reply } => {
+                let call = CallId(self.next_call);
+                self.next_call += 1;
+                self.calls.insert(call, reply);
+                self.handle(Input::Call { call, ask });
+            }
+            Message::Shutdown => self.handle(Input::Shutdown),
+        }
+    }
+
+    fn send_outputs(&mut self) {
+        loop {
+            while let Some(output) = self.replica.poll_output() {
+                tracing::trace!(?output);
+                // Observers and readers of the board see a change before anybody is told of its cause.
+                if let Output::Changed(change) = output {
+                    self.metrics.changed(change.reason);
+                    self.changes.push(change);
+                } else {
+                    self.publish();
+                    self.act(output);
+                }
+            }
+            self.publish();
+            let gone = std::mem::take(&mut self.gone);
+            if gone.is_empty() {
+                return;
+            }
+            for stream in gone {
+                self.handle(Input::StreamClosed { stream });
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        if !self.changes.is_empty() {
+            self.observers.publish(&mut self.changes);
+        }
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Changed(_) => {}
+            Output::Read => self.store.read(),
+            Output::Write { write, record } => self.store.write(write, record),
+            Output::Reply { call, reply } => {
+                if let Err(reject) = &reply {
+                    self.refused(reject);
+                }
+                if let Some(caller) = self.calls.remove(&call) {
+                    let _ = caller.send(Answer { tenure: self.tenure, reply });
+                }
+            }
+            Output::Event { stream, event } => {
+                if let Event::Ended(reason) = &event {
+                    self.metrics.ended(*reason);
+                }
+                self.send(stream, StreamKind::Event(event));
+            }
+            Output::Close { stream, why } => {
+                if let Some(reject) = &why {
+                    self.refused(reject);
+                }
+                self.send(stream, StreamKind::Close(why));
+                self.streams.remove(&stream);
+            }
+            Output::TenureBegan { tenure, settles_in, .. } => {
+                tracing::info!(%tenure, settles_in_ms = settles_in.0, "tenure began");
+                self.tenure = tenure;
+                self.observers.begin(tenure);
+                self.phase.send_replace(Phase::Active { tenure, settled: false });
+            }
+            Output::RightUntil(until) => {
+                self.inbox.right.extend(until);
+                self.metrics.right_extended(until.since(clock::now()));
+            }
+            Output::Settled => {
+                tracing::info!(tenure = %self.tenure, "settled: nobody else comes back from the former tenure");
+                self.observers.settle();
+                self.phase.send_replace(Phase::Active { tenure: self.tenure, settled: true });
+            }
+            Output::TenureEnded { tenure, why } => self.tenure_ended(tenure, why),
+            Output::Stopped => self.stopped = true,
+        }
+    }
+
+    fn tenure_ended(&mut self, tenure: Tenure, why: TenureEnd) {
+        self.inbox.right.end();
+        let (reject, phase) = match why {
+            TenureEnd::RightEnded => {
+                tracing::error!(%tenure, "tenure ended: the store didn't confirm a renewal in time; starting another one");
+                (Reject::NotActive, Phase::Standby)
+            }
+            TenureEnd::Shutdown => {
+                tracing::info!(%tenure, "tenure ended: shutting down");
+                (Reject::ShuttingDown, Phase::Stopped)
+            }
+        };
+        self.phase.send_replace(phase);
+        self.observers.end(&reject);
+        for (_, events) in self.streams.drain() {
+            let kind = StreamKind::Close(Some(reject.clone()));
+            let _ = events.try_send(StreamItem { tenure, kind });
+        }
+        self.tenure = Tenure(0);
+    }
+
+    fn send(&mut self, stream: StreamId, kind: StreamKind) {
+        let Some(events) = self.streams.get(&stream) else { return };
+        if events.try_send(StreamItem { tenure: self.tenure, kind }).is_err() {
+            // Gone, or too slow to be waited for. Whichever it is, the stream is over.
+            self.streams.remove(&stream);
+            self.gone.push(stream);
+        }
+    }
+
+    fn refused(&self, reject: &Reject) {
+        self.metrics.refused(crate::errors::Refusal::from(reject.clone()).code_and_reason().1);
+    }
+
+    fn count(&mut self) {
+        let status = self.replica.status();
+        self.metrics.observers.set(i64::try_from(self.observers.count()).unwrap_or(i64::MAX));
+        self.metrics.set_status(&status, self.streams.len(), self.inbox.messages.len());
+    }
+}

@@ -1,0 +1,151 @@
+//! The table of errors: what the core and the checks refuse, as gRPC statuses with `google.rpc.ErrorInfo`.
+
+use crate::ticket::TicketError;
+use leasehold_core::{BadWord, EndReason, Reject};
+use std::collections::HashMap;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The domain of all reasons.
+pub const DOMAIN: &str = "leasehold";
+
+/// A refusal on its way to a caller.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// By the core.
+    #[error("{0}")]
+    Core(#[from] Reject),
+    /// A word that isn't accepted.
+    #[error("{0}")]
+    Word(#[from] BadWord),
+    /// A ticket that can't be opened.
+    #[error("{0}")]
+    Ticket(#[from] TicketError),
+    /// A field of the request is wrong.
+    #[error("{0}")]
+    Argument(String),
+    /// A bug of this server.
+    #[error("{0}: this is a bug of leasehold-server, please report it")]
+    Internal(&'static str),
+    /// The loop is too far behind.
+    #[error("this replica has too many calls waiting (setting inbox); try again")]
+    InboxFull,
+    /// As many Observe streams as allowed.
+    #[error("there are {limit} Observe streams already, the most that this server serves (setting max_observers)")]
+    TooManyObservers {
+        /// The limit.
+        limit: usize,
+    },
+    /// The reader of a Campaign stream doesn't read.
+    #[error("this stream's reader is too slow; a leased candidacy lives on: open the stream again with its ticket")]
+    SlowReader,
+    /// The call's own deadline has passed.
+    #[error("the deadline of this call has passed; a leased candidacy that leads lives on with its KeepAlives")]
+    DeadlineExceeded,
+}
+
+impl Refusal {
+    /// The code and the reason.
+    #[must_use]
+    pub fn code_and_reason(&self) -> (Code, &'static str) {
+        match self {
+            Refusal::Word(BadWord::TooLong { what: "value", .. }) => (Code::InvalidArgument, "VALUE_TOO_LONG"),
+            Refusal::Word(_) => (Code::InvalidArgument, "INVALID_NAME"),
+            Refusal::Ticket(_) => (Code::InvalidArgument, "INVALID_TICKET"),
+            Refusal::Argument(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
+            Refusal::Internal(_) => (Code::Internal, "INTERNAL"),
+            Refusal::InboxFull => (Code::Unavailable, "INBOX_FULL"),
+            Refusal::TooManyObservers { .. } => (Code::ResourceExhausted, "TOO_MANY_OBSERVERS"),
+            Refusal::SlowReader => (Code::ResourceExhausted, "SLOW_READER"),
+            Refusal::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            Refusal::Core(reject) => match reject {
+                Reject::NotActive => (Code::Unavailable, "NOT_ACTIVE"),
+                Reject::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
+                Reject::NumbersLow => (Code::Unavailable, "NUMBERS_LOW"),
+                Reject::Settling { .. } => (Code::Unavailable, "SETTLING"),
+                Reject::TtlOutOfRange { .. } => (Code::InvalidArgument, "INVALID_TTL"),
+                Reject::TooManyElections { .. } => (Code::ResourceExhausted, "TOO_MANY_ELECTIONS"),
+                Reject::TooManyCandidacies { .. } => (Code::ResourceExhausted, "TOO_MANY_CANDIDACIES"),
+                Reject::ElectionFull { .. } => (Code::ResourceExhausted, "ELECTION_FULL"),
+                Reject::SubjectFull { .. } => (Code::ResourceExhausted, "SUBJECT_FULL"),
+                Reject::NotLeading { .. } => (Code::FailedPrecondition, "NOT_LEADING"),
+                Reject::Ended { .. } => (Code::FailedPrecondition, "ENDED"),
+                Reject::NoLeader { .. } => (Code::FailedPrecondition, "NO_LEADER"),
+                Reject::OtherLeader { .. } => (Code::FailedPrecondition, "OTHER_LEADER"),
+                Reject::Superseded => (Code::Aborted, "SUPERSEDED"),
+            },
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        let pairs: Vec<(&str, String)> = match self {
+            Refusal::TooManyObservers { limit } => vec![("limit", limit.to_string())],
+            Refusal::Core(reject) => match reject {
+                Reject::TtlOutOfRange { ttl, min, max } => {
+                    vec![("ttl_ms", ttl.0.to_string()), ("min_ms", min.0.to_string()), ("max_ms", max.0.to_string())]
+                }
+                Reject::TooManyElections { limit }
+                | Reject::TooManyCandidacies { limit }
+                | Reject::SubjectFull { limit } => vec![("limit", limit.to_string())],
+                Reject::ElectionFull { election, limit } => {
+                    vec![("election", election.to_string()), ("limit", limit.to_string())]
+                }
+                Reject::NotLeading { election } | Reject::NoLeader { election } => {
+                    vec![("election", election.to_string())]
+                }
+                Reject::Ended { election, reason } => {
+                    vec![("election", election.to_string()), ("end_reason", end_reason_name(*reason).to_owned())]
+                }
+                Reject::OtherLeader { election, given, current } => vec![
+                    ("election", election.to_string()),
+                    ("given", given.to_string()),
+                    ("current", current.to_string()),
+                ],
+                Reject::Settling { election, settling } => {
+                    vec![("election", election.to_string()), ("settling_ms", settling.0.to_string())]
+                }
+                Reject::NotActive | Reject::ShuttingDown | Reject::NumbersLow | Reject::Superseded => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+}
+
+/// The name of a reason in metrics, logs and metadata.
+#[must_use]
+pub fn end_reason_name(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Resigned => "RESIGNED",
+        EndReason::Expired => "EXPIRED",
+        EndReason::Replaced => "REPLACED",
+        EndReason::Overtaken => "OVERTAKEN",
+        EndReason::SteppedDown => "STEPPED_DOWN",
+        EndReason::NotGranted => "NOT_GRANTED",
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Status {
+        let (code, reason) = refusal.code_and_reason();
+        let details = ErrorDetails::with_error_info(reason, DOMAIN, refusal.metadata());
+        Status::with_error_details(code, refusal.to_string(), details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leasehold_core::{ElectionName, Millis};
+
+    #[test]
+    fn a_refusal_carries_its_reason_and_values() {
+        let election = ElectionName::new("billing").unwrap();
+        let status: Status = Refusal::from(Reject::Settling { election, settling: Millis(1500) }).into();
+        assert_eq!(status.code(), Code::Unavailable);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("SETTLING", "leasehold"));
+        assert_eq!(info.metadata["settling_ms"], "1500");
+        assert!(status.message().contains("ask again in 1500 ms"), "{}", status.message());
+    }
+}

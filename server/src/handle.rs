@@ -1,0 +1,164 @@
+//! The way to the loop: one bounded inbox, and for streams that are gone a way that is never full.
+
+use crate::clock;
+use crate::errors::Refusal;
+use leasehold_core::{Ask, Entry, Event, Reject, Reply, StreamId, Tenure, Ticket, Time};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// A candidacy has five kinds of events, each once but for a drain told again: a reader that is so many behind isn't reading.
+const EVENTS_PER_STREAM: usize = 16;
+/// How long a call waits for a place in the inbox.
+const INBOX_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the loop receives.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Campaign { stream: StreamId, entry: Box<Entry>, events: mpsc::Sender<StreamItem> },
+    Reopen { stream: StreamId, ticket: Box<Ticket>, events: mpsc::Sender<StreamItem> },
+    Ask { ask: Ask, reply: oneshot::Sender<Answer> },
+    Shutdown,
+}
+
+/// The answer to a call, and whose it is.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) tenure: Tenure,
+    pub(crate) reply: Result<Reply, Reject>,
+}
+
+/// What comes on a Campaign stream.
+#[derive(Debug)]
+pub(crate) struct StreamItem {
+    pub(crate) tenure: Tenure,
+    pub(crate) kind: StreamKind,
+}
+
+/// An event, or the end.
+#[derive(Debug)]
+pub(crate) enum StreamKind {
+    Event(Event),
+    Close(Option<Reject>),
+}
+
+/// Whether this replica may answer as the active one, as everybody can see without asking the loop.
+#[derive(Debug, Default)]
+pub(crate) struct Right {
+    until: AtomicU64,
+}
+
+impl Right {
+    pub(crate) fn extend(&self, until: Time) {
+        self.until.store(until.0, Ordering::Release);
+    }
+
+    pub(crate) fn end(&self) {
+        self.until.store(0, Ordering::Release);
+    }
+
+    /// Asked with a clock that is read now: an answer that was held up past the right's end isn't given.
+    pub(crate) fn lasts(&self) -> bool {
+        clock::now().0 < self.until.load(Ordering::Acquire)
+    }
+}
+
+/// Hands calls to the loop.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    inbox: mpsc::Sender<Message>,
+    /// Holds at most one message for each stream that was opened.
+    closed: mpsc::UnboundedSender<StreamId>,
+    streams: Arc<AtomicU64>,
+    pub(crate) right: Arc<Right>,
+}
+
+/// The loop's ends.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) messages: mpsc::Receiver<Message>,
+    pub(crate) closed: mpsc::UnboundedReceiver<StreamId>,
+    pub(crate) right: Arc<Right>,
+}
+
+/// The events of one Campaign stream. Dropping it tells the loop.
+#[derive(Debug)]
+pub(crate) struct Events {
+    stream: StreamId,
+    events: mpsc::Receiver<StreamItem>,
+    closed: mpsc::UnboundedSender<StreamId>,
+}
+
+/// A handle and what it leads to, with room for `inbox` calls.
+pub(crate) fn channel(inbox: usize) -> (Handle, Inbox) {
+    let (inbox, messages) = mpsc::channel(inbox);
+    let (closed, closings) = mpsc::unbounded_channel();
+    let right = Arc::new(Right::default());
+    let handle = Handle { inbox, closed, streams: Arc::default(), right: Arc::clone(&right) };
+    (handle, Inbox { messages, closed: closings, right })
+}
+
+impl Handle {
+    /// Asks the loop.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<(Tenure, Reply), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Ask { ask, reply }).await?;
+        let Answer { tenure, reply } = answer.await.map_err(|_| Reject::ShuttingDown)?;
+        if tenure != Tenure(0) && !self.right.lasts() {
+            return Err(Reject::NotActive.into());
+        }
+        Ok((tenure, reply?))
+    }
+
+    /// Enters an election.
+    pub(crate) async fn campaign(&self, entry: Entry) -> Result<Events, Refusal> {
+        let (events, events_sender) = self.events();
+        let stream = events.stream;
+        self.send(Message::Campaign { stream, entry: Box::new(entry), events: events_sender }).await?;
+        Ok(events)
+    }
+
+    /// Opens the stream of a candidacy again.
+    pub(crate) async fn reopen(&self, ticket: Ticket) -> Result<Events, Refusal> {
+        let (events, events_sender) = self.events();
+        let stream = events.stream;
+        self.send(Message::Reopen { stream, ticket: Box::new(ticket), events: events_sender }).await?;
+        Ok(events)
+    }
+
+    /// Ends the tenure in good order. The loop ends after it.
+    pub(crate) async fn shut_down(&self) {
+        // A loop that is gone has ended already.
+        let _ = self.inbox.send(Message::Shutdown).await;
+    }
+
+    fn events(&self) -> (Events, mpsc::Sender<StreamItem>) {
+        let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
+        let (sender, events) = mpsc::channel(EVENTS_PER_STREAM);
+        (Events { stream, events, closed: self.closed.clone() }, sender)
+    }
+
+    async fn send(&self, message: Message) -> Result<(), Refusal> {
+        match self.inbox.send_timeout(message, INBOX_PATIENCE).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Refusal::InboxFull),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Reject::ShuttingDown.into()),
+        }
+    }
+}
+
+impl Events {
+    /// The next event. `None` without a `Close` before it: the loop gave up on a slow reader.
+    pub(crate) async fn next(&mut self) -> Option<StreamItem> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        // In this order: a loop that takes up the stream later than it hears of its end sees that the channel is closed.
+        self.events.close();
+        let _ = self.closed.send(self.stream);
+    }
+}

@@ -1,0 +1,138 @@
+//! Tests of the HTTP port, over real sockets.
+
+use super::*;
+use crate::clock;
+use leasehold_core::Millis;
+use serde_json::json;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+struct Server {
+    address: SocketAddr,
+    health: watch::Sender<Health>,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn start() -> Server {
+    start_within(LIMITS).await
+}
+
+async fn start_within(limits: Limits) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (health, receiver) = watch::channel(Health::Starting);
+    let metrics = Arc::new(Metrics::new());
+    let jwks = json!({"keys": [{"kty": "OKP"}]});
+    let state = HttpState { health: receiver, metrics: Arc::clone(&metrics), jwks };
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(serve_within(limits, listener, state, shutdown.clone()));
+    Server { address, health, metrics, shutdown, task }
+}
+
+/// Sends these bytes and reads until the server closes.
+async fn send(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    timeout(Duration::from_secs(5), stream.read_to_string(&mut text)).await.unwrap().unwrap();
+    text
+}
+
+/// Status, headers in lower case, body.
+async fn fetch(address: SocketAddr, path: &str) -> (u16, String, String) {
+    let text = send(address, &format!("GET {path} HTTP/1.1\r\nhost: leasehold\r\n\r\n")).await;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_lowercase(), body.to_owned())
+}
+
+#[tokio::test]
+async fn readiness_follows_health_and_liveness_the_loop() {
+    let server = start().await;
+    for (health, ready, says) in [
+        (Health::Starting, 503, "starting\n"),
+        (Health::Ready, 200, "ok\n"),
+        (Health::NotReady("the store can't be written".into()), 503, "the store can't be written\n"),
+        (Health::Ready, 200, "ok\n"),
+        (Health::Stopping, 503, "stopping\n"),
+    ] {
+        server.health.send_replace(health);
+        let (status, _, body) = fetch(server.address, "/readyz").await;
+        assert_eq!((status, body.as_str()), (ready, says));
+        assert_eq!(fetch(server.address, "/healthz").await.0, 200);
+    }
+    drop(server.health);
+    assert_eq!(fetch(server.address, "/healthz").await.0, 200, "a loop that ended in good order");
+}
+
+#[tokio::test]
+async fn a_loop_that_died_is_seen() {
+    let Server { address, health, .. } = start().await;
+    health.send_replace(Health::Ready);
+    drop(health);
+    let (status, _, body) = fetch(address, "/healthz").await;
+    assert_eq!((status, body.as_str()), (503, "the loop has ended: restart this process\n"));
+    assert_eq!(fetch(address, "/readyz").await.0, 503);
+}
+
+#[tokio::test]
+async fn metrics_and_keys_have_their_types() {
+    let server = start().await;
+    server.metrics.grants.inc();
+    let (status, head, body) = fetch(server.address, "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
+    assert!(body.contains("leasehold_grants_total 1\n"), "{body}");
+
+    let (status, head, body) = fetch(server.address, "/.well-known/jwks.json").await;
+    assert_eq!((status, body.as_str()), (200, r#"{"keys":[{"kty":"OKP"}]}"#));
+    assert!(head.contains("content-type: application/json") && head.contains("max-age=300"), "{head}");
+
+    let (status, _, body) = fetch(server.address, "/").await;
+    assert!(status == 200 && body.contains("/.well-known/jwks.json"), "{body}");
+    assert_eq!(fetch(server.address, "/nothing").await.0, 404);
+    assert!(send(server.address, "POST /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await.starts_with("HTTP/1.1 405"));
+}
+
+#[tokio::test]
+async fn what_isnt_http_gets_an_answer_and_an_end() {
+    let server = start().await;
+    assert!(send(server.address, "\0\0nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    let huge = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(BUFFER_BYTES));
+    assert!(send(server.address, &huge).await.starts_with("HTTP/1.1 431"));
+}
+
+#[tokio::test]
+async fn clients_that_send_nothing_are_cut_and_make_room_for_others() {
+    let limits = Limits { connection_life: Duration::from_millis(400), connections: 3 };
+    let server = start_within(limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..limits.connections {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let before = clock::now();
+    assert_eq!(fetch(server.address, "/healthz").await.0, 200);
+    let waited = clock::now().since(before);
+    assert!(waited >= Millis(200), "{waited}: there was room for one more");
+    for mut stream in silent {
+        let mut rest = Vec::new();
+        let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.expect("the server closes it");
+        assert!(rest.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn it_stops_within_seconds_whoever_is_connected() {
+    let server = start().await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    silent.write_all(b"GET /hea").await.unwrap();
+    assert_eq!(fetch(server.address, "/healthz").await.0, 200);
+    server.shutdown.cancel();
+    timeout(Duration::from_secs(3), server.task).await.unwrap().unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+    let mut rest = Vec::new();
+    let _ = timeout(Duration::from_secs(3), silent.read_to_end(&mut rest)).await.expect("the server closes it");
+}

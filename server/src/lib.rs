@@ -1,0 +1,30 @@
+//! The server of Leasehold: a shell around `leasehold_core`.
+//!
+//! ```text
+//! server.rs    starts and ends everything          settings.rs     flags, environment, file
+//! driver.rs    the loop: owns the core             handle.rs       the way to it
+//! service.rs   gRPC: checks, converts, streams     observers.rs    the board, and whom to wake
+//! store.rs     the store thread                    state_file.rs   the record and the keys on disk
+//! ticket.rs    seals and opens tickets             task_token.rs   signs and checks task tokens
+//! errors.rs    the table of refusals               clock.rs        the only reader of clocks
+//! http.rs      health, metrics, keys over HTTP     metrics.rs      what is counted
+//! ```
+
+pub mod clock;
+mod driver;
+pub mod errors;
+mod handle;
+pub mod http;
+pub mod keys;
+pub mod metrics;
+mod observers;
+pub mod server;
+mod service;
+pub mod settings;
+mod start;
+pub mod state_file;
+mod store;
+pub mod task_token;
+pub mod ticket;
+
+pub use start::start;

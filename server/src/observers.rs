@@ -1,0 +1,184 @@
+//! Observers: the board under a lock, and whom to wake when it changes. Nothing is queued for anybody.
+
+use crate::errors::Refusal;
+use crate::handle::Right;
+use leasehold_core::{Batch, Board, Change, Cursor, ElectionName, Reject, Selection, Tenure};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::Notify;
+
+/// So many of the last changes are kept for observers that come back.
+const HISTORY: usize = 16_384;
+
+/// All Observe streams of this process.
+#[derive(Debug)]
+pub(crate) struct Observers {
+    board: RwLock<State>,
+    wakers: Mutex<Wakers>,
+    right: Arc<Right>,
+    count: AtomicUsize,
+    limit: usize,
+    next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    tenure: Tenure,
+    /// `None` without a tenure, and then why.
+    board: Result<Board, Reject>,
+}
+
+#[derive(Debug, Default)]
+struct Wakers {
+    by_name: HashMap<ElectionName, HashMap<u64, Arc<Notify>>>,
+    by_prefix: HashMap<u64, (String, Arc<Notify>)>,
+}
+
+/// One Observe stream's place. Dropping it gives the place back.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    observers: Arc<Observers>,
+    id: u64,
+    tenure: Tenure,
+    selection: Selection,
+    cursor: Cursor,
+    wake: Arc<Notify>,
+}
+
+impl Observers {
+    pub(crate) fn new(right: Arc<Right>, limit: usize) -> Arc<Self> {
+        let state = State { tenure: Tenure(0), board: Err(Reject::NotActive) };
+        Arc::new(Self {
+            board: RwLock::new(state),
+            wakers: Mutex::default(),
+            right,
+            count: AtomicUsize::new(0),
+            limit,
+            next: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn begin(&self, tenure: Tenure) {
+        self.set(State { tenure, board: Ok(Board::new(tenure, HISTORY)) });
+    }
+
+    pub(crate) fn end(&self, why: &Reject) {
+        self.set(State { tenure: Tenure(0), board: Err(why.clone()) });
+        self.wake_all();
+    }
+
+    pub(crate) fn settle(&self) {
+        if let Ok(board) = &mut self.board.write().unwrap_or_else(PoisonError::into_inner).board {
+            board.settle();
+        }
+        self.wake_all();
+    }
+
+    pub(crate) fn publish(&self, changes: &mut Vec<Arc<Change>>) {
+        if let Ok(board) = &mut self.board.write().unwrap_or_else(PoisonError::into_inner).board {
+            for change in changes.iter() {
+                board.apply(Arc::clone(change));
+            }
+        }
+        let wakers = self.wakers();
+        for change in changes.drain(..) {
+            if let Some(named) = wakers.by_name.get(&change.election) {
+                named.values().for_each(|wake| wake.notify_one());
+            }
+            let matching = wakers.by_prefix.values().filter(|(prefix, _)| change.election.as_str().starts_with(prefix));
+            matching.for_each(|(_, wake)| wake.notify_one());
+        }
+    }
+
+    /// Takes a place.
+    pub(crate) fn observe(self: &Arc<Self>, selection: Selection, cursor: Cursor) -> Result<Observer, Refusal> {
+        let tenure = self.read(|tenure, _| tenure)?;
+        if self.count.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::TooManyObservers { limit: self.limit });
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let wake = Arc::new(Notify::new());
+        let mut wakers = self.wakers();
+        match &selection {
+            Selection::Prefix(prefix) => {
+                wakers.by_prefix.insert(id, (prefix.clone(), Arc::clone(&wake)));
+            }
+            Selection::Named(names) => {
+                for name in names {
+                    wakers.by_name.entry(name.clone()).or_default().insert(id, Arc::clone(&wake));
+                }
+            }
+        }
+        drop(wakers);
+        Ok(Observer { observers: Arc::clone(self), id, tenure, selection, cursor, wake })
+    }
+
+    /// Open Observe streams.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn read<T>(&self, what: impl FnOnce(Tenure, &Board) -> T) -> Result<T, Reject> {
+        let state = self.board.read().unwrap_or_else(PoisonError::into_inner);
+        let result = what(state.tenure, state.board.as_ref().map_err(Reject::clone)?);
+        // The loop may hang, or the whole process may have: the right is checked after the state was read.
+        if self.right.lasts() { Ok(result) } else { Err(Reject::NotActive) }
+    }
+
+    fn set(&self, state: State) {
+        *self.board.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    fn wake_all(&self) {
+        let wakers = self.wakers();
+        wakers.by_prefix.values().for_each(|(_, wake)| wake.notify_one());
+        wakers.by_name.values().flat_map(HashMap::values).for_each(|wake| wake.notify_one());
+    }
+
+    fn wakers(&self) -> std::sync::MutexGuard<'_, Wakers> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer {
+    /// The tenure that this observer reads. It ends with it.
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.tenure
+    }
+
+    /// What has come since the last read: at most about `limit` changes.
+    pub(crate) fn read(&mut self, limit: usize) -> Result<Batch, Reject> {
+        let (tenure, batch) =
+            self.observers.read(|tenure, board| (tenure, board.read(&self.selection, &mut self.cursor, limit)))?;
+        if tenure == self.tenure { Ok(batch) } else { Err(Reject::NotActive) }
+    }
+
+    /// Until there may be something to read.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.observers.count.fetch_sub(1, Ordering::Relaxed);
+        let mut wakers = self.observers.wakers();
+        match &self.selection {
+            Selection::Prefix(_) => {
+                wakers.by_prefix.remove(&self.id);
+            }
+            Selection::Named(names) => {
+                for name in names {
+                    if let Some(named) = wakers.by_name.get_mut(name) {
+                        named.remove(&self.id);
+                        if named.is_empty() {
+                            wakers.by_name.remove(name);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

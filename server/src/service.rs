@@ -1,0 +1,33 @@
+//! The gRPC services: requests are checked and converted here, in the callers' tasks; the loop sees the core's types only.
+
+mod admin;
+mod campaign;
+mod convert;
+mod deadline;
+mod election;
+mod observe;
+
+pub(crate) use admin::Admin;
+pub(crate) use election::Elections;
+
+use crate::handle::Handle;
+use crate::metrics::Metrics;
+use crate::observers::Observers;
+use crate::task_token::TaskTokens;
+use crate::ticket::Sealer;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Streams carry something at least this often. Some load balancers cut what is idle for 60 s, and don't count PINGs.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What the services share.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) handle: Handle,
+    pub(crate) observers: Arc<Observers>,
+    pub(crate) sealer: Sealer,
+    pub(crate) task_tokens: Arc<TaskTokens>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) max_ttl: Duration,
+}

@@ -1,0 +1,61 @@
+//! `leasehold.v1.AdminService`.
+
+use super::Context;
+use super::convert::{duration, number};
+use super::election::mismatch;
+use crate::errors::Refusal;
+use leasehold_core::{Ask, ElectionName, FencingToken, Reply};
+use leasehold_proto::v1;
+use leasehold_proto::v1::admin_service_server::AdminService;
+use tonic::{Request, Response, Status};
+
+/// The service for operators.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin(pub(crate) Context);
+
+impl Admin {
+    async fn status(&self) -> Result<v1::GetStatusResponse, Refusal> {
+        let (tenure, reply) = self.0.handle.ask(Ask::Status).await?;
+        let Reply::Status(status) = reply else { return Err(mismatch()) };
+        let active = status.tenure.is_some();
+        Ok(v1::GetStatusResponse {
+            tenure: number(tenure),
+            role: if active { v1::Role::Active } else { v1::Role::Standby }.into(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            tenure_age: active.then(|| duration(status.age)),
+            settling: (status.settling.0 > 0).then(|| duration(status.settling)),
+            max_ttl: prost_types::Duration::try_from(self.0.max_ttl).ok(),
+            elections: status.elections as u64,
+            candidacies: status.candidacies as u64,
+            leaders: status.leaders as u64,
+            observers: self.0.observers.count() as u64,
+            revision: status.revision.0,
+        })
+    }
+
+    async fn end_leadership(&self, request: v1::StepDownRequest) -> Result<v1::StepDownResponse, Refusal> {
+        let only = (request.fencing_token != 0).then_some(FencingToken(request.fencing_token));
+        let ask = Ask::StepDown(ElectionName::new(&request.election)?, only);
+        let (tenure, reply) = self.0.handle.ask(ask).await?;
+        let Reply::SteppingDown { token, remaining } = reply else { return Err(mismatch()) };
+        Ok(v1::StepDownResponse {
+            tenure: number(tenure),
+            fencing_token: token.0,
+            remaining: Some(duration(remaining)),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn get_status(
+        &self,
+        _request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        Ok(Response::new(self.status().await?))
+    }
+
+    async fn step_down(&self, request: Request<v1::StepDownRequest>) -> Result<Response<v1::StepDownResponse>, Status> {
+        Ok(Response::new(self.end_leadership(request.into_inner()).await?))
+    }
+}

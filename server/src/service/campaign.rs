@@ -1,0 +1,89 @@
+//! Campaign streams: events as they come, heartbeats between them, an end that says why.
+
+use super::convert::{duration, end_detail, end_reason, keep_alive_interval, number};
+use super::{Context, HEARTBEAT};
+use crate::errors::Refusal;
+use crate::handle::{Events, StreamItem, StreamKind};
+use futures::Stream;
+use leasehold_core::{Event, Reject, Tenure};
+use leasehold_proto::v1;
+use leasehold_proto::v1::campaign_response::Event as Told;
+use std::pin::Pin;
+use std::time::Duration;
+use tonic::Status;
+
+/// What tonic is given.
+pub(crate) type CampaignStream = Pin<Box<dyn Stream<Item = Result<v1::CampaignResponse, Status>> + Send>>;
+
+struct Open {
+    context: Context,
+    events: Events,
+    /// Of the last event: heartbeats are in its name.
+    tenure: Tenure,
+    deadline: Pin<Box<tokio::time::Sleep>>,
+    has_deadline: bool,
+}
+
+/// A stream of these events, cut off at the caller's own deadline.
+pub(crate) fn stream(context: Context, events: Events, deadline: Option<Duration>) -> CampaignStream {
+    let has_deadline = deadline.is_some();
+    let deadline = Box::pin(tokio::time::sleep(deadline.unwrap_or_default()));
+    let open = Open { context, events, tenure: Tenure(0), deadline, has_deadline };
+    Box::pin(futures::stream::unfold(Some(open), |open| async {
+        let mut open = open?;
+        match open.next().await {
+            Some(Ok(response)) => Some((Ok(response), Some(open))),
+            Some(Err(refusal)) => Some((Err(refusal.into()), None)),
+            None => None,
+        }
+    }))
+}
+
+impl Open {
+    async fn next(&mut self) -> Option<Result<v1::CampaignResponse, Refusal>> {
+        let item = tokio::select! {
+            item = self.events.next() => item,
+            () = &mut self.deadline, if self.has_deadline => return Some(Err(Refusal::DeadlineExceeded)),
+            () = tokio::time::sleep(HEARTBEAT) => {
+                let event = Some(Told::Heartbeat(v1::Heartbeat {}));
+                return Some(self.lawful(v1::CampaignResponse { tenure: number(self.tenure), event }));
+            }
+        };
+        match item {
+            Some(StreamItem { tenure, kind: StreamKind::Event(event) }) => {
+                self.tenure = tenure;
+                let event = Some(self.tell(event));
+                Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event }))
+            }
+            Some(StreamItem { kind: StreamKind::Close(why), .. }) => why.map(|reject| Err(reject.into())),
+            None => Some(Err(Refusal::SlowReader)),
+        }
+    }
+
+    /// What was decided while the right lasted may come out of a channel, or a pause, after its end.
+    fn lawful(&self, response: v1::CampaignResponse) -> Result<v1::CampaignResponse, Refusal> {
+        if self.context.handle.right.lasts() { Ok(response) } else { Err(Reject::NotActive.into()) }
+    }
+
+    fn tell(&self, event: Event) -> Told {
+        match event {
+            Event::Enrolled { enrolment, ticket } => Told::Enrolled(v1::Enrolled {
+                enrolment: enrolment.0,
+                ttl: ticket.as_ref().map(|ticket| duration(ticket.ttl)),
+                keep_alive_interval: ticket.as_ref().map(|ticket| duration(keep_alive_interval(ticket.ttl))),
+                ticket: ticket.map(|ticket| self.context.sealer.seal(&ticket)).unwrap_or_default(),
+            }),
+            Event::Waiting { ahead, settling } => Told::Waiting(v1::Waiting {
+                ahead: u32::try_from(ahead).unwrap_or(u32::MAX),
+                settling: (settling.0 > 0).then(|| duration(settling)),
+            }),
+            Event::Elected(lead) => Told::Elected(self.context.elected(&lead)),
+            Event::Draining { token, remaining } => {
+                Told::Draining(v1::Draining { fencing_token: token.0, remaining: Some(duration(remaining)) })
+            }
+            Event::Ended(reason) => {
+                Told::Ended(v1::Ended { reason: end_reason(reason).into(), detail: end_detail(reason).to_owned() })
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Between the contract's messages and the core's types.
+
+use super::Context;
+use crate::clock;
+use crate::errors::Refusal;
+use crate::task_token::Claims;
+use leasehold_core::{
+    CandidateName, Change, ChangeReason, ElectionName, ElectionState, EndReason, Entry, Kept, Lead, Leader, Millis,
+    Subject, Tenure, Ticket, Value,
+};
+use leasehold_proto::v1;
+use std::time::Duration;
+
+/// How long the task token of a stream-bound leader is good for: it has no lease whose end could be named.
+const STREAM_BOUND_TASK_TOKEN: Millis = Millis(60_000);
+
+/// A duration that was asked for, in whole milliseconds.
+pub(crate) fn millis(what: &str, duration: &prost_types::Duration) -> Result<Millis, Refusal> {
+    let refuse = |why: &str| Refusal::Argument(format!("{what} is {duration}: {why}"));
+    let seconds = u64::try_from(duration.seconds).map_err(|_| refuse("it must not be negative"))?;
+    let nanos = u32::try_from(duration.nanos).map_err(|_| refuse("it must not be negative"))?;
+    if nanos >= 1_000_000_000 || seconds > 315_576_000_000 {
+        return Err(refuse("that isn't a duration"));
+    }
+    Ok(Millis(seconds * 1000 + u64::from(nanos / 1_000_000)))
+}
+
+pub(crate) fn duration(millis: Millis) -> prost_types::Duration {
+    // Bounded: everything the core measures is far below 2^63 ms.
+    prost_types::Duration::try_from(Duration::from_millis(millis.0)).unwrap_or_default()
+}
+
+/// The request of a new candidacy.
+pub(crate) fn entry(request: v1::CampaignRequest, deadline: Option<Duration>) -> Result<Entry, Refusal> {
+    let ttl = request.ttl.as_ref().map(|ttl| millis("ttl", ttl)).transpose()?;
+    let max_wait = request.max_wait.as_ref().map(|wait| millis("max_wait", wait)).transpose()?;
+    let deadline = deadline.map(|left| Millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+    let asked = max_wait.filter(|wait| wait.0 > 0);
+    Ok(Entry {
+        election: ElectionName::new(&request.election)?,
+        candidate: CandidateName::new(&request.candidate)?,
+        subject: Subject::anonymous(),
+        ttl,
+        value: Value::new(&request.value)?,
+        no_wait: request.no_wait,
+        max_wait: match (asked, deadline) {
+            (Some(asked), Some(deadline)) => Some(asked.min(deadline)),
+            (asked, deadline) => asked.or(deadline),
+        },
+        replace_former: request.replace_former,
+    })
+}
+
+pub(crate) fn end_reason(reason: EndReason) -> v1::EndReason {
+    match reason {
+        EndReason::Resigned => v1::EndReason::Resigned,
+        EndReason::Expired => v1::EndReason::Expired,
+        EndReason::Replaced => v1::EndReason::Replaced,
+        EndReason::Overtaken => v1::EndReason::Overtaken,
+        EndReason::SteppedDown => v1::EndReason::SteppedDown,
+        EndReason::NotGranted => v1::EndReason::NotGranted,
+    }
+}
+
+/// The same for people, with what to do about it.
+pub(crate) fn end_detail(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Resigned => "the worker resigned, or its stream closed",
+        EndReason::Expired => {
+            "no KeepAlive arrived within the ttl, or the ticket is too old to be put back after a restart of the service; enter \
+             the election again with Campaign"
+        }
+        EndReason::Replaced => "a candidate of the same name entered with replace_former",
+        EndReason::Overtaken => {
+            "after a restart of the service a leader with a higher fencing token came back; enter the election again with \
+             Campaign"
+        }
+        EndReason::SteppedDown => {
+            "an operator ended this leadership with StepDown; enter the election again with Campaign"
+        }
+        EndReason::NotGranted => "it couldn't be granted in the time that was asked for",
+    }
+}
+
+pub(crate) fn change_reason(reason: ChangeReason) -> v1::ChangeReason {
+    match reason {
+        ChangeReason::Elected => v1::ChangeReason::Elected,
+        ChangeReason::Proclaimed => v1::ChangeReason::Proclaimed,
+        ChangeReason::Draining => v1::ChangeReason::Draining,
+        ChangeReason::Restored => v1::ChangeReason::Restored,
+        ChangeReason::Ended(EndReason::Resigned | EndReason::NotGranted) => v1::ChangeReason::Resigned,
+        ChangeReason::Ended(EndReason::Expired) => v1::ChangeReason::Expired,
+        ChangeReason::Ended(EndReason::Replaced) => v1::ChangeReason::Replaced,
+        ChangeReason::Ended(EndReason::Overtaken) => v1::ChangeReason::Overtaken,
+        ChangeReason::Ended(EndReason::SteppedDown) => v1::ChangeReason::SteppedDown,
+    }
+}
+
+pub(crate) fn leader(leader: &Leader) -> v1::Leader {
+    v1::Leader {
+        candidate: leader.candidate.to_string(),
+        fencing_token: leader.token.0,
+        value: leader.value.to_string(),
+        draining: leader.draining,
+        leased: leader.leased,
+    }
+}
+
+pub(crate) fn change(change: &Change, missed_changes: bool) -> v1::ElectionChange {
+    v1::ElectionChange {
+        election: change.election.to_string(),
+        revision: change.revision.0,
+        leader: change.leader.as_ref().map(leader),
+        reason: change_reason(change.reason).into(),
+        missed_changes,
+    }
+}
+
+pub(crate) fn election(state: &ElectionState) -> v1::Election {
+    let led = state.last.as_ref().and_then(|last| last.leader.as_ref());
+    let leadership = match led {
+        Some(_) => v1::Leadership::Led,
+        None if state.unsettled => v1::Leadership::Unsettled,
+        None => v1::Leadership::Vacant,
+    };
+    v1::Election {
+        name: state.name.to_string(),
+        leadership: leadership.into(),
+        leader: led.map(leader),
+        revision: state.last.as_ref().map_or(0, |last| last.revision.0),
+        reason: state.last.as_ref().map_or(v1::ChangeReason::Unspecified, |last| change_reason(last.reason)).into(),
+        waiting: u32::try_from(state.waiting).unwrap_or(u32::MAX),
+    }
+}
+
+impl Context {
+    pub(crate) fn open(&self, ticket: &[u8]) -> Result<Ticket, Refusal> {
+        Ok(self.sealer.open(ticket)?)
+    }
+
+    pub(crate) fn elected(&self, lead: &Lead) -> v1::Elected {
+        v1::Elected {
+            fencing_token: lead.token.0,
+            ticket: lead.ticket.as_ref().map(|ticket| self.sealer.seal(ticket)).unwrap_or_default(),
+            task_token: self.task_token(
+                &lead.election,
+                &lead.candidate,
+                lead.token.0,
+                lead.lease_left.unwrap_or(STREAM_BOUND_TASK_TOKEN),
+            ),
+        }
+    }
+
+    fn task_token(&self, election: &ElectionName, candidate: &CandidateName, fence: u64, left: Millis) -> String {
+        let now = clock::unix_millis();
+        self.task_tokens.sign(&Claims {
+            iss: self.task_tokens.issuer().to_owned(),
+            sub: candidate.to_string(),
+            election: election.to_string(),
+            fence,
+            iat: now / 1000,
+            // Rounded down: a token never outlives the lease.
+            exp: (now + left.0) / 1000,
+        })
+    }
+
+    /// One candidacy's answer to KeepAlive.
+    pub(crate) fn kept(&self, kept: &Kept, want_task_token: bool) -> v1::KeepAliveResult {
+        match kept {
+            Kept::Waiting(ticket) => v1::KeepAliveResult {
+                state: v1::CandidacyState::Waiting.into(),
+                ticket: self.sealer.seal(ticket),
+                ttl: Some(duration(ticket.ttl)),
+                ..Default::default()
+            },
+            Kept::Leading(ticket) => v1::KeepAliveResult {
+                state: v1::CandidacyState::Leading.into(),
+                ticket: self.sealer.seal(ticket),
+                fencing_token: ticket.token.unwrap_or_default().0,
+                task_token: self.wanted(ticket, want_task_token),
+                ttl: Some(duration(ticket.ttl)),
+                ..Default::default()
+            },
+            Kept::Draining { ticket, remaining } => v1::KeepAliveResult {
+                state: v1::CandidacyState::Draining.into(),
+                ticket: self.sealer.seal(ticket),
+                fencing_token: ticket.token.unwrap_or_default().0,
+                remaining: Some(duration(*remaining)),
+                ..Default::default()
+            },
+            Kept::Ended(reason) => v1::KeepAliveResult {
+                state: v1::CandidacyState::Ended.into(),
+                end_reason: end_reason(*reason).into(),
+                detail: end_detail(*reason).to_owned(),
+                ..Default::default()
+            },
+        }
+    }
+
+    fn wanted(&self, ticket: &Ticket, wanted: bool) -> String {
+        match ticket.token {
+            Some(token) if wanted => self.task_token(&ticket.election, &ticket.candidate, token.0, ticket.ttl),
+            _ => String::new(),
+        }
+    }
+}
+
+/// A ticket that can't be opened does no harm to the other ones of its call.
+pub(crate) fn unopened(refusal: &Refusal) -> v1::KeepAliveResult {
+    v1::KeepAliveResult { state: v1::CandidacyState::Refused.into(), detail: refusal.to_string(), ..Default::default() }
+}
+
+/// How often a worker should send KeepAlive.
+pub(crate) fn keep_alive_interval(ttl: Millis) -> Millis {
+    Millis(ttl.0 / 3)
+}
+
+/// For responses.
+pub(crate) fn number(tenure: Tenure) -> u64 {
+    tenure.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_checked() {
+        let duration = |seconds, nanos| prost_types::Duration { seconds, nanos };
+        assert_eq!(millis("ttl", &duration(15, 500_000_000)).unwrap(), Millis(15_500));
+        for bad in [duration(-1, 0), duration(0, -1), duration(0, 1_000_000_000), duration(i64::MAX, 0)] {
+            assert!(millis("ttl", &bad).unwrap_err().to_string().starts_with("ttl is "));
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_a_timed_try() {
+        let request = |wait: Option<u64>| v1::CampaignRequest {
+            election: "a".into(),
+            candidate: "x".into(),
+            max_wait: wait.map(|wait| super::duration(Millis(wait))),
+            ..Default::default()
+        };
+        let wait =
+            |wait, deadline: Option<u64>| entry(request(wait), deadline.map(Duration::from_millis)).unwrap().max_wait;
+        assert_eq!(wait(None, None), None);
+        assert_eq!(wait(Some(0), None), None);
+        assert_eq!(wait(Some(2000), Some(500)), Some(Millis(500)));
+        assert_eq!(wait(None, Some(500)), Some(Millis(500)));
+    }
+}

@@ -1,0 +1,45 @@
+//! The deadline that a caller has set on its call: tonic doesn't enforce it on a stream once the headers are sent.
+
+use std::time::Duration;
+use tonic::metadata::MetadataMap;
+
+/// What the header `grpc-timeout` says: up to eight digits and a unit. What isn't that is ignored, as gRPC servers do.
+pub(crate) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<Duration> {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("grpc-timeout", text.parse().unwrap());
+        timeout(&metadata)
+    }
+
+    #[test]
+    fn the_header_is_read_as_the_specification_says() {
+        assert_eq!(parsed("2S"), Some(Duration::from_secs(2)));
+        assert_eq!(parsed("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        assert_eq!(parsed("3H"), Some(Duration::from_secs(10_800)));
+        for bad in ["", "S", "-1S", "1s", "123456789S", "1"] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+        assert_eq!(timeout(&MetadataMap::new()), None);
+    }
+}

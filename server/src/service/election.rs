@@ -1,0 +1,225 @@
+//! `leasehold.v1.ElectionService`.
+
+use super::campaign::{self, CampaignStream};
+use super::convert::{self, number};
+use super::observe::{self, ObserveStream};
+use super::{Context, deadline};
+use crate::clock;
+use crate::errors::Refusal;
+use crate::task_token::TaskTokenError;
+use leasehold_core::{Ask, ElectionName, FencingToken, Reply, Tenure, Value};
+use leasehold_proto::v1;
+use leasehold_proto::v1::election_service_server::ElectionService;
+use leasehold_proto::v1::verify_token_request::Token;
+use tonic::{Request, Response, Status};
+
+/// So many candidacies may be kept alive in one call.
+const MAX_ITEMS: usize = 1000;
+/// The size of a page of elections, and the largest.
+const DEFAULT_PAGE: u32 = 100;
+const MAX_PAGE: u32 = 1000;
+
+/// The service for workers.
+#[derive(Clone, Debug)]
+pub(crate) struct Elections(pub(crate) Context);
+
+impl Elections {
+    /// Counts what is refused outside the loop.
+    fn refuse(&self, refusal: Refusal) -> Status {
+        if !matches!(refusal, Refusal::Core(_)) {
+            self.0.metrics.refused(refusal.code_and_reason().1);
+        }
+        refusal.into()
+    }
+
+    async fn keep_alive(&self, items: Vec<v1::KeepAliveItem>) -> Result<v1::KeepAliveResponse, Refusal> {
+        if items.is_empty() || items.len() > MAX_ITEMS {
+            return Err(Refusal::Argument(format!("items has {} entries; give 1 to {MAX_ITEMS}", items.len())));
+        }
+        let opened: Vec<_> = items.iter().map(|item| self.0.open(&item.ticket)).collect();
+        let tickets = opened.iter().filter_map(|ticket| ticket.as_ref().ok().cloned()).collect();
+        let (tenure, reply) = self.0.handle.ask(Ask::KeepAlive(tickets)).await?;
+        let Reply::KeptAlive(kept) = reply else { return Err(mismatch()) };
+        self.0.metrics.keep_alives.inc_by(kept.len() as u64);
+        let mut kept = kept.iter();
+        let results = items.iter().zip(&opened).map(|(item, opened)| match opened {
+            Ok(_) => kept.next().map(|kept| self.0.kept(kept, item.want_task_token)).unwrap_or_default(),
+            Err(refusal) => convert::unopened(refusal),
+        });
+        Ok(v1::KeepAliveResponse { tenure: number(tenure), results: results.collect() })
+    }
+
+    async fn proclaim(&self, request: v1::ProclaimRequest) -> Result<v1::ProclaimResponse, Refusal> {
+        let ask = Ask::Proclaim(self.0.open(&request.ticket)?, Value::new(&request.value)?);
+        let (tenure, reply) = self.0.handle.ask(ask).await?;
+        let Reply::Proclaimed { revision, ticket } = reply else { return Err(mismatch()) };
+        Ok(v1::ProclaimResponse { tenure: number(tenure), revision: revision.0, ticket: self.0.sealer.seal(&ticket) })
+    }
+
+    async fn list(&self, request: v1::ListElectionsRequest) -> Result<v1::ListElectionsResponse, Refusal> {
+        if request.page_size > MAX_PAGE {
+            let size = request.page_size;
+            return Err(Refusal::Argument(format!(
+                "page_size is {size}; give 1 to {MAX_PAGE}, or 0 for {DEFAULT_PAGE}"
+            )));
+        }
+        let size = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size };
+        let after = match request.page_token.as_str() {
+            "" => None,
+            token => Some(ElectionName::new(token)?.to_string()),
+        };
+        let prefix = observe::prefix(&request.prefix)?;
+        let (tenure, reply) = self.0.handle.ask(Ask::List { prefix, after, limit: size as usize }).await?;
+        let Reply::Elections { elections, more } = reply else { return Err(mismatch()) };
+        let last = elections.last().filter(|_| more);
+        Ok(v1::ListElectionsResponse {
+            tenure: number(tenure),
+            next_page_token: last.map(|last| last.name.to_string()).unwrap_or_default(),
+            elections: elections.iter().map(convert::election).collect(),
+        })
+    }
+
+    async fn verify(&self, request: v1::VerifyTokenRequest) -> Result<v1::VerifyTokenResponse, Refusal> {
+        let (election, token) = match request.token {
+            None => return Err(Refusal::Argument("no token is given; set fencing_token or task_token".to_owned())),
+            Some(Token::FencingToken(token)) => (request.election, token),
+            Some(Token::TaskToken(token)) => match self.0.task_tokens.verify(&token, clock::unix_seconds()) {
+                Err(error) => return self.unverified(request.election, &error).await,
+                Ok(claims) if !request.election.is_empty() && request.election != claims.election => {
+                    let text =
+                        format!("election is {}, but the task token is for {}", request.election, claims.election);
+                    return Err(Refusal::Argument(text));
+                }
+                Ok(claims) => (claims.election, claims.fence),
+            },
+        };
+        let name = ElectionName::new(&election)?;
+        let (tenure, reply) = self.0.handle.ask(Ask::Verify(name, FencingToken(token))).await?;
+        let Reply::Verified { current, leader } = reply else { return Err(mismatch()) };
+        let (status, detail) = match (&leader, current) {
+            (_, true) => (v1::TokenStatus::Current, String::new()),
+            (Some(leader), false) => {
+                (v1::TokenStatus::NotLeading, format!("the leader's fencing token is {}, not {token}", leader.token))
+            }
+            (None, false) => (v1::TokenStatus::NotLeading, "the election has no leader".to_owned()),
+        };
+        Ok(v1::VerifyTokenResponse {
+            tenure: number(tenure),
+            valid: current,
+            status: status.into(),
+            election,
+            leader: leader.as_ref().map(convert::leader),
+            detail,
+        })
+    }
+
+    /// The answer for a task token that is worth nothing, whoever leads.
+    async fn unverified(&self, election: String, error: &TaskTokenError) -> Result<v1::VerifyTokenResponse, Refusal> {
+        let (tenure, _) = self.status().await?;
+        let status = match error {
+            TaskTokenError::Invalid(_) => v1::TokenStatus::Invalid,
+            TaskTokenError::Expired { .. } => v1::TokenStatus::Expired,
+        };
+        Ok(v1::VerifyTokenResponse {
+            tenure: number(tenure),
+            status: status.into(),
+            election,
+            detail: error.to_string(),
+            ..Default::default()
+        })
+    }
+
+    async fn status(&self) -> Result<(Tenure, Reply), Refusal> {
+        self.0.handle.ask(Ask::Status).await
+    }
+
+    async fn open_campaign(&self, request: Request<v1::CampaignRequest>) -> Result<CampaignStream, Refusal> {
+        let deadline = deadline::timeout(request.metadata());
+        let request = request.into_inner();
+        let events = if request.ticket.is_empty() {
+            self.0.handle.campaign(convert::entry(request, deadline)?).await?
+        } else {
+            let ticket = self.0.open(&request.ticket)?;
+            for (what, given, meant) in [
+                ("election", &request.election, ticket.election.as_str()),
+                ("candidate", &request.candidate, ticket.candidate.as_str()),
+            ] {
+                if !given.is_empty() && given != meant {
+                    return Err(Refusal::Argument(format!("{what} is {given}, but the ticket is for {meant}")));
+                }
+            }
+            self.0.handle.reopen(ticket).await?
+        };
+        Ok(campaign::stream(self.0.clone(), events, deadline))
+    }
+}
+
+/// The core answers each kind of call with its kind of reply.
+pub(super) fn mismatch() -> Refusal {
+    Refusal::Internal("this call got the answer to another one")
+}
+
+#[tonic::async_trait]
+impl ElectionService for Elections {
+    type CampaignStream = CampaignStream;
+    type ObserveStream = ObserveStream;
+
+    async fn campaign(&self, request: Request<v1::CampaignRequest>) -> Result<Response<CampaignStream>, Status> {
+        self.open_campaign(request).await.map(Response::new).map_err(|refusal| self.refuse(refusal))
+    }
+
+    async fn keep_alive(
+        &self,
+        request: Request<v1::KeepAliveRequest>,
+    ) -> Result<Response<v1::KeepAliveResponse>, Status> {
+        let result = self.keep_alive(request.into_inner().items).await;
+        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+    }
+
+    async fn resign(&self, request: Request<v1::ResignRequest>) -> Result<Response<v1::ResignResponse>, Status> {
+        let ticket = self.0.open(&request.into_inner().ticket).map_err(|refusal| self.refuse(refusal))?;
+        let (tenure, reply) = self.0.handle.ask(Ask::Resign(ticket)).await.map_err(|refusal| self.refuse(refusal))?;
+        let Reply::Resigned { was_leading, already_ended } = reply else { return Err(mismatch().into()) };
+        Ok(Response::new(v1::ResignResponse { tenure: number(tenure), was_leading, already_ended }))
+    }
+
+    async fn proclaim(&self, request: Request<v1::ProclaimRequest>) -> Result<Response<v1::ProclaimResponse>, Status> {
+        let result = self.proclaim(request.into_inner()).await;
+        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+    }
+
+    async fn observe(&self, request: Request<v1::ObserveRequest>) -> Result<Response<ObserveStream>, Status> {
+        let deadline = deadline::timeout(request.metadata());
+        let observer = observe::selection(request.get_ref())
+            .and_then(|(selection, cursor)| self.0.observers.observe(selection, cursor))
+            .map_err(|refusal| self.refuse(refusal))?;
+        Ok(Response::new(observe::stream(observer, deadline)))
+    }
+
+    async fn get_election(
+        &self,
+        request: Request<v1::GetElectionRequest>,
+    ) -> Result<Response<v1::GetElectionResponse>, Status> {
+        let name = ElectionName::new(&request.into_inner().election).map_err(|word| self.refuse(word.into()))?;
+        let (tenure, reply) = self.0.handle.ask(Ask::Get(name)).await.map_err(|refusal| self.refuse(refusal))?;
+        let Reply::Election(state) = reply else { return Err(mismatch().into()) };
+        let election = Some(convert::election(&state));
+        Ok(Response::new(v1::GetElectionResponse { tenure: number(tenure), election }))
+    }
+
+    async fn list_elections(
+        &self,
+        request: Request<v1::ListElectionsRequest>,
+    ) -> Result<Response<v1::ListElectionsResponse>, Status> {
+        let result = self.list(request.into_inner()).await;
+        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+    }
+
+    async fn verify_token(
+        &self,
+        request: Request<v1::VerifyTokenRequest>,
+    ) -> Result<Response<v1::VerifyTokenResponse>, Status> {
+        let result = self.verify(request.into_inner()).await;
+        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+    }
+}

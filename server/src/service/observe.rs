@@ -1,0 +1,142 @@
+//! Observe streams: each reads the board at its own pace.
+
+use super::HEARTBEAT;
+use super::convert::{change, number};
+use crate::errors::Refusal;
+use crate::observers::Observer;
+use futures::Stream;
+use leasehold_core::{Batch, Cursor, ElectionName, Revision, Selection};
+use leasehold_proto::v1;
+use leasehold_proto::v1::observe_response::Event as Told;
+use std::collections::{BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::time::Duration;
+use tonic::Status;
+
+/// What tonic is given.
+pub(crate) type ObserveStream = Pin<Box<dyn Stream<Item = Result<v1::ObserveResponse, Status>> + Send>>;
+
+/// So many elections may be named in one request.
+const MAX_NAMES: usize = 100;
+/// So many changes are taken from the board at once; then they are sent before more are taken.
+const BATCH: usize = 32;
+
+struct Open {
+    observer: Observer,
+    ready: VecDeque<Told>,
+    more: bool,
+    deadline: Pin<Box<tokio::time::Sleep>>,
+    has_deadline: bool,
+}
+
+/// What a request asks for.
+pub(crate) fn selection(request: &v1::ObserveRequest) -> Result<(Selection, Cursor), Refusal> {
+    if request.elections.len() > MAX_NAMES {
+        let count = request.elections.len();
+        return Err(Refusal::Argument(format!(
+            "{count} elections are named; at most {MAX_NAMES} can be, or use prefix"
+        )));
+    }
+    if !request.elections.is_empty() && !request.prefix.is_empty() {
+        return Err(Refusal::Argument("elections and prefix are both given; give one of them".to_owned()));
+    }
+    let selection = if request.elections.is_empty() {
+        Selection::Prefix(prefix(&request.prefix)?)
+    } else {
+        let names: Result<BTreeSet<_>, _> = request.elections.iter().map(|name| ElectionName::new(name)).collect();
+        Selection::Named(names?)
+    };
+    let cursor = match request.after_revision {
+        0 => Cursor::snapshot(),
+        revision => Cursor::after(Revision(revision)),
+    };
+    Ok((selection, cursor))
+}
+
+/// The beginning of names: checked like a name, but it may be empty or end with a slash.
+pub(crate) fn prefix(text: &str) -> Result<String, Refusal> {
+    let whole = text.strip_suffix('/').unwrap_or(text);
+    if !whole.is_empty() {
+        ElectionName::new(whole)?;
+    } else if !text.is_empty() {
+        ElectionName::new(text)?;
+    }
+    Ok(text.to_owned())
+}
+
+/// A stream of what this observer reads, cut off at the caller's own deadline.
+pub(crate) fn stream(observer: Observer, deadline: Option<Duration>) -> ObserveStream {
+    let has_deadline = deadline.is_some();
+    let deadline = Box::pin(tokio::time::sleep(deadline.unwrap_or_default()));
+    let open = Open { observer, ready: VecDeque::new(), more: true, deadline, has_deadline };
+    Box::pin(futures::stream::unfold(Some(open), |open| async {
+        let mut open = open?;
+        match open.next().await {
+            Ok(event) => {
+                let tenure = number(open.observer.tenure());
+                Some((Ok(v1::ObserveResponse { tenure, event: Some(event) }), Some(open)))
+            }
+            Err(refusal) => Some((Err(refusal.into()), None)),
+        }
+    }))
+}
+
+impl Open {
+    async fn next(&mut self) -> Result<Told, Refusal> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            if !self.more {
+                tokio::select! {
+                    () = self.observer.woken() => {}
+                    () = &mut self.deadline, if self.has_deadline => return Err(Refusal::DeadlineExceeded),
+                    () = tokio::time::sleep(HEARTBEAT) => self.ready.push_back(Told::Heartbeat(v1::Heartbeat {})),
+                }
+            }
+            let batch = self.observer.read(BATCH)?;
+            self.more = batch.more;
+            self.tell(batch);
+        }
+    }
+
+    fn tell(&mut self, batch: Batch) {
+        if batch.reset {
+            let detail = "what came after that revision isn't known any more; a snapshot follows".to_owned();
+            self.ready.push_back(Told::Reset(v1::Reset { detail }));
+        }
+        self.ready.extend(batch.changes.iter().map(|seen| Told::Change(change(&seen.change, seen.missed))));
+        self.ready.extend(
+            batch
+                .vacant
+                .iter()
+                .map(|name| Told::Change(v1::ElectionChange { election: name.to_string(), ..Default::default() })),
+        );
+        if let Some(revision) = batch.synced {
+            self.ready.push_back(Told::Synced(v1::Synced { revision: revision.0 }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes() {
+        for good in ["", "a", "a/", "billing/night"] {
+            assert_eq!(prefix(good).unwrap(), good);
+        }
+        for bad in ["/", "//", "a//", "a b"] {
+            assert!(prefix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn selections() {
+        let request = v1::ObserveRequest { elections: vec!["a".into()], prefix: "b".into(), after_revision: 0 };
+        assert!(selection(&request).unwrap_err().to_string().contains("give one of them"));
+        let request = v1::ObserveRequest { elections: vec!["a".into(); 101], ..Default::default() };
+        assert!(selection(&request).unwrap_err().to_string().contains("at most 100"));
+    }
+}

@@ -1,0 +1,225 @@
+//! Settings as meant: flags, environment and config file put together, completed and checked.
+
+mod flags;
+
+pub use flags::{CommandLine, Flags, LogFormat, Span};
+
+use leasehold_core::{BadConfig, Config, Limits, Millis};
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tracing_subscriber::EnvFilter;
+
+const DEFAULT_MAX_TTL: Millis = Millis(15_000);
+const DEFAULT_MAX_OBSERVERS: usize = 10_000;
+const DEFAULT_MAX_STREAMS_PER_CONNECTION: u32 = 4096;
+const DEFAULT_INBOX: usize = 8192;
+/// Above this a limit limits nothing.
+const MOST: usize = 1_000_000;
+/// It stands in every task token.
+const MAX_ISSUER_BYTES: usize = 256;
+
+/// Everything that can be set about a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where gRPC is served.
+    pub listen: SocketAddr,
+    /// Where health, metrics and keys are served over HTTP.
+    pub http_listen: SocketAddr,
+    /// Where keys and record are kept.
+    pub data_dir: PathBuf,
+    /// The longest TTL that Campaign accepts; also how long a new tenure waits before its first grant.
+    pub max_ttl: Millis,
+    /// Limits on what the replica holds.
+    pub limits: Limits,
+    /// Open Observe streams.
+    pub max_observers: usize,
+    /// Open streams of one gRPC connection.
+    pub max_streams_per_connection: u32,
+    /// Calls that wait for the loop.
+    pub inbox: usize,
+    /// `iss` of task tokens.
+    pub issuer: String,
+    /// Whether plain text may be served beyond this machine.
+    pub insecure: bool,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// What is logged, in the words of tracing's `EnvFilter`.
+    pub log_level: String,
+}
+
+/// Settings that can't be used: which one, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The config file can't be read.
+    #[error("can't read the config file {}: {cause}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        cause: io::Error,
+    },
+    /// The config file has a key or a value that isn't known.
+    #[error("the config file {} can't be used: {why}", path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what.
+        why: String,
+    },
+    /// Nowhere to keep the state.
+    #[error("there is no place for the state, as neither XDG_STATE_HOME nor HOME is set; pass --data-dir DIR")]
+    NoDataDir,
+    /// Plain text beyond this machine.
+    #[error(
+        "{flag} {address} isn't an address of this machine alone, and there is no TLS: whoever can reach it could lead any \
+         election and read every ticket. Use 127.0.0.1, or pass --insecure if the network keeps others out"
+    )]
+    NotLoopback {
+        /// Which setting.
+        flag: &'static str,
+        /// Its value.
+        address: SocketAddr,
+    },
+    /// Two servers in one place.
+    #[error("--listen and --http-listen are both {address}; give them different ports")]
+    SameAddress {
+        /// Of both.
+        address: SocketAddr,
+    },
+    /// A number that makes no sense.
+    #[error("--{flag} is {value}; it must lie between 1 and {most}")]
+    OutOfRange {
+        /// Which setting.
+        flag: &'static str,
+        /// Its value.
+        value: usize,
+        /// The highest.
+        most: usize,
+    },
+    /// A name that can't stand in a token.
+    #[error("--issuer must have 1 to {MAX_ISSUER_BYTES} bytes without control characters; it is {issuer:?}")]
+    BadIssuer {
+        /// Its value.
+        issuer: String,
+    },
+    /// Not a filter.
+    #[error("--log-level {level:?} can't be used: {why}; write it like info, or info,leasehold_server=debug")]
+    BadLogLevel {
+        /// Its value.
+        level: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// What the core says.
+    #[error(transparent)]
+    Core(#[from] BadConfig),
+}
+
+impl Settings {
+    /// From the process's command line, environment and config file, in this order of precedence. Prints and exits where
+    /// `--help`, `--version` or a word that isn't understood asks for it.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn load() -> Result<Self, SettingsError> {
+        Self::from_words(std::env::args_os())
+    }
+
+    /// As [`Settings::load`], with these words for the command line; the first one is the program's name.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn from_words(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Self, SettingsError> {
+        let CommandLine { config, flags } = clap::Parser::parse_from(words);
+        let file = match config {
+            Some(path) => Flags::from_file(&path)?,
+            None => Flags::default(),
+        };
+        Self::resolve(flags.or(file), |name| std::env::var_os(name))
+    }
+
+    /// Completes and checks what was set; `environment` is asked where the state may lie.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn resolve(flags: Flags, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
+        let limits = Limits::default();
+        let limits = Limits {
+            elections: flags.max_elections.unwrap_or(limits.elections),
+            candidacies: flags.max_candidacies.unwrap_or(limits.candidacies),
+            candidacies_per_election: flags.max_candidacies_per_election.unwrap_or(limits.candidacies_per_election),
+            candidacies_per_subject: flags.max_candidacies_per_subject.unwrap_or(limits.candidacies_per_subject),
+            ..limits
+        };
+        let settings = Self {
+            listen: flags.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7400))),
+            http_listen: flags.http_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7401))),
+            data_dir: flags.data_dir.or_else(|| default_data_dir(environment)).ok_or(SettingsError::NoDataDir)?,
+            max_ttl: flags.max_ttl.map_or(DEFAULT_MAX_TTL, Span::millis),
+            limits,
+            max_observers: flags.max_observers.unwrap_or(DEFAULT_MAX_OBSERVERS),
+            max_streams_per_connection: flags.max_streams_per_connection.unwrap_or(DEFAULT_MAX_STREAMS_PER_CONNECTION),
+            inbox: flags.inbox.unwrap_or(DEFAULT_INBOX),
+            issuer: flags.issuer.unwrap_or_else(|| "leasehold".to_owned()),
+            insecure: flags.insecure.unwrap_or(false),
+            log_format: flags.log_format.unwrap_or(LogFormat::Text),
+            log_level: flags.log_level.unwrap_or_else(|| "info".to_owned()),
+        };
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// Checks the settings, each and together.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for the first one that can't be used.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        for (flag, address) in [("--listen", self.listen), ("--http-listen", self.http_listen)] {
+            if !self.insecure && !address.ip().to_canonical().is_loopback() {
+                return Err(SettingsError::NotLoopback { flag, address });
+            }
+        }
+        if self.listen == self.http_listen && self.listen.port() != 0 {
+            return Err(SettingsError::SameAddress { address: self.listen });
+        }
+        let streams = usize::try_from(self.max_streams_per_connection).unwrap_or(usize::MAX);
+        for (flag, value) in [
+            ("max-elections", self.limits.elections),
+            ("max-candidacies-per-election", self.limits.candidacies_per_election),
+            ("max-candidacies-per-subject", self.limits.candidacies_per_subject),
+            ("max-candidacies", self.limits.candidacies),
+            ("max-observers", self.max_observers),
+            ("max-streams-per-connection", streams),
+            ("inbox", self.inbox),
+        ] {
+            if value == 0 || value > MOST {
+                return Err(SettingsError::OutOfRange { flag, value, most: MOST });
+            }
+        }
+        if self.issuer.is_empty() || self.issuer.len() > MAX_ISSUER_BYTES || self.issuer.contains(char::is_control) {
+            return Err(SettingsError::BadIssuer { issuer: self.issuer.clone() });
+        }
+        if let Err(why) = EnvFilter::builder().parse(&self.log_level) {
+            return Err(SettingsError::BadLogLevel { level: self.log_level.clone(), why: why.to_string() });
+        }
+        Ok(self.core_config().validate()?)
+    }
+
+    /// What the core needs to know.
+    #[must_use]
+    pub fn core_config(&self) -> Config {
+        Config { limits: self.limits.clone(), ..Config::embedded(self.max_ttl) }
+    }
+}
+
+/// As the XDG base directory specification says: a relative path there is to be ignored.
+fn default_data_dir(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| environment(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    Some(state.join(Path::new("leasehold")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Settings as typed: on the command line, in the environment, in a file. Nothing is filled in here.
+
+use super::SettingsError;
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, ValueEnum};
+use leasehold_core::Millis;
+use serde::{Deserialize, Deserializer, de};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  leasehold-server
+      A complete service on this machine alone, its state in ~/.local/state/leasehold.
+  leasehold-server --data-dir /var/lib/leasehold --max-ttl 30s
+      Workers may be silent for up to 30 s, and a server that was killed waits as long before it grants again.
+  LEASEHOLD_LOG_FORMAT=json leasehold-server --config /etc/leasehold.toml
+      With a file that has lines such as:  max-ttl = \"30s\"
+
+Each setting may also stand in the environment (names as shown) or in the config file (names as the flags). A flag goes before
+the environment, and that before the file.";
+
+/// Leader election over gRPC: workers campaign, one of them leads, and each grant has a higher fencing token than the last.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "leasehold-server", version, after_help = EXAMPLES, max_term_width = 120)]
+pub struct CommandLine {
+    /// A TOML file with settings
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// All others.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// What was set, in one place: `None` where nothing was.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Flags {
+    /// Serve gRPC here; port 0 takes a free one [default: 127.0.0.1:7400]
+    #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_LISTEN", hide_env_values = true)]
+    pub listen: Option<SocketAddr>,
+
+    /// Serve /healthz, /readyz, /metrics and /.well-known/jwks.json here [default: 127.0.0.1:7401]
+    #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_HTTP_LISTEN", hide_env_values = true)]
+    #[serde(alias = "http_listen")]
+    pub http_listen: Option<SocketAddr>,
+
+    /// Keep keys and numbers here; one server at a time [default: $XDG_STATE_HOME/leasehold or ~/.local/state/leasehold]
+    #[arg(long, value_name = "DIR", env = "LEASEHOLD_DATA_DIR", hide_env_values = true)]
+    #[serde(alias = "data_dir")]
+    pub data_dir: Option<PathBuf>,
+
+    /// The longest TTL that a worker may ask for, 1s to 1day; a server that was killed grants nothing for so long, and a
+    /// twentieth of it, when it is back [default: 15s]
+    #[arg(long, value_name = "TIME", env = "LEASEHOLD_MAX_TTL", hide_env_values = true)]
+    #[serde(alias = "max_ttl")]
+    pub max_ttl: Option<Span>,
+
+    /// Elections with a candidate [default: 100000]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_ELECTIONS", hide_env_values = true)]
+    #[serde(alias = "max_elections")]
+    pub max_elections: Option<usize>,
+
+    /// Candidacies in all elections together, at most 100000 [default: 100000]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_CANDIDACIES", hide_env_values = true)]
+    #[serde(alias = "max_candidacies")]
+    pub max_candidacies: Option<usize>,
+
+    /// Candidacies in one election [default: 10000]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_CANDIDACIES_PER_ELECTION", hide_env_values = true)]
+    #[serde(alias = "max_candidacies_per_election")]
+    pub max_candidacies_per_election: Option<usize>,
+
+    /// Candidacies of one subject; without authentication all callers are one [default: 100000]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_CANDIDACIES_PER_SUBJECT", hide_env_values = true)]
+    #[serde(alias = "max_candidacies_per_subject")]
+    pub max_candidacies_per_subject: Option<usize>,
+
+    /// Open Observe streams [default: 10000]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_OBSERVERS", hide_env_values = true)]
+    #[serde(alias = "max_observers")]
+    pub max_observers: Option<usize>,
+
+    /// Open streams of one connection [default: 4096]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_STREAMS_PER_CONNECTION", hide_env_values = true)]
+    #[serde(alias = "max_streams_per_connection")]
+    pub max_streams_per_connection: Option<u32>,
+
+    /// Calls that may wait for the loop; more are refused at once [default: 8192]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_INBOX", hide_env_values = true)]
+    pub inbox: Option<usize>,
+
+    /// The name of this service in task tokens (iss) [default: leasehold]
+    #[arg(long, value_name = "NAME", env = "LEASEHOLD_ISSUER", hide_env_values = true)]
+    pub issuer: Option<String>,
+
+    /// Serve plain text on addresses that others can reach
+    #[arg(
+        long, value_name = "BOOL", env = "LEASEHOLD_INSECURE", hide_env_values = true, num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(),
+        hide_possible_values = true
+    )]
+    pub insecure: Option<bool>,
+
+    /// Form of the log, which goes to stderr [default: text]
+    #[arg(long, value_name = "FORM", env = "LEASEHOLD_LOG_FORMAT", hide_env_values = true)]
+    #[serde(alias = "log_format")]
+    pub log_format: Option<LogFormat>,
+
+    /// What is logged: error, warn, info, debug, trace, or by module like info,leasehold_server=debug [default: info]
+    #[arg(long, value_name = "LEVEL", env = "LEASEHOLD_LOG_LEVEL", hide_env_values = true)]
+    #[serde(alias = "log_level")]
+    pub log_level: Option<String>,
+}
+
+impl Flags {
+    /// Reads a config file: TOML, keys as the flags (`max-ttl` or `max_ttl`). Keys that aren't known are an error.
+    ///
+    /// # Errors
+    /// [`SettingsError::Unreadable`], [`SettingsError::BadFile`].
+    pub fn from_file(path: &Path) -> Result<Self, SettingsError> {
+        let text =
+            fs::read_to_string(path).map_err(|cause| SettingsError::Unreadable { path: path.to_owned(), cause })?;
+        toml::from_str(&text).map_err(|error| SettingsError::BadFile {
+            path: path.to_owned(),
+            why: error.to_string().trim_end().to_owned(),
+        })
+    }
+
+    /// These, and what they leave open from `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            http_listen: self.http_listen.or(other.http_listen),
+            data_dir: self.data_dir.or(other.data_dir),
+            max_ttl: self.max_ttl.or(other.max_ttl),
+            max_elections: self.max_elections.or(other.max_elections),
+            max_candidacies: self.max_candidacies.or(other.max_candidacies),
+            max_candidacies_per_election: self.max_candidacies_per_election.or(other.max_candidacies_per_election),
+            max_candidacies_per_subject: self.max_candidacies_per_subject.or(other.max_candidacies_per_subject),
+            max_observers: self.max_observers.or(other.max_observers),
+            max_streams_per_connection: self.max_streams_per_connection.or(other.max_streams_per_connection),
+            inbox: self.inbox.or(other.inbox),
+            issuer: self.issuer.or(other.issuer),
+            insecure: self.insecure.or(other.insecure),
+            log_format: self.log_format.or(other.log_format),
+            log_level: self.log_level.or(other.log_level),
+        }
+    }
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A length of time as people write it: `15s`, `1m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// In whole milliseconds.
+    #[must_use]
+    pub fn millis(self) -> Millis {
+        Millis(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text).map(Self).map_err(|error| format!("{error}; write it like 15s or 1m 30s"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,186 @@
+//! Tests of settings. What the process's environment does to them is tested in tests/settings.rs.
+
+use super::*;
+use clap::{CommandFactory, Parser};
+use std::io::Write;
+
+fn flags(words: &[&str]) -> Flags {
+    CommandLine::try_parse_from([&["leasehold-server"], words].concat()).unwrap().flags
+}
+
+fn at_home(name: &str) -> Option<OsString> {
+    (name == "HOME").then(|| "/home/ada".into())
+}
+
+fn settings(words: &[&str]) -> Result<Settings, SettingsError> {
+    Settings::resolve(flags(words), at_home)
+}
+
+fn file(text: &str) -> Result<Flags, SettingsError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    Flags::from_file(file.path())
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    CommandLine::command().debug_assert();
+}
+
+#[test]
+fn without_flags_it_is_a_complete_service_on_loopback() {
+    let settings = settings(&[]).unwrap();
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:7400");
+    assert_eq!(settings.http_listen.to_string(), "127.0.0.1:7401");
+    assert_eq!(settings.data_dir, Path::new("/home/ada/.local/state/leasehold"));
+    assert_eq!(settings.core_config(), Config::embedded(Millis(15_000)));
+    assert_eq!((settings.max_observers, settings.max_streams_per_connection, settings.inbox), (10_000, 4096, 8192));
+    assert_eq!((settings.issuer.as_str(), settings.log_level.as_str()), ("leasehold", "info"));
+    assert_eq!((settings.insecure, settings.log_format), (false, LogFormat::Text));
+}
+
+#[test]
+fn every_flag_and_every_key_reaches_its_setting() {
+    let words = [
+        "--listen=0.0.0.0:1",
+        "--http-listen=[::1]:2",
+        "--data-dir=/d",
+        "--max-ttl=1m 30s",
+        "--max-elections=3",
+        "--max-candidacies=4",
+        "--max-candidacies-per-election=5",
+        "--max-candidacies-per-subject=6",
+        "--max-observers=7",
+        "--max-streams-per-connection=8",
+        "--inbox=9",
+        "--issuer=me",
+        "--insecure",
+        "--log-format=json",
+        "--log-level=debug",
+    ];
+    let expected = Settings {
+        listen: "0.0.0.0:1".parse().unwrap(),
+        http_listen: "[::1]:2".parse().unwrap(),
+        data_dir: "/d".into(),
+        max_ttl: Millis(90_000),
+        limits: Limits {
+            elections: 3,
+            candidacies: 4,
+            candidacies_per_election: 5,
+            candidacies_per_subject: 6,
+            ..Limits::default()
+        },
+        max_observers: 7,
+        max_streams_per_connection: 8,
+        inbox: 9,
+        issuer: "me".into(),
+        insecure: true,
+        log_format: LogFormat::Json,
+        log_level: "debug".into(),
+    };
+    assert_eq!(settings(&words).unwrap(), expected);
+    assert_eq!(expected.core_config().limits, expected.limits);
+
+    for separator in ["-", "_"] {
+        let lines = words.map(|word| {
+            let (key, value) = word[2..].split_once('=').unwrap_or((&word[2..], "true"));
+            let bare = value == "true" || value.parse::<u32>().is_ok();
+            let value = if bare { value.to_owned() } else { format!("{value:?}") };
+            format!("{} = {value}", key.replace('-', separator))
+        });
+        assert_eq!(file(&lines.join("\n")).unwrap(), flags(&words));
+    }
+}
+
+#[test]
+fn a_flag_goes_before_the_file() {
+    let file = file("max-ttl = \"20s\"\nissuer = \"file\"\ninsecure = true").unwrap();
+    let merged = flags(&["--issuer", "flag", "--insecure=false"]).or(file);
+    let settings = Settings::resolve(merged, at_home).unwrap();
+    assert_eq!((settings.issuer.as_str(), settings.max_ttl, settings.insecure), ("flag", Millis(20_000), false));
+    assert_eq!(settings.inbox, DEFAULT_INBOX);
+}
+
+#[test]
+fn a_file_that_isnt_understood_is_refused_where_it_is_wrong() {
+    for (text, says) in [
+        ("max-ttl = \"20s\"\nmax-tll = \"20s\"", "unknown field `max-tll`, expected one of `listen`, `http-listen`"),
+        ("max-ttl = 20", "1 | max-ttl = 20"),
+        ("max-ttl = \"20\"", "time unit needed"),
+        ("max-ttl = \"20\"", "write it like 15s or 1m 30s"),
+        ("listen = \"localhost\"", "1 | listen = \"localhost\""),
+        ("log-format = \"xml\"", "unknown variant `xml`, expected `text` or `json`"),
+        ("inbox = -1", "1 | inbox = -1"),
+        ("max-ttl = \"1s\"\nmax_ttl = \"2s\"", "duplicate field"),
+        ("config = \"other.toml\"", "unknown field `config`"),
+    ] {
+        let error = file(text).unwrap_err().to_string();
+        assert!(error.starts_with("the config file ") && error.contains(says), "{error}");
+    }
+    let error = Flags::from_file(Path::new("/does/not/exist.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("can't read the config file /does/not/exist.toml: "), "{error}");
+}
+
+#[test]
+fn the_state_lies_where_xdg_says() {
+    let with = |xdg: Option<&'static str>, home: Option<&'static str>| {
+        Settings::resolve(Flags::default(), move |name| match name {
+            "XDG_STATE_HOME" => xdg.map(OsString::from),
+            "HOME" => home.map(OsString::from),
+            _ => None,
+        })
+    };
+    let dir = |settings: Result<Settings, _>| settings.unwrap().data_dir.into_os_string();
+    assert_eq!(dir(with(Some("/state"), Some("/home/ada"))), "/state/leasehold");
+    assert_eq!(dir(with(Some("relative"), Some("/home/ada"))), "/home/ada/.local/state/leasehold");
+    assert_eq!(dir(with(Some(""), Some("/home/ada"))), "/home/ada/.local/state/leasehold");
+    let error = with(None, None).unwrap_err().to_string();
+    assert!(error.ends_with("pass --data-dir DIR"), "{error}");
+}
+
+#[test]
+fn others_reach_it_only_if_that_is_spelled_out() {
+    for words in [["--listen", "0.0.0.0:7400"], ["--http-listen", "[::]:7401"], ["--listen", "192.168.1.2:7400"]] {
+        let error = settings(&words).unwrap_err().to_string();
+        let says = format!("{} {} isn't an address of this machine alone", words[0], words[1]);
+        assert!(error.starts_with(&says) && error.contains("--insecure"), "{error}");
+        assert!(settings(&[words[0], words[1], "--insecure"]).is_ok());
+    }
+    for loopback in ["127.0.0.1:0", "127.8.9.10:1", "[::1]:7400", "[::ffff:127.0.0.1]:7400"] {
+        assert!(settings(&["--listen", loopback]).is_ok(), "{loopback}");
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_named() {
+    for (words, says) in [
+        (&["--listen", "127.0.0.1:7401"][..], "--listen and --http-listen are both 127.0.0.1:7401"),
+        (&["--inbox", "0"], "--inbox is 0; it must lie between 1 and 1000000"),
+        (&["--max-observers", "1000001"], "--max-observers is 1000001; it must lie between 1 and 1000000"),
+        (&["--max-streams-per-connection", "0"], "--max-streams-per-connection is 0"),
+        (&["--max-candidacies", "100001"], "the limit on candidacies is 100001; at most 100000 are supported"),
+        (&["--max-ttl", "999ms"], "max_ttl is 999 ms; it must lie between 1 s and 86400 s"),
+        (&["--max-ttl", "25h"], "max_ttl is 90000 s"),
+        (&["--issuer", ""], "--issuer must have 1 to 256 bytes"),
+        (&["--log-level", "loud=="], "--log-level \"loud==\" can't be used: "),
+    ] {
+        let error = settings(words).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    assert!(settings(&["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]).is_ok());
+}
+
+#[test]
+fn the_help_says_every_default_and_every_variable() {
+    for flag in CommandLine::command().get_arguments() {
+        let name = flag.get_long().unwrap();
+        let help = flag.get_help().unwrap().to_string();
+        assert!(help.contains("[default: ") || ["config", "insecure"].contains(&name), "--{name}: {help}");
+        let variable = format!("LEASEHOLD_{}", name.replace('-', "_").to_uppercase());
+        assert_eq!(flag.get_env().unwrap(), variable.as_str());
+    }
+    let help = CommandLine::command().render_long_help().to_string();
+    for says in ["--listen <IP:PORT>", "[default: 127.0.0.1:7400]", "[env: LEASEHOLD_LISTEN]", "Examples:"] {
+        assert!(help.contains(says), "{says} is missing in\n{help}");
+    }
+}

@@ -1,0 +1,79 @@
+//! From the command line to a server that runs, and to its end.
+
+use crate::server::Server;
+use crate::settings::{LogFormat, Settings};
+use crate::state_file::StateFile;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Runs `leasehold-server` as the process was told to.
+///
+/// # Errors
+/// A sentence that says what is wrong and what to do: settings that clash, state that is in use or can't be read, a port that is
+/// taken.
+pub fn start() -> anyhow::Result<()> {
+    let settings = Settings::load()?;
+    log(&settings);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&settings))
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    // Before the state: a second server started by mistake should say so, whichever it hits first.
+    let state = StateFile::open(&settings.data_dir)?;
+    let listener = bind("--listen", settings.listen).await?;
+    let http_listener = bind("--http-listen", settings.http_listen).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut server = Server::start(settings, state, listener, http_listener)?;
+    let (grpc, http) = server.addresses();
+    tokio::select! {
+        _ = server.active() => greet(grpc, http, settings),
+        _ = terminate.recv() => return Ok(server.run(async {}).await?),
+        _ = interrupt.recv() => return Ok(server.run(async {}).await?),
+    }
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("shutting down");
+    };
+    Ok(server.run(shutdown).await?)
+}
+
+fn greet(grpc: SocketAddr, http: SocketAddr, settings: &Settings) {
+    let version = env!("CARGO_PKG_VERSION");
+    let data = settings.data_dir.display();
+    let mut out = std::io::stdout().lock();
+    // Whoever started the server may have closed its output: no reason not to serve.
+    let _ = writeln!(out, "leasehold-server {version} listening on {grpc} (http {http}), data in {data}");
+    let _ = writeln!(
+        out,
+        "try: grpcurl -plaintext -d '{{\"election\":\"hello\",\"candidate\":\"me\"}}' {grpc} leasehold.v1.ElectionService/Campaign"
+    );
+    let _ = out.flush();
+}
+
+async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "another process uses it: stop that one, or choose another port",
+            ErrorKind::AddrNotAvailable => "this machine doesn't have that address",
+            ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose a higher one",
+            _ => "choose another one",
+        };
+        anyhow::anyhow!("can't listen on {address}: {error}; {advice} ({flag})")
+    })
+}
+
+fn log(settings: &Settings) {
+    let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
+    }
+}

@@ -1,0 +1,231 @@
+//! The embedded store: keys and record in one small file, in a directory that is locked against a second process.
+//!
+//! ```text
+//! DIR/lock             locked while a server runs; its text is that server's process id. Empty until a state was stored here once
+//! DIR/state.json       keys and record, see format.rs; always whole: written beside and renamed
+//! DIR/state.json.new   the next one, while it is being written
+//! ```
+
+mod format;
+
+use crate::keys::Keys;
+use format::{State, Undecodable};
+use leasehold_core::{Found, Record};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Why the state can't be read or stored: a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StateFileError {
+    /// Another process holds the lock.
+    #[error(
+        "another leasehold-server{} uses {}: stop it, or give this one a directory of its own with --data-dir",
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), dir.display()
+    )]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// The other process, if it has said so.
+        pid: Option<u32>,
+    },
+    /// The system refused.
+    #[error("can't {doing} {}: {cause}{}", path.display(), advice(cause))]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// The system's words. Not the error's `source`: the text has them already.
+        cause: io::Error,
+    },
+    /// Half a file, or one that was changed.
+    #[error(
+        "{} can't be read as state: {why}; restore it from a backup, or, if no worker is running, delete {} to start a new \
+         service", path.display(), path.parent().unwrap_or(path).display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Written by another version of this program.
+    #[error(
+        "{} has the format {found}, and this leasehold-server {} knows the format {} only: start the version that wrote it, or \
+         a later one", path.display(), env!("CARGO_PKG_VERSION"), format::VERSION
+    )]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// The lock isn't ours any more.
+    #[error(
+        "{} was removed or replaced while this server runs, so another one may use the same directory: stop this one, and \
+         start it again", path.display()
+    )]
+    LockGone {
+        /// The lock.
+        path: PathBuf,
+    },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "; make it belong to the user who runs this server, or choose another --data-dir"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; make room there: until then nothing can be stored, and nothing is granted"
+        }
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => "; choose another --data-dir",
+        ErrorKind::Unsupported => "; choose a --data-dir on a local file system",
+        _ => "",
+    }
+}
+
+/// An open data directory. Its lock is held until this is dropped, or the process is gone.
+#[derive(Debug)]
+pub struct StateFile {
+    dir: PathBuf,
+    lock: File,
+    keys: Keys,
+    /// One write at a time: there is one name for what is being written.
+    writing: Mutex<()>,
+}
+
+impl StateFile {
+    /// Makes the directory (mode 0700) if there is none, locks it, and stores new keys if it has no state. Blocks for as long as the
+    /// disk takes.
+    ///
+    /// # Errors
+    /// [`StateFileError`]: somebody else has it, it can't be used, or what is in it can't be understood.
+    pub fn open(dir: &Path) -> Result<Self, StateFileError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("make the directory", dir))?;
+        let path = dir.join("lock");
+        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let lock = lock.map_err(failed("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StateFileError::InUse { dir: dir.to_owned(), pid: pid_in(&lock) });
+            }
+            Err(TryLockError::Error(cause)) => return Err(failed("lock", &path)(cause)),
+        }
+        let used_before = lock.metadata().map_err(failed("read", &path))?.len() > 0;
+
+        let mut this = Self { dir: dir.to_owned(), lock, keys: Keys::generate(), writing: Mutex::new(()) };
+        remove_if_there(&this.next_path())?;
+        match this.load()? {
+            Some(state) => this.keys = state.keys,
+            // That something was lost must outlive this process as well, should it end before its first record.
+            None => this.store(used_before, None)?,
+        }
+        this.sign_lock().map_err(failed("write", &path))?;
+        Ok(this)
+    }
+
+    /// The service's secrets. They are stored already.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// What is stored. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`StateFileError`].
+    pub fn read(&self) -> Result<Found, StateFileError> {
+        Ok(match self.load()? {
+            Some(State { record: Some(record), .. }) => Found::Record(record),
+            Some(State { lost: false, record: None, .. }) => Found::Fresh,
+            Some(State { lost: true, record: None, .. }) | None => Found::Lost,
+        })
+    }
+
+    /// Stores a record in place of what was there. When this returns `Ok`, it outlives a loss of power; after an error either
+    /// the old or the new one is there, whole. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`StateFileError`].
+    pub fn write(&self, record: &Record) -> Result<(), StateFileError> {
+        self.store(false, Some(record))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join("state.json")
+    }
+
+    fn next_path(&self) -> PathBuf {
+        self.dir.join("state.json.new")
+    }
+
+    fn load(&self) -> Result<Option<State>, StateFileError> {
+        let path = self.path();
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(StateFileError::Io { doing: "read", path, cause }),
+        };
+        format::decode(&bytes).map(Some).map_err(|error| match error {
+            Undecodable::Damaged(why) => StateFileError::Damaged { path, why },
+            Undecodable::OtherFormat(found) => StateFileError::OtherFormat { path, found },
+        })
+    }
+
+    fn store(&self, lost: bool, record: Option<&Record>) -> Result<(), StateFileError> {
+        let bytes = format::encode(&self.keys, lost, record);
+        let (path, next) = (self.path(), self.next_path());
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check_lock()?;
+        remove_if_there(&next)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next);
+        let mut file = file.map_err(failed("write", &next))?;
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed("write", &next))?;
+        fs::rename(&next, &path).map_err(failed("replace", &path))?;
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("write", &self.dir))
+    }
+
+    /// Whoever deletes the directory under a running server frees the name for a second one, whose state this one would replace.
+    fn check_lock(&self) -> Result<(), StateFileError> {
+        let path = self.dir.join("lock");
+        let ours = self.lock.metadata();
+        match (ours, fs::metadata(&path)) {
+            (Ok(ours), Ok(there)) if (ours.dev(), ours.ino()) == (there.dev(), there.ino()) => Ok(()),
+            (Ok(_), Err(cause)) if cause.kind() != ErrorKind::NotFound => Err(failed("read", &path)(cause)),
+            (Err(cause), _) => Err(failed("read", &path)(cause)),
+            _ => Err(StateFileError::LockGone { path }),
+        }
+    }
+
+    /// Writes the process id in one piece of constant length: once a state was stored, the lock is never empty again.
+    fn sign_lock(&self) -> io::Result<()> {
+        self.lock.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0)?;
+        self.lock.sync_all()
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateFileError {
+    let path = path.to_owned();
+    move |cause| StateFileError::Io { doing, path, cause }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), StateFileError> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(failed("remove", path)(cause)),
+        _ => Ok(()),
+    }
+}
+
+fn pid_in(mut lock: &File) -> Option<u32> {
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

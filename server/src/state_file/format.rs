@@ -1,0 +1,228 @@
+//! The state as JSON: `{"version":1,"sha256":"...","state":{"keys":{...},"lost":false,"record":{...}}}`. The sum is over the text of
+//! `state`, so that half a file and one that was edited are noticed.
+
+use crate::keys::Keys;
+use leasehold_core::{
+    CandidateName, Carried, ElectionName, Enrolment, FencingToken, Millis, NUMBER_LIMIT, Record, Subject, Tenure,
+    Ticket, Value,
+};
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt::{Display, Write};
+
+/// The format that is written, and the only one that is read.
+pub(super) const VERSION: u64 = 1;
+
+/// All that is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// The service's secrets.
+    pub(super) keys: Keys,
+    /// There is no record, though there was one.
+    pub(super) lost: bool,
+    /// What the last tenure stored.
+    pub(super) record: Option<Record>,
+}
+
+/// Why bytes aren't a state.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Undecodable {
+    /// A half sentence about what is wrong.
+    Damaged(String),
+    /// Another format.
+    OtherFormat(u64),
+}
+
+#[derive(Deserialize)]
+struct AnyVersion {
+    version: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope {
+    version: u64,
+    sha256: String,
+    state: Box<RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateJson<'a> {
+    keys: Keys,
+    lost: bool,
+    #[serde(borrow)]
+    record: Option<RecordJson<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordJson<'a> {
+    tenure: u64,
+    ceiling: u64,
+    duration_ms: u64,
+    margin_ms: u64,
+    renewed_at_ms: u64,
+    ended_at_ms: Option<u64>,
+    longest_ttl_ms: u64,
+    #[serde(borrow)]
+    handover: Option<Vec<CarriedJson<'a>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CarriedJson<'a> {
+    #[serde(borrow)]
+    election: Cow<'a, str>,
+    #[serde(borrow)]
+    candidate: Cow<'a, str>,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+    ttl_ms: u64,
+    enrolment: u64,
+    place: u64,
+    token: Option<u64>,
+    tenure: u64,
+    accepted_at_ms: u64,
+    drain_left_ms: Option<u64>,
+}
+
+/// The text of the file.
+pub(super) fn encode(keys: &Keys, lost: bool, record: Option<&Record>) -> Vec<u8> {
+    let json = StateJson { keys: keys.clone(), lost, record: record.map(RecordJson::from) };
+    let json = serde_json::value::to_raw_value(&json).expect("strings and numbers have a JSON form");
+    let envelope = Envelope { version: VERSION, sha256: sum(&json), state: json };
+    let mut text = serde_json::to_vec(&envelope).expect("strings and numbers have a JSON form");
+    text.push(b'\n');
+    text
+}
+
+/// What the text of a file says.
+pub(super) fn decode(text: &[u8]) -> Result<State, Undecodable> {
+    if text.is_empty() {
+        return Err(Undecodable::Damaged("it is empty".to_owned()));
+    }
+    let damaged = |error: serde_json::Error| Undecodable::Damaged(error.to_string());
+    let AnyVersion { version } = serde_json::from_slice(text).map_err(damaged)?;
+    if version != VERSION {
+        return Err(Undecodable::OtherFormat(version));
+    }
+    let envelope: Envelope = serde_json::from_slice(text).map_err(damaged)?;
+    if sum(&envelope.state) != envelope.sha256 {
+        return Err(Undecodable::Damaged(
+            "its sha256 doesn't match, so it was changed after it was written".to_owned(),
+        ));
+    }
+    let state: StateJson<'_> = serde_json::from_str(envelope.state.get()).map_err(damaged)?;
+    let record = state.record.map(Record::try_from).transpose().map_err(Undecodable::Damaged)?;
+    Ok(State { keys: state.keys, lost: state.lost, record })
+}
+
+fn sum(json: &RawValue) -> String {
+    let sum = digest(&SHA256, json.get().as_bytes());
+    sum.as_ref().iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes everything");
+        hex
+    })
+}
+
+impl<'a> From<&'a Record> for RecordJson<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self {
+            tenure: record.tenure.0,
+            ceiling: record.ceiling,
+            duration_ms: record.duration.0,
+            margin_ms: record.margin.0,
+            renewed_at_ms: record.renewed_at.0,
+            ended_at_ms: record.ended_at.map(|at| at.0),
+            longest_ttl_ms: record.longest_ttl.0,
+            handover: record.handover.as_ref().map(|all| all.iter().map(CarriedJson::from).collect()),
+        }
+    }
+}
+
+impl<'a> From<&'a Carried> for CarriedJson<'a> {
+    fn from(Carried { ticket, drain_left }: &'a Carried) -> Self {
+        Self {
+            election: ticket.election.as_str().into(),
+            candidate: ticket.candidate.as_str().into(),
+            subject: ticket.subject.as_str().into(),
+            value: ticket.value.as_str().into(),
+            ttl_ms: ticket.ttl.0,
+            enrolment: ticket.enrolment.0,
+            place: ticket.place.0,
+            token: ticket.token.map(|token| token.0),
+            tenure: ticket.tenure.0,
+            accepted_at_ms: ticket.accepted_at.0,
+            drain_left_ms: drain_left.map(|left| left.0),
+        }
+    }
+}
+
+impl TryFrom<RecordJson<'_>> for Record {
+    type Error = String;
+
+    fn try_from(json: RecordJson<'_>) -> Result<Self, String> {
+        if json.ceiling > NUMBER_LIMIT || json.tenure >= json.ceiling {
+            let RecordJson { tenure, ceiling, .. } = json;
+            return Err(format!("tenure {tenure} and ceiling {ceiling} must be tenure < ceiling <= {NUMBER_LIMIT}"));
+        }
+        if json.margin_ms > json.duration_ms {
+            return Err(format!("margin_ms {} is more than duration_ms {}", json.margin_ms, json.duration_ms));
+        }
+        let handover = match json.handover {
+            Some(all) => Some(all.into_iter().map(Carried::try_from).collect::<Result<_, _>>()?),
+            None => None,
+        };
+        Ok(Self {
+            tenure: Tenure(json.tenure),
+            ceiling: json.ceiling,
+            duration: Millis(in_range("duration_ms", json.duration_ms)?),
+            margin: Millis(json.margin_ms),
+            renewed_at: Millis(in_range("renewed_at_ms", json.renewed_at_ms)?),
+            ended_at: optional("ended_at_ms", json.ended_at_ms)?.map(Millis),
+            longest_ttl: Millis(in_range("longest_ttl_ms", json.longest_ttl_ms)?),
+            handover,
+        })
+    }
+}
+
+impl TryFrom<CarriedJson<'_>> for Carried {
+    type Error = String;
+
+    fn try_from(json: CarriedJson<'_>) -> Result<Self, String> {
+        let ticket = Ticket {
+            election: ElectionName::new(&json.election).map_err(text)?,
+            candidate: CandidateName::new(&json.candidate).map_err(text)?,
+            subject: Subject::new(&json.subject).map_err(text)?,
+            value: Value::new(&json.value).map_err(text)?,
+            ttl: Millis(in_range("ttl_ms", json.ttl_ms)?),
+            enrolment: Enrolment(in_range("enrolment", json.enrolment)?),
+            place: Enrolment(in_range("place", json.place)?),
+            token: optional("token", json.token)?.map(FencingToken),
+            tenure: Tenure(in_range("tenure", json.tenure)?),
+            accepted_at: Millis(in_range("accepted_at_ms", json.accepted_at_ms)?),
+        };
+        Ok(Self { ticket, drain_left: optional("drain_left_ms", json.drain_left_ms)?.map(Millis) })
+    }
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}
+
+fn in_range(field: &str, number: u64) -> Result<u64, String> {
+    if number < NUMBER_LIMIT {
+        Ok(number)
+    } else {
+        Err(format!("{field} is {number}; it must be below {NUMBER_LIMIT}"))
+    }
+}
+
+fn optional(field: &str, number: Option<u64>) -> Result<Option<u64>, String> {
+    number.map(|number| in_range(field, number)).transpose()
+}

@@ -1,0 +1,300 @@
+//! Tests of the embedded store.
+
+use super::format::{decode, encode};
+use super::*;
+use leasehold_core::{
+    CandidateName, Carried, ElectionName, Enrolment, FencingToken, Millis, NUMBER_LIMIT, Subject, Tenure, Ticket, Value,
+};
+use proptest::prelude::*;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use tempfile::TempDir;
+
+fn record() -> Record {
+    Record {
+        tenure: Tenure(1_000_000),
+        ceiling: 2_048_576,
+        duration: Millis(3000),
+        margin: Millis(300),
+        renewed_at: Millis(4000),
+        ended_at: None,
+        longest_ttl: Millis(15_000),
+        handover: None,
+    }
+}
+
+fn carried(number: u64) -> Carried {
+    Carried {
+        ticket: Ticket {
+            election: ElectionName::new(&format!("billing/report-{number}")).unwrap(),
+            candidate: CandidateName::new("wörker \"1\"").unwrap(),
+            subject: Subject::anonymous(),
+            value: Value::new("10.0.0.1:80\n").unwrap(),
+            ttl: Millis(15_000),
+            enrolment: Enrolment(number),
+            place: Enrolment(number),
+            token: number.is_multiple_of(2).then_some(FencingToken(number + 1)),
+            tenure: Tenure(1_000_000),
+            accepted_at: Millis(number),
+        },
+        drain_left: number.is_multiple_of(3).then_some(Millis(number)),
+    }
+}
+
+fn dir() -> (TempDir, PathBuf) {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("state/leasehold");
+    (temp, dir)
+}
+
+fn open(dir: &Path) -> StateFile {
+    StateFile::open(dir).unwrap()
+}
+
+#[test]
+fn a_new_directory_is_fresh_until_its_first_record() {
+    let (_temp, dir) = dir();
+    let keys = open(&dir).keys().clone();
+    let again = open(&dir);
+    assert_eq!(again.read().unwrap(), Found::Fresh);
+    assert_eq!(*again.keys(), keys);
+    again.write(&record()).unwrap();
+    assert_eq!(again.read().unwrap(), Found::Record(record()));
+    drop(again);
+
+    let last = open(&dir);
+    assert_eq!(last.read().unwrap(), Found::Record(record()));
+    assert_eq!(*last.keys(), keys);
+    let next = Record { tenure: Tenure(2_048_576), ceiling: 3_097_152, ended_at: Some(Millis(9000)), ..record() };
+    last.write(&next).unwrap();
+    assert_eq!(last.read().unwrap(), Found::Record(next));
+}
+
+#[test]
+fn a_process_that_died_before_it_had_keys_leaves_a_fresh_directory() {
+    let (_temp, dir) = dir();
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("lock"), "").unwrap();
+    fs::write(dir.join("state.json.new"), "{\"version\":1").unwrap();
+    assert_eq!(open(&dir).read().unwrap(), Found::Fresh);
+    assert!(!dir.join("state.json.new").exists());
+}
+
+#[test]
+fn a_removed_state_is_lost_until_the_next_record() {
+    let (_temp, dir) = dir();
+    let keys = open(&dir).keys().clone();
+    fs::remove_file(dir.join("state.json")).unwrap();
+    let after = open(&dir);
+    assert_ne!(*after.keys(), keys);
+    assert_eq!(after.read().unwrap(), Found::Lost);
+    drop(after);
+
+    let again = open(&dir); // the process died before it stored a record
+    assert_eq!(again.read().unwrap(), Found::Lost);
+    again.write(&record()).unwrap();
+    assert_eq!(again.read().unwrap(), Found::Record(record()));
+    fs::remove_file(dir.join("state.json")).unwrap(); // while it runs
+    assert_eq!(again.read().unwrap(), Found::Lost);
+    again.write(&record()).unwrap();
+    drop(again);
+    assert_eq!(open(&dir).read().unwrap(), Found::Record(record()));
+}
+
+#[test]
+fn a_second_process_is_told_which_one_is_first() {
+    let (_temp, dir) = dir();
+    let first = open(&dir);
+    let error = StateFile::open(&dir).unwrap_err().to_string();
+    let expected = format!(
+        "another leasehold-server (process {}) uses {}: stop it, or give this one a directory of its own with --data-dir",
+        std::process::id(),
+        dir.display()
+    );
+    assert_eq!(error, expected);
+    first.write(&record()).unwrap();
+    drop(first);
+    assert_eq!(open(&dir).read().unwrap(), Found::Record(record()));
+}
+
+#[test]
+fn only_the_owner_can_read_the_keys() {
+    let (_temp, dir) = dir();
+    let _open = open(&dir);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!(mode(&dir.join("state.json")), 0o600);
+    assert_eq!(mode(&dir.join("lock")), 0o600);
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_advice_and_left_as_it_is() {
+    let (_temp, dir) = dir();
+    open(&dir).write(&record()).unwrap();
+    let path = dir.join("state.json");
+    let good = fs::read_to_string(&path).unwrap();
+    for (bad, says) in [
+        (String::new(), "it is empty"),
+        (good[..good.len() / 2].to_owned(), "EOF while parsing"),
+        (good.replace("\"tenure\":1000000", "\"tenure\":1000001"), "its sha256 doesn't match"),
+        (format!("{good}{good}"), "trailing characters"),
+        ("not json".to_owned(), "expected"),
+    ] {
+        assert_ne!(bad, good);
+        fs::write(&path, &bad).unwrap();
+        let error = StateFile::open(&dir).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{} can't be read as state: ", path.display())), "{error}");
+        assert!(error.contains(says), "{error}");
+        let advice = format!("restore it from a backup, or, if no worker is running, delete {} to", dir.display());
+        assert!(error.contains(&advice), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), bad);
+    }
+    fs::write(&path, good.replace("\"version\":1", "\"version\":2")).unwrap();
+    let error = StateFile::open(&dir).unwrap_err().to_string();
+    assert!(error.contains("has the format 2, and this leasehold-server"), "{error}");
+    fs::write(&path, good).unwrap();
+    assert_eq!(open(&dir).read().unwrap(), Found::Record(record()));
+}
+
+#[test]
+fn no_cut_of_a_state_can_be_read() {
+    let text = encode(&Keys::generate(), false, Some(&Record { handover: Some(vec![carried(6)]), ..record() }));
+    for length in 0..text.len() - 1 {
+        assert!(decode(&text[..length]).is_err(), "{length} bytes");
+    }
+    assert!(decode(&text[..text.len() - 1]).is_ok(), "the last newline is for people");
+}
+
+#[test]
+fn numbers_out_of_range_are_refused() {
+    let ticket = carried(2).ticket;
+    let with = |ticket| Some(vec![Carried { ticket, drain_left: None }]);
+    for (bad, says) in [
+        (Record { ceiling: NUMBER_LIMIT + 1, ..record() }, "must be tenure < ceiling <= 9007199254740992"),
+        (Record { tenure: Tenure(2_048_576), ..record() }, "tenure 2048576 and ceiling 2048576 must be"),
+        (Record { margin: Millis(3001), ..record() }, "margin_ms 3001 is more than duration_ms 3000"),
+        (
+            Record { renewed_at: Millis(u64::MAX), ..record() },
+            "renewed_at_ms is 18446744073709551615; it must be below",
+        ),
+        (Record { ended_at: Some(Millis(NUMBER_LIMIT)), ..record() }, "ended_at_ms is"),
+        (Record { longest_ttl: Millis(NUMBER_LIMIT), ..record() }, "longest_ttl_ms is"),
+        (
+            Record { handover: with(Ticket { place: Enrolment(NUMBER_LIMIT), ..ticket.clone() }), ..record() },
+            "place is",
+        ),
+        (Record { handover: with(Ticket { token: Some(FencingToken(u64::MAX)), ..ticket }), ..record() }, "token is"),
+    ] {
+        let error = decode(&encode(&Keys::generate(), false, Some(&bad))).unwrap_err();
+        let Undecodable::Damaged(why) = error else { panic!("{error:?}") };
+        assert!(why.contains(says), "{why}");
+    }
+    let highest = Record { tenure: Tenure(NUMBER_LIMIT - 1), ceiling: NUMBER_LIMIT, ..record() };
+    assert_eq!(decode(&encode(&Keys::generate(), false, Some(&highest))).unwrap().record, Some(highest));
+}
+
+#[test]
+fn what_the_system_refuses_is_said_with_advice() {
+    let (temp, dir) = dir();
+    fs::write(temp.path().join("state"), "a file").unwrap();
+    let error = StateFile::open(&dir).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("can't make the directory {}: ", dir.display())), "{error}");
+    assert!(error.ends_with("; choose another --data-dir"), "{error}");
+    for (kind, says) in [
+        (ErrorKind::PermissionDenied, "make it belong to the user who runs this server"),
+        (ErrorKind::StorageFull, "make room there: until then nothing can be stored"),
+        (ErrorKind::ReadOnlyFilesystem, "choose another --data-dir"),
+    ] {
+        let error = failed("write", Path::new("/data/state.json.new"))(kind.into()).to_string();
+        assert!(error.starts_with("can't write /data/state.json.new: ") && error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_former_record() {
+    let (_temp, dir) = dir();
+    let file = open(&dir);
+    file.write(&record()).unwrap();
+    fs::create_dir(dir.join("state.json.new")).unwrap(); // in the way of the next write
+    let error = file.write(&Record { ceiling: 9_000_000, ..record() }).unwrap_err().to_string();
+    assert!(error.starts_with("can't remove "), "{error}");
+    assert_eq!(file.read().unwrap(), Found::Record(record()));
+}
+
+#[test]
+fn a_server_whose_directory_was_removed_writes_nothing_into_the_next_one() {
+    let (_temp, dir) = dir();
+    let old = open(&dir);
+    old.write(&record()).unwrap();
+    fs::remove_dir_all(&dir).unwrap();
+    assert!(matches!(old.write(&record()), Err(StateFileError::LockGone { .. })));
+
+    let new = open(&dir);
+    assert_eq!(new.read().unwrap(), Found::Fresh);
+    let error = old.write(&record()).unwrap_err().to_string();
+    assert!(error.contains("/lock was removed or replaced while this server runs"), "{error}");
+    assert_eq!(new.read().unwrap(), Found::Fresh);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // how long the disk takes is no matter of suspended machines
+fn a_handover_of_a_hundred_thousand_is_stored_within_seconds() {
+    let (_temp, dir) = dir();
+    let record = Record { handover: Some((1..=100_000).map(carried).collect()), ..record() };
+    let file = open(&dir);
+    let began = std::time::Instant::now();
+    file.write(&record).unwrap();
+    let written = began.elapsed();
+    let found = file.read().unwrap();
+    let bytes = fs::metadata(dir.join("state.json")).unwrap().len();
+    println!("{bytes} bytes: written in {written:?}, read in {:?}", began.elapsed() - written);
+    assert!(found == Found::Record(record), "another record came back");
+    assert!(written < Duration::from_secs(20), "{written:?}"); // without optimisation, on a busy machine
+}
+
+prop_compose! {
+    fn any_carried()(
+        candidate in "\\PC{1,40}",
+        value in "(?s).{0,80}",
+        numbers in prop::array::uniform6(0..NUMBER_LIMIT),
+        token in prop::option::of(0..NUMBER_LIMIT),
+        drain_left in prop::option::of(0..NUMBER_LIMIT),
+    ) -> Carried {
+        let [ttl, enrolment, place, tenure, accepted_at, election] = numbers;
+        Carried {
+            ticket: Ticket {
+                election: ElectionName::new(&format!("e/{election}")).unwrap(),
+                candidate: CandidateName::new(&candidate).unwrap(),
+                subject: Subject::new(&candidate).unwrap(),
+                value: Value::new(&value).unwrap(),
+                ttl: Millis(ttl),
+                enrolment: Enrolment(enrolment),
+                place: Enrolment(place),
+                token: token.map(FencingToken),
+                tenure: Tenure(tenure),
+                accepted_at: Millis(accepted_at),
+            },
+            drain_left: drain_left.map(Millis),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_encoded_is_decoded(
+        handover in prop::option::of(prop::collection::vec(any_carried(), 0..4)),
+        ended_at in prop::option::of(0..NUMBER_LIMIT),
+        renewed_at in 0..NUMBER_LIMIT,
+        lost in any::<bool>(),
+    ) {
+        let record = Record { handover, ended_at: ended_at.map(Millis), renewed_at: Millis(renewed_at), ..record() };
+        let keys = Keys::generate();
+        let state = decode(&encode(&keys, lost, Some(&record)));
+        prop_assert_eq!(state, Ok(State { keys, lost, record: Some(record) }));
+    }
+
+    #[test]
+    fn other_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(decode(&bytes).is_err());
+    }
+}

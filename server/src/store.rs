@@ -1,0 +1,81 @@
+//! The store thread: reads and writes the record one after the other, so that a slow disk never holds up the loop.
+
+use crate::clock;
+use crate::metrics::Metrics;
+use crate::state_file::StateFile;
+use leasehold_core::{Input, Record, WriteId};
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Between two tries to read a record that can't be read.
+const READ_RETRY: Duration = Duration::from_secs(1);
+
+/// What the loop asks of the store. The core has at most one of these under way, and one more when it stops.
+#[derive(Debug)]
+enum Request {
+    Read,
+    Write(WriteId, Box<Record>),
+}
+
+/// The loop's end of the store thread. The thread ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Store {
+    requests: blocking::Sender<Request>,
+}
+
+impl Store {
+    /// Starts the thread. Results come as inputs.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(crate) fn start(file: StateFile, metrics: Arc<Metrics>, results: mpsc::Sender<Input>) -> std::io::Result<Self> {
+        let (requests, received) = blocking::channel();
+        std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            while let Ok(request) = received.recv() {
+                let input = match request {
+                    Request::Read => read(&file),
+                    Request::Write(write, record) => store(&file, &metrics, write, &record),
+                };
+                if results.blocking_send(input).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { requests })
+    }
+
+    pub(crate) fn read(&self) {
+        self.request(Request::Read);
+    }
+
+    pub(crate) fn write(&self, write: WriteId, record: Box<Record>) {
+        self.request(Request::Write(write, record));
+    }
+
+    fn request(&self, request: Request) {
+        // A store thread that is gone has panicked: the process can't go on without it.
+        self.requests.send(request).expect("the store thread lives as long as its Store");
+    }
+}
+
+fn read(file: &StateFile) -> Input {
+    loop {
+        match file.read() {
+            Ok(found) => return Input::Found { found, clock_floor: clock::clock_floor() },
+            Err(error) => tracing::error!(%error, "can't read the record; trying again in 1 s"),
+        }
+        std::thread::sleep(READ_RETRY);
+    }
+}
+
+fn store(file: &StateFile, metrics: &Metrics, write: WriteId, record: &Record) -> Input {
+    let before = clock::now();
+    let result = file.write(record);
+    metrics.store_written(result.is_ok(), clock::now().since(before));
+    if let Err(error) = &result {
+        tracing::warn!(%error, "can't store the record");
+    }
+    Input::Written { write, ok: result.is_ok() }
+}
