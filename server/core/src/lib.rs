@@ -36,7 +36,7 @@ pub use input::{Ask, CallId, Entry, Input, StreamId, WriteId};
 pub use name::{BadWord, CandidateName, ElectionName, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value};
 pub use number::{Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision, Tenure};
 pub use output::{
-    Change, ChangeReason, ElectionState, EndReason, Event, Kept, Lead, Leader, Output, Reply, Status, TenureEnd,
+    Change, ChangeReason, ElectionState, EndReason, Ended, Event, Kept, Lead, Leader, Output, Reply, Status, TenureEnd,
 };
 pub use record::{Found, Record};
 pub use reject::Reject;

@@ -63,6 +63,23 @@ pub enum Output {
     },
     /// A change that observers see.
     Changed(Arc<Change>),
+    /// A candidacy is over: for logs and counts. Whoever has to know is told by other outputs.
+    Ended(Box<Ended>),
+}
+
+/// A candidacy that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its number.
+    pub enrolment: Enrolment,
+    /// The election.
+    pub election: ElectionName,
+    /// The candidate's label.
+    pub candidate: CandidateName,
+    /// Its token, if it led.
+    pub token: Option<FencingToken>,
+    /// Why.
+    pub reason: EndReason,
 }
 
 /// Why a tenure ended.

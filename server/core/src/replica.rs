@@ -113,7 +113,7 @@ impl Replica {
             Role::Active(active) => {
                 assert!(active.line.last() >= active.tenure.0);
                 assert!(self.now < active.right_until, "active past its right");
-                self.elections.check(&self.config, active, self.now);
+                self.elections.check(active, self.now);
             }
             _ => assert!(self.elections.is_empty(), "elections without a tenure"),
         }

@@ -25,7 +25,7 @@ the environment, and that before the file.";
 
 /// Leader election over gRPC: workers campaign, one of them leads, and each grant has a higher fencing token than the last.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "leasehold-server", version, after_help = EXAMPLES, max_term_width = 120)]
+#[command(name = "leasehold-server", version, after_help = EXAMPLES)]
 pub struct CommandLine {
     /// A TOML file with settings
     #[arg(long, value_name = "FILE", env = "LEASEHOLD_CONFIG", hide_env_values = true)]
@@ -40,11 +40,11 @@ pub struct CommandLine {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Flags {
     /// Serve gRPC here; port 0 takes a free one [default: 127.0.0.1:7400]
-    #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "IP:PORT", value_parser = address, env = "LEASEHOLD_LISTEN", hide_env_values = true)]
     pub listen: Option<SocketAddr>,
 
     /// Serve /healthz, /readyz, /metrics and /.well-known/jwks.json here [default: 127.0.0.1:7401]
-    #[arg(long, value_name = "IP:PORT", env = "LEASEHOLD_HTTP_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "IP:PORT", value_parser = address, env = "LEASEHOLD_HTTP_LISTEN", hide_env_values = true)]
     #[serde(alias = "http_listen")]
     pub http_listen: Option<SocketAddr>,
 
@@ -53,8 +53,7 @@ pub struct Flags {
     #[serde(alias = "data_dir")]
     pub data_dir: Option<PathBuf>,
 
-    /// The longest TTL that a worker may ask for, 1s to 1day; a server that was killed grants nothing for so long, and a
-    /// twentieth of it, when it is back [default: 15s]
+    /// The longest TTL a worker may ask for, 1s to 1day; so long a killed server waits before it grants [default: 15s]
     #[arg(long, value_name = "TIME", env = "LEASEHOLD_MAX_TTL", hide_env_values = true)]
     #[serde(alias = "max_ttl")]
     pub max_ttl: Option<Span>,
@@ -151,6 +150,10 @@ impl Flags {
             log_level: self.log_level.or(other.log_level),
         }
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write it as an IP address and a port, like 127.0.0.1:7400".to_owned())
 }
 
 /// Form of the log.

@@ -171,6 +171,19 @@ fn values_that_make_no_sense_are_named() {
 }
 
 #[test]
+fn words_that_arent_understood_are_refused_with_an_example() {
+    for (word, says) in [
+        ("--listen=localhost:7400", "write it as an IP address and a port, like 127.0.0.1:7400"),
+        ("--max-ttl=15", "write it like 15s or 1m 30s"),
+        ("--log-format=xml", "possible values: text, json"),
+        ("--max-tll=15s", "a similar argument exists: '--max-ttl'"),
+    ] {
+        let error = CommandLine::try_parse_from(["leasehold-server", word]).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn the_help_says_every_default_and_every_variable() {
     for flag in CommandLine::command().get_arguments() {
         let name = flag.get_long().unwrap();

@@ -1,7 +1,9 @@
 //! Ends: by the worker, by time, by an operator.
 
 use super::{Candidacy, Elections, State, Turn};
-use crate::{ChangeReason, ElectionName, EndReason, Enrolment, Event, FencingToken, Output, Reject, Reply, StreamId};
+use crate::{
+    ChangeReason, ElectionName, EndReason, Ended, Enrolment, Event, FencingToken, Output, Reject, Reply, StreamId,
+};
 use std::collections::BTreeSet;
 
 impl Elections {
@@ -28,6 +30,9 @@ impl Elections {
             }
         }
         self.ends.remember(id, reason);
+        let token = candidacy.token();
+        let ended = Ended { enrolment: id, election: name.clone(), candidate: candidacy.candidate, token, reason };
+        turn.out.push_back(Output::Ended(Box::new(ended)));
         if let Some(stream) = candidacy.stream {
             self.streams.remove(&stream);
             turn.event(Some(stream), Event::Ended(reason));

@@ -191,6 +191,8 @@ impl World {
                 let why = why.map_or(String::new(), |why| format!(": {why}"));
                 self.say(&format!("{worker}: stream closed{why}"));
             }
+            // Whoever has to know is told by other outputs.
+            Output::Ended(_) => {}
             Output::Changed(change) => self.say(&self.numbers.change(&change)),
         }
     }
