@@ -24,7 +24,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-/// A request of the largest lawful size, a thousand tickets, is smaller.
+/// What gRPC clients take as well, unless told otherwise: a KeepAlive's answer is as large as its request. A thousand tickets fit, unless
+/// their values are near the limit.
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// A client that is gone without a word is noticed after both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);

@@ -21,7 +21,7 @@ pub fn start() -> anyhow::Result<()> {
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
-    // Before the state: a second server started by mistake should say so, whichever it hits first.
+    // Before the ports: of two servers started by mistake with one configuration, the second says whose state it is.
     let state = StateFile::open(&settings.data_dir)?;
     let listener = bind("--listen", settings.listen).await?;
     let http_listener = bind("--http-listen", settings.http_listen).await?;

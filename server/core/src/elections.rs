@@ -11,7 +11,7 @@ mod ticket;
 use crate::tenure::Active;
 use crate::{
     CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken, Lead, Leader,
-    Millis, Output, Revision, StreamId, Subject, Ticket, Time, Value,
+    Millis, Output, Revision, StreamId, Subject, Tenure, Ticket, Time, Value,
 };
 use ends::Ends;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -54,6 +54,9 @@ struct Candidacy {
     lease: Option<Lease>,
     state: State,
     stream: Option<StreamId>,
+    /// Set for a drain that was handed over: the tenure that last accepted a KeepAlive, and when in it. The ticket goes on
+    /// saying so; one of this tenure could pass the rule of recency after the drain has ended.
+    accepted_in: Option<(Tenure, Millis)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +122,10 @@ impl Candidacy {
     }
 
     fn ticket(&self, active: &Active) -> Option<Ticket> {
-        self.lease.map(|lease| Ticket {
+        let lease = self.lease?;
+        let (tenure, accepted_at) =
+            self.accepted_in.unwrap_or_else(|| (active.tenure, lease.accepted_at.since(active.began)));
+        Some(Ticket {
             election: self.election.clone(),
             candidate: self.candidate.clone(),
             subject: self.subject.clone(),
@@ -128,8 +134,8 @@ impl Candidacy {
             enrolment: self.id,
             place: self.place,
             token: self.token(),
-            tenure: active.tenure,
-            accepted_at: lease.accepted_at.since(active.began),
+            tenure,
+            accepted_at,
         })
     }
 
@@ -200,9 +206,10 @@ impl Elections {
             }
             if let Some(left) = drain_left {
                 let until = turn.active.began + left;
-                self.change_state(id, |state| {
-                    if let State::Leading { token } = *state {
-                        *state = State::Draining { token, until };
+                self.update(id, |candidacy| {
+                    if let State::Leading { token } = candidacy.state {
+                        candidacy.state = State::Draining { token, until };
+                        candidacy.accepted_in = Some((ticket.tenure, ticket.accepted_at));
                     }
                 });
                 self.changed(turn, &ticket.election, None, ChangeReason::Draining);

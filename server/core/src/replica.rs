@@ -3,7 +3,7 @@
 use crate::elections::{Elections, Turn};
 use crate::tenure::{Active, Claim, right};
 use crate::{
-    Ask, Config, Input, Millis, Output, Record, Reject, Reply, Status, StreamId, Tenure, TenureEnd, Time, WriteId,
+    Ask, Config, Found, Input, Millis, Output, Record, Reject, Reply, Status, StreamId, Tenure, TenureEnd, Time, WriteId,
 };
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ pub struct Replica {
     elections: Elections,
     out: VecDeque<Output>,
     writes: u64,
-    /// The highest ceiling that this process has seen stored.
+    /// The highest ceiling that this process has seen stored, by itself or by another.
     seen: u64,
     now: Time,
 }
@@ -57,6 +57,9 @@ impl Replica {
             Input::Tick => {}
             Input::Found { found, clock_floor } => {
                 if matches!(self.role, Role::Reading) {
+                    if let Found::Record(record) = &found {
+                        self.seen = self.seen.max(record.ceiling);
+                    }
                     let write = self.next_write();
                     let claim = Claim::new(&self.config, found, clock_floor, self.seen, write, self.now);
                     self.write(write, claim.record(&self.config));

@@ -32,6 +32,7 @@ impl Elections {
             lease,
             state: State::Waiting { give_up_at },
             stream: Some(stream),
+            accepted_in: None,
         });
         self.tell_enrolled(turn, id);
         if led && turn.settled() {

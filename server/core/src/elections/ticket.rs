@@ -118,6 +118,7 @@ impl Candidacy {
             lease: Some(Lease { ttl: ticket.ttl, accepted_at }),
             state: State::Waiting { give_up_at: None },
             stream: None,
+            accepted_in: None,
         }
     }
 }

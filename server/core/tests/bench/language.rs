@@ -17,7 +17,7 @@
 //! get a, list [prefix=p] [after=a] limit=N, status, ticket x
 //! store works|fails|loses-replies|hangs [latency=200ms], clock-floor N
 //! record [save=r] [restore=r] [remove]
-//! show-store                          from here on shows reads, writes and the right
+//! show-store, hide-store              whether reads, writes and the right are shown
 //! ```
 
 use crate::store::Mode;
@@ -75,7 +75,7 @@ pub(crate) fn run(world: &mut World, case: &TestCase) -> Result<(), String> {
             let (_, ticket) = ticket(world, &mut case)?;
             world.tickets.insert(name, ticket);
         }
-        "store" | "clock-floor" | "record" | "show-store" | "ticket" => aside(world, &mut case)?,
+        "store" | "clock-floor" | "record" | "show-store" | "hide-store" | "ticket" => aside(world, &mut case)?,
         _ => ask(world, &mut case)?,
     }
     case.expect_empty().map_err(text)
@@ -179,6 +179,7 @@ fn aside(world: &mut World, case: &mut TestCase) -> Result<(), String> {
             world.say(&world.numbers.found(&world.store.found));
         }
         "show-store" => world.show_store = true,
+        "hide-store" => world.show_store = false,
         _ => {
             let (_, ticket) = ticket(world, case)?;
             world.say(&world.numbers.ticket(&ticket));

@@ -76,6 +76,7 @@ impl World {
 
     pub(crate) fn start(&mut self, config: Config) {
         config.validate().expect("the transcript's settings fit together");
+        self.store.drop_jobs(false);
         self.replica = Some(Replica::new(config));
         self.act();
     }
