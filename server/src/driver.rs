@@ -212,14 +212,14 @@ impl Driver {
                 }
             }
             Output::Event { stream, event } => {
-                self.send(stream, StreamKind::Event(event));
+                self.send(stream, StreamKind::Event(Box::new(event)));
             }
             Output::Ended(ended) => self.ended(&ended),
             Output::Close { stream, why } => {
                 if let Some(reject) = &why {
                     self.refused(reject);
                 }
-                self.send(stream, StreamKind::Close(why));
+                self.send(stream, StreamKind::Close(why.map(Box::new)));
                 self.streams.remove(&stream);
             }
             Output::TenureBegan { tenure, settles_in, .. } => {
@@ -257,7 +257,7 @@ impl Driver {
         self.phase.send_replace(phase);
         self.observers.end(&reject);
         for (_, events) in self.streams.drain() {
-            let kind = StreamKind::Close(Some(reject.clone()));
+            let kind = StreamKind::Close(Some(Box::new(reject.clone())));
             let _ = events.try_send(StreamItem { tenure, kind });
         }
         self.tenure = Tenure(0);

@@ -36,11 +36,11 @@ pub(crate) struct StreamItem {
     pub(crate) kind: StreamKind,
 }
 
-/// An event, or the end.
+/// An event, or the end. Boxed: a channel reserves room for 32 of these as soon as it is made.
 #[derive(Debug)]
 pub(crate) enum StreamKind {
-    Event(Event),
-    Close(Option<Reject>),
+    Event(Box<Event>),
+    Close(Option<Box<Reject>>),
 }
 
 /// Whether this replica may answer as the active one, as everybody can see without asking the loop.

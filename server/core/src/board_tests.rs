@@ -155,7 +155,8 @@ proptest! {
             chain.entry(name(*election)).or_default().push(Revision(revision));
             if *led { truth.insert(name(*election), Revision(revision)); } else { truth.remove(&name(*election)); }
             let last = index + 1 == changes.len();
-            while *read || last {
+            let mut reading = *read || last;
+            while reading {
                 let batch = board.read(&selection, &mut cursor, limit);
                 if batch.reset { picture.clear(); live = false; }
                 for seen in &batch.changes {
@@ -167,7 +168,7 @@ proptest! {
                 }
                 for election in &batch.vacant { picture.remove(election); }
                 if let Some(at) = batch.synced { live = true; excused = excused.max(at); }
-                if !batch.more { break; }
+                reading = batch.more;
             }
         }
         truth.retain(|election, _| selection.matches(election));

@@ -3,7 +3,8 @@
 use crate::elections::{Elections, Turn};
 use crate::tenure::{Active, Claim, right};
 use crate::{
-    Ask, Config, Found, Input, Millis, Output, Record, Reject, Reply, Status, StreamId, Tenure, TenureEnd, Time, WriteId,
+    Ask, Config, Found, Input, Millis, Output, Record, Reject, Reply, Status, StreamId, Tenure, TenureEnd, Time,
+    WriteId,
 };
 use std::collections::VecDeque;
 

@@ -22,13 +22,19 @@ struct Open {
     tenure: Tenure,
     deadline: Pin<Box<tokio::time::Sleep>>,
     has_deadline: bool,
+    want_task_token: bool,
 }
 
 /// A stream of these events, cut off at the caller's own deadline.
-pub(crate) fn stream(context: Context, events: Events, deadline: Option<Duration>) -> CampaignStream {
+pub(crate) fn stream(
+    context: Context,
+    events: Events,
+    deadline: Option<Duration>,
+    want_task_token: bool,
+) -> CampaignStream {
     let has_deadline = deadline.is_some();
     let deadline = Box::pin(tokio::time::sleep(deadline.unwrap_or_default()));
-    let open = Open { context, events, tenure: Tenure(0), deadline, has_deadline };
+    let open = Open { context, events, tenure: Tenure(0), deadline, has_deadline, want_task_token };
     Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
         match open.next().await {
@@ -52,10 +58,10 @@ impl Open {
         match item {
             Some(StreamItem { tenure, kind: StreamKind::Event(event) }) => {
                 self.tenure = tenure;
-                let event = Some(self.tell(event));
+                let event = Some(self.tell(*event));
                 Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event }))
             }
-            Some(StreamItem { kind: StreamKind::Close(why), .. }) => why.map(|reject| Err(reject.into())),
+            Some(StreamItem { kind: StreamKind::Close(why), .. }) => why.map(|reject| Err(Refusal::from(*reject))),
             None => Some(Err(Refusal::SlowReader)),
         }
     }
@@ -77,7 +83,7 @@ impl Open {
                 ahead: u32::try_from(ahead).unwrap_or(u32::MAX),
                 settling: (settling.0 > 0).then(|| duration(settling)),
             }),
-            Event::Elected(lead) => Told::Elected(self.context.elected(&lead)),
+            Event::Elected(lead) => Told::Elected(self.context.elected(&lead, self.want_task_token)),
             Event::Draining { token, remaining } => {
                 Told::Draining(v1::Draining { fencing_token: token.0, remaining: Some(duration(remaining)) })
             }

@@ -138,16 +138,13 @@ impl Context {
         Ok(self.sealer.open(ticket)?)
     }
 
-    pub(crate) fn elected(&self, lead: &Lead) -> v1::Elected {
+    pub(crate) fn elected(&self, lead: &Lead, want_task_token: bool) -> v1::Elected {
+        let left = lead.lease_left.unwrap_or(STREAM_BOUND_TASK_TOKEN);
+        let task_token = || self.task_token(&lead.election, &lead.candidate, lead.token.0, left);
         v1::Elected {
             fencing_token: lead.token.0,
             ticket: lead.ticket.as_ref().map(|ticket| self.sealer.seal(ticket)).unwrap_or_default(),
-            task_token: self.task_token(
-                &lead.election,
-                &lead.candidate,
-                lead.token.0,
-                lead.lease_left.unwrap_or(STREAM_BOUND_TASK_TOKEN),
-            ),
+            task_token: if want_task_token { task_token() } else { String::new() },
         }
     }
 

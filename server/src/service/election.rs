@@ -136,6 +136,7 @@ impl Elections {
     async fn open_campaign(&self, request: Request<v1::CampaignRequest>) -> Result<CampaignStream, Refusal> {
         let deadline = deadline::timeout(request.metadata());
         let request = request.into_inner();
+        let want_task_token = request.want_task_token;
         let events = if request.ticket.is_empty() {
             self.0.handle.campaign(convert::entry(request, deadline)?).await?
         } else {
@@ -150,7 +151,7 @@ impl Elections {
             }
             self.0.handle.reopen(ticket).await?
         };
-        Ok(campaign::stream(self.0.clone(), events, deadline))
+        Ok(campaign::stream(self.0.clone(), events, deadline, want_task_token))
     }
 }
 

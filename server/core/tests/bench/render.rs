@@ -152,7 +152,7 @@ pub(crate) fn seconds(millis: Millis) -> String {
     format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn end(reason: EndReason) -> &'static str {
+pub(crate) fn end(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Resigned => "resigned",
         EndReason::Expired => "expired",

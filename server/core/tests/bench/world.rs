@@ -1,10 +1,10 @@
 //! The world of a transcript: one replica, its store, the clock, and what each worker was told last.
 
-use crate::render::{Numbers, seconds};
+use crate::render::{Numbers, end, seconds};
 use crate::store::Store;
 use leasehold_core::{
-    Ask, CallId, Config, Event, FencingToken, Found, Input, Kept, Millis, Output, Replica, Reply, StreamId, Tenure,
-    TenureEnd, Ticket, Time,
+    Ask, CallId, Config, Ended, Event, FencingToken, Found, Input, Kept, Millis, Output, Replica, Reply, StreamId,
+    Tenure, TenureEnd, Ticket, Time,
 };
 use std::collections::BTreeMap;
 
@@ -132,10 +132,17 @@ impl World {
 
     /// Does what the replica wants until it wants nothing more and the store is quiet.
     fn act(&mut self) {
+        let mut over = None;
         loop {
             while let Some(output) = self.replica.as_mut().and_then(Replica::poll_output) {
+                if let Output::Ended(ended) = output {
+                    over = Some(ended);
+                    continue;
+                }
+                self.say_over(over.take(), &output);
                 self.output(output);
             }
+            self.say_over(over.take(), &Output::Read);
             let Some(answer) = self.store.answer(self.now) else { return };
             if let Input::Written { write, ok } = &answer
                 && self.show_store
@@ -145,6 +152,15 @@ impl World {
             let Some(replica) = &mut self.replica else { return };
             replica.handle(self.now, answer);
             replica.check();
+        }
+    }
+
+    /// An end is said once: on the stream, if what comes next says it there.
+    fn say_over(&mut self, over: Option<Box<Ended>>, next: &Output) {
+        if let Some(over) = over
+            && !matches!(next, Output::Event { event: Event::Ended(_), .. })
+        {
+            self.say(&format!("{} has ended, {}", over.candidate, end(over.reason)));
         }
     }
 
@@ -193,8 +209,8 @@ impl World {
                 self.say(&format!("{worker}: stream closed{why}"));
             }
             // Whoever has to know is told by other outputs.
-            Output::Ended(_) => {}
             Output::Changed(change) => self.say(&self.numbers.change(&change)),
+            Output::Ended(_) => unreachable!("said before"),
         }
     }
 

@@ -1,0 +1,262 @@
+//! The naive model of what tickets and calls do.
+
+use crate::naive::{Candidate, Elections};
+use leasehold_core::{
+    Ask, Carried, ChangeReason, ElectionName, ElectionState, EndReason, Event, Kept, Millis, Output, Reject, Reply,
+    Revision, Status, StreamId, Ticket,
+};
+
+impl Elections {
+    /// The rule of recency.
+    fn recent(&self, ticket: &Ticket) -> bool {
+        let Some((tenure, right_ended)) = self.former else { return false };
+        ticket.tenure == tenure && ticket.accepted_at + ticket.ttl.with_drift() > right_ended
+    }
+
+    /// What a ticket stands for, without putting anything back.
+    fn known(&self, ticket: &Ticket) -> Option<Result<u64, EndReason>> {
+        let id = ticket.enrolment.0;
+        if self.get(id).is_some() {
+            return Some(Ok(id));
+        }
+        let ended = self.ended.iter().find(|(ended, _)| *ended == id).map(|(_, reason)| *reason);
+        let over = ended.or((ticket.tenure == self.tenure).then_some(EndReason::Expired));
+        over.map(Err)
+    }
+
+    /// What a ticket stands for. What may be put back is.
+    fn locate(&mut self, ticket: &Ticket, sign_of_life: bool) -> Result<u64, EndReason> {
+        let unsettled = self.settles.is_some();
+        match self.known(ticket) {
+            Some(Err(reason)) => return Err(reason),
+            Some(Ok(id)) => {
+                let waits = self.get(id).is_some_and(|c| c.token.is_none());
+                if waits && unsettled && ticket.token.is_some() && self.recent(ticket) {
+                    self.install(id, ticket);
+                }
+            }
+            None => {
+                let accepted = if sign_of_life { self.now } else { self.began };
+                let numbers = [ticket.tenure.0, ticket.enrolment.0, ticket.place.0, ticket.token.map_or(0, |t| t.0)];
+                let earlier = numbers.iter().all(|number| *number < self.tenure.0);
+                let alive = accepted + ticket.ttl.with_drift() > self.now;
+                let recent = ticket.token.is_none() || self.recent(ticket);
+                let limits = &self.config.limits;
+                let names = self.names();
+                let room = self.everybody.len() < limits.candidacies
+                    && (names.contains(&ticket.election) || names.len() < limits.elections);
+                if !(unsettled && earlier && alive && recent && room) {
+                    return Err(EndReason::Expired);
+                }
+                self.put_back(ticket, accepted);
+            }
+        }
+        self.known(ticket).expect("it is known now")
+    }
+
+    fn put_back(&mut self, ticket: &Ticket, accepted: leasehold_core::Time) {
+        self.everybody.push(Candidate {
+            id: ticket.enrolment.0,
+            place: ticket.place.0,
+            election: ticket.election.clone(),
+            label: ticket.candidate.clone(),
+            subject: ticket.subject.clone(),
+            value: ticket.value.clone(),
+            ttl: Some(ticket.ttl),
+            accepted,
+            give_up: None,
+            token: None,
+            drains_until: None,
+            stream: None,
+            accepted_in: None,
+        });
+        if ticket.token.is_some() {
+            self.install(ticket.enrolment.0, ticket);
+        }
+    }
+
+    /// Of two leaders the one with the higher token stays.
+    fn install(&mut self, id: u64, ticket: &Ticket) {
+        let current = self.leader_of(&ticket.election).map(|c| (c.id, c.token));
+        match current {
+            Some((_, token)) if token > ticket.token => return self.end(id, EndReason::Overtaken),
+            Some((current, _)) => self.end(current, EndReason::Overtaken),
+            None => {}
+        }
+        self.get_mut(id).expect("it exists").token = ticket.token;
+        self.tell_elected(id);
+        self.changed(&ticket.election, None, ChangeReason::Restored);
+    }
+
+    pub(crate) fn take_over(&mut self, carried: &[Carried]) {
+        for Carried { ticket, drain_left } in carried {
+            self.put_back(ticket, self.now);
+            if let Some(left) = drain_left {
+                let until = self.began + *left;
+                let c = self.get_mut(ticket.enrolment.0).expect("it was put back");
+                c.drains_until = Some(until);
+                c.accepted_in = Some((ticket.tenure, ticket.accepted_at));
+                self.changed(&ticket.election, None, ChangeReason::Draining);
+            }
+        }
+    }
+
+    pub(crate) fn hand_over(&self) -> Vec<Carried> {
+        let mut leased: Vec<_> = self.everybody.iter().filter(|c| c.ttl.is_some()).collect();
+        leased.sort_by_key(|c| c.id);
+        let drain_left = |c: &Candidate| c.drains_until.map(|until| until.since(self.now));
+        leased.iter().filter_map(|c| Some(Carried { ticket: self.ticket(c)?, drain_left: drain_left(c) })).collect()
+    }
+
+    pub(crate) fn reopen(&mut self, stream: StreamId, ticket: &Ticket) {
+        let id = match self.locate(ticket, false) {
+            Ok(id) => id,
+            Err(reason) => {
+                self.event(Some(stream), Event::Ended(reason));
+                self.out.push(Output::Close { stream, why: None });
+                return;
+            }
+        };
+        if let Some(old) = self.get_mut(id).expect("it exists").stream.replace(stream) {
+            self.out.push(Output::Close { stream: old, why: Some(Reject::Superseded) });
+        }
+        self.tell_enrolled(id);
+        let c = self.get(id).expect("it exists").clone();
+        match (c.token, c.drains_until) {
+            (None, _) => self.tell_waiting(id),
+            (Some(_), None) => self.tell_elected(id),
+            (Some(token), Some(until)) => {
+                self.event(Some(stream), Event::Draining { token, remaining: until.since(self.now) });
+            }
+        }
+    }
+
+    /// The worker leaves, or its stream-bound candidacy's stream is gone.
+    fn leave(&mut self, id: u64) -> bool {
+        let c = self.get(id).expect("it exists").clone();
+        self.end(id, if c.drains_until.is_some() { EndReason::SteppedDown } else { EndReason::Resigned });
+        self.grant_all(&[c.election]);
+        c.token.is_some()
+    }
+
+    pub(crate) fn stream_closed(&mut self, stream: StreamId) {
+        let Some(c) = self.everybody.iter_mut().find(|c| c.stream == Some(stream)) else { return };
+        c.stream = None;
+        if c.ttl.is_none() {
+            let id = c.id;
+            self.leave(id);
+        }
+    }
+
+    pub(crate) fn answer(&mut self, ask: Ask) -> Result<Reply, Reject> {
+        match ask {
+            Ask::KeepAlive(tickets) => {
+                Ok(Reply::KeptAlive(tickets.iter().map(|ticket| self.keep_alive(ticket)).collect()))
+            }
+            Ask::Resign(ticket) => {
+                let known = self.known(&ticket);
+                if let Some(Ok(id)) = known {
+                    return Ok(Reply::Resigned { was_leading: self.leave(id), already_ended: false });
+                }
+                if known.is_none() {
+                    self.remember(ticket.enrolment.0, EndReason::Resigned);
+                }
+                Ok(Reply::Resigned { was_leading: false, already_ended: true })
+            }
+            Ask::Proclaim(ticket, value) => {
+                let election = ticket.election.clone();
+                let id = self.locate(&ticket, false).map_err(|reason| Reject::Ended { election, reason })?;
+                let c = self.get_mut(id).expect("it exists");
+                let election = c.election.clone();
+                if c.token.is_none() {
+                    return Err(Reject::NotLeading { election });
+                }
+                c.value = value;
+                let revision = self.changed(&election, None, ChangeReason::Proclaimed);
+                let ticket = self.get(id).and_then(|c| self.ticket(c)).expect("only the leased have tickets");
+                Ok(Reply::Proclaimed { revision, ticket })
+            }
+            Ask::StepDown(name, only) => self.step_down(&name, only),
+            Ask::Get(name) => Ok(Reply::Election(self.state(name))),
+            Ask::List { prefix, after, limit } => {
+                let mut names = self.names();
+                names.retain(|name| {
+                    name.as_str().starts_with(&prefix) && after.as_ref().is_none_or(|after| name.as_str() > after)
+                });
+                let more = names.len() > limit;
+                let elections = names.into_iter().take(limit).map(|name| self.state(name)).collect();
+                Ok(Reply::Elections { elections, more })
+            }
+            Ask::Verify(name, token) => {
+                let leader = self.leader_of(&name).and_then(Candidate::leader);
+                let current = leader.as_ref().map(|leader| leader.token);
+                if self.settles.is_some() && token.0 < self.tenure.0 && current < Some(token) {
+                    return Err(Reject::Settling { election: name, settling: self.settling() });
+                }
+                Ok(Reply::Verified { current: current == Some(token), leader })
+            }
+            Ask::Status => Ok(Reply::Status(Box::new(self.status()))),
+        }
+    }
+
+    fn keep_alive(&mut self, ticket: &Ticket) -> Kept {
+        let id = match self.locate(ticket, true) {
+            Ok(id) => id,
+            Err(reason) => return Kept::Ended(reason),
+        };
+        let now = self.now;
+        let c = self.get_mut(id).expect("it exists");
+        if c.drains_until.is_none() {
+            c.accepted = now;
+        }
+        let c = c.clone();
+        let ticket = self.ticket(&c).expect("only the leased have tickets");
+        match (c.token, c.drains_until) {
+            (None, _) => Kept::Waiting(ticket),
+            (Some(_), None) => Kept::Leading(ticket),
+            (Some(_), Some(until)) => Kept::Draining { ticket, remaining: until.since(now) },
+        }
+    }
+
+    fn step_down(&mut self, name: &ElectionName, only: Option<leasehold_core::FencingToken>) -> Result<Reply, Reject> {
+        let election = name.clone();
+        let (settled, settling, now) = (self.settles.is_none(), self.settling(), self.now);
+        let Some(c) = self.leader_of(name).cloned() else {
+            return Err(if settled { Reject::NoLeader { election } } else { Reject::Settling { election, settling } });
+        };
+        let token = c.token.expect("it leads");
+        if let Some(given) = only.filter(|given| *given != token) {
+            return Err(Reject::OtherLeader { election, given, current: token });
+        }
+        if let Some(until) = c.drains_until {
+            return Ok(Reply::SteppingDown { token, remaining: until.since(now) });
+        }
+        let until = c.due().unwrap_or(now + self.config.max_ttl);
+        let remaining = until.since(now);
+        self.get_mut(c.id).expect("it exists").drains_until = Some(until);
+        self.event(c.stream, Event::Draining { token, remaining });
+        self.changed(name, None, ChangeReason::Draining);
+        Ok(Reply::SteppingDown { token, remaining })
+    }
+
+    fn state(&self, name: ElectionName) -> ElectionState {
+        ElectionState {
+            last: self.last.iter().find(|change| change.election == name).cloned(),
+            waiting: self.line(&name).len(),
+            unsettled: self.settles.is_some() && self.leader_of(&name).is_none(),
+            name,
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        Status {
+            tenure: Some(self.tenure),
+            age: self.now.since(self.began),
+            settling: self.settles.map_or(Millis(0), |at| at.since(self.now)),
+            elections: self.names().len(),
+            candidacies: self.everybody.len(),
+            leaders: self.everybody.iter().filter(|c| c.token.is_some()).count(),
+            revision: Revision(self.next - 1),
+        }
+    }
+}

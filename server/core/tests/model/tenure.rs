@@ -1,0 +1,317 @@
+//! The naive model of a process: what it reads, claims, renews and releases, and when its right ends.
+
+use crate::naive::Elections;
+use leasehold_core::{
+    Ask, Carried, Config, Found, HEADROOM, Input, Millis, Output, Record, Reject, Reply, Status, Tenure, TenureEnd,
+    Time, WriteId,
+};
+
+/// A write that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    write: WriteId,
+    at: Time,
+    ceiling: u64,
+}
+
+#[derive(Debug)]
+enum Role {
+    Reading,
+    Paused(Time),
+    Claiming(Sent, Elections, Vec<Carried>),
+    Active(Elections),
+    Stopping(Option<WriteId>, WriteId, Box<Record>),
+    Stopped,
+}
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    config: Config,
+    role: Role,
+    seen: u64,
+    writes: u64,
+    /// Of the tenure under way.
+    right_until: Time,
+    renew_at: Time,
+    pending: Option<Sent>,
+    ceiling: u64,
+    longest_ttl: Millis,
+    now: Time,
+    out: Vec<Output>,
+}
+
+impl Model {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            role: Role::Reading,
+            seen: 0,
+            writes: 0,
+            right_until: Time(0),
+            renew_at: Time(0),
+            pending: None,
+            ceiling: 0,
+            longest_ttl: Millis(0),
+            now: Time(0),
+            out: vec![Output::Read],
+        }
+    }
+
+    pub(crate) fn take_outputs(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.out)
+    }
+
+    pub(crate) fn elections(&self) -> Option<&Elections> {
+        if let Role::Active(elections) = &self.role { Some(elections) } else { None }
+    }
+
+    /// The first moment at which anything would happen by itself: found by looking at everything.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        match &self.role {
+            Role::Paused(until) => Some(*until),
+            Role::Active(elections) => {
+                let renewal = self.pending.is_none().then_some(self.renew_at);
+                let due = elections.everybody.iter().filter_map(|c| c.due());
+                due.chain(renewal).chain(elections.settles).chain([self.right_until]).min()
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn handle(&mut self, now: Time, input: Input) {
+        self.now = now;
+        self.pass_time();
+        match input {
+            Input::Tick => {}
+            Input::Found { found, clock_floor } => self.found(found, clock_floor),
+            Input::Written { write, ok } => self.written(write, ok),
+            Input::Shutdown => self.shutdown(),
+            Input::Campaign { stream, entry } => match self.active() {
+                Ok(elections) => elections.campaign(stream, entry),
+                Err(why) => self.out.push(Output::Close { stream, why: Some(why) }),
+            },
+            Input::Reopen { stream, ticket } => match self.active() {
+                Ok(elections) => elections.reopen(stream, &ticket),
+                Err(why) => self.out.push(Output::Close { stream, why: Some(why) }),
+            },
+            Input::StreamClosed { stream } => {
+                if let Ok(elections) = self.active() {
+                    elections.stream_closed(stream);
+                }
+            }
+            Input::Call { call, ask } => {
+                let reply = match (self.active(), ask) {
+                    (Ok(elections), ask) => elections.answer(ask),
+                    (Err(_), Ask::Status) => Ok(Reply::Status(Box::<Status>::default())),
+                    (Err(why), _) => Err(why),
+                };
+                self.collect();
+                self.out.push(Output::Reply { call, reply });
+            }
+        }
+        self.collect();
+    }
+
+    /// Takes over what the elections said.
+    fn collect(&mut self) {
+        if let Role::Active(elections) = &mut self.role {
+            elections.forget_the_empty();
+            self.out.append(&mut elections.out);
+        }
+    }
+
+    fn active(&mut self) -> Result<&mut Elections, Reject> {
+        match &mut self.role {
+            Role::Active(elections) => Ok(elections),
+            Role::Stopping(..) | Role::Stopped => Err(Reject::ShuttingDown),
+            _ => Err(Reject::NotActive),
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let now = self.now;
+        match &mut self.role {
+            Role::Paused(until) if *until <= now => self.read(),
+            Role::Active(elections) if self.right_until <= now => {
+                self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::RightEnded });
+                self.read();
+            }
+            Role::Active(elections) => {
+                elections.now = now;
+                let settles = elections.settles.is_some_and(|at| at <= now);
+                if settles {
+                    elections.settles = None;
+                }
+                elections.expire();
+                if settles {
+                    elections.out.push(Output::Settled);
+                    let names = elections.names();
+                    elections.grant_all(&names);
+                }
+                self.collect();
+                if self.pending.is_none() && self.renew_at <= now {
+                    self.renew();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn read(&mut self) {
+        self.role = Role::Reading;
+        self.out.push(Output::Read);
+    }
+
+    fn next_write(&mut self) -> WriteId {
+        self.writes += 1;
+        WriteId(self.writes)
+    }
+
+    fn right(&self, sent: Time) -> Time {
+        sent + (self.config.duration - self.config.margin)
+    }
+
+    fn record(&self, tenure: Tenure, ceiling: u64, renewed_at: Millis) -> Record {
+        Record {
+            tenure,
+            ceiling,
+            duration: self.config.duration,
+            margin: self.config.margin,
+            renewed_at,
+            ended_at: None,
+            longest_ttl: self.longest_ttl,
+            handover: None,
+        }
+    }
+
+    fn found(&mut self, found: Found, floor: u64) {
+        if !matches!(self.role, Role::Reading) {
+            return;
+        }
+        let own = self.config.max_ttl;
+        let record = if let Found::Record(record) = &found { Some(record.clone()) } else { None };
+        let ceiling = record.as_ref().map_or(0, |record| record.ceiling);
+        let outdated = ceiling < self.seen && record.is_some();
+        self.seen = self.seen.max(ceiling);
+        let tenure = Tenure(self.seen.max(floor).max(1));
+        self.longest_ttl = record.as_ref().map_or(own, |record| record.longest_ttl.max(own));
+        let right_ended = |record: &Record| {
+            let by_right = record.renewed_at + (record.duration - record.margin);
+            record.ended_at.map_or(by_right, |ended| ended.min(by_right))
+        };
+        let trusted = record.filter(|_| !outdated);
+        let wait = match (&found, &trusted) {
+            (Found::Fresh, _) => Millis(0),
+            (_, Some(record)) if record.handover.is_some() => Millis(0),
+            (_, Some(record)) => record.longest_ttl.with_drift(),
+            _ => self.longest_ttl.with_drift(),
+        };
+        let elections = Elections {
+            config: self.config.clone(),
+            now: self.now,
+            tenure,
+            began: self.now,
+            next: tenure.0 + 1,
+            settles: Some(self.now + wait),
+            former: trusted.as_ref().map(|record| (record.tenure, right_ended(record))),
+            everybody: Vec::new(),
+            ended: Vec::new(),
+            last: Vec::new(),
+            out: Vec::new(),
+        };
+        let sent = Sent { write: self.next_write(), at: self.now, ceiling: tenure.0 + HEADROOM };
+        let record = Box::new(self.record(tenure, sent.ceiling, Millis(0)));
+        self.out.push(Output::Write { write: sent.write, record });
+        self.role = Role::Claiming(sent, elections, trusted.and_then(|record| record.handover).unwrap_or_default());
+    }
+
+    fn written(&mut self, write: WriteId, ok: bool) {
+        let soon = self.now + Millis(self.config.renew_interval.0 / 5);
+        match std::mem::replace(&mut self.role, Role::Stopped) {
+            Role::Claiming(sent, mut elections, carried) if sent.write == write => {
+                if ok {
+                    self.seen = self.seen.max(sent.ceiling);
+                }
+                if !ok || self.right(sent.at) <= self.now {
+                    self.role = Role::Paused(soon);
+                    return;
+                }
+                self.right_until = self.right(sent.at);
+                self.renew_at = sent.at + self.config.renew_interval;
+                self.pending = None;
+                self.ceiling = sent.ceiling;
+                elections.now = self.now;
+                let (tenure, began, settles_in) = (elections.tenure, elections.began, elections.settling());
+                self.out.push(Output::TenureBegan { tenure, began, settles_in });
+                self.out.push(Output::RightUntil(self.right_until));
+                elections.take_over(&carried);
+                self.role = Role::Active(elections);
+                self.collect();
+                self.pass_time();
+            }
+            Role::Stopping(before, last, record) => {
+                self.role = if before == Some(write) {
+                    self.out.push(Output::Write { write: last, record: record.clone() });
+                    Role::Stopping(None, last, record)
+                } else if last == write {
+                    self.out.push(Output::Stopped);
+                    Role::Stopped
+                } else {
+                    Role::Stopping(before, last, record)
+                };
+            }
+            role => {
+                self.role = role;
+                let Some(sent) = self.pending.filter(|sent| sent.write == write) else { return };
+                if !matches!(self.role, Role::Active(_)) {
+                    return;
+                }
+                self.pending = None;
+                if ok {
+                    self.seen = self.seen.max(sent.ceiling);
+                    self.ceiling = self.ceiling.max(sent.ceiling);
+                    self.right_until = self.right_until.max(self.right(sent.at));
+                } else {
+                    self.renew_at = soon;
+                }
+                self.out.push(Output::RightUntil(self.right_until));
+            }
+        }
+    }
+
+    fn wanted(&self, elections: &Elections) -> u64 {
+        (elections.next + HEADROOM).max(self.ceiling)
+    }
+
+    fn renew(&mut self) {
+        let write = self.next_write();
+        let Role::Active(elections) = &self.role else { return };
+        let sent = Sent { write, at: self.now, ceiling: self.wanted(elections) };
+        let record = self.record(elections.tenure, sent.ceiling, self.now.since(elections.began));
+        self.pending = Some(sent);
+        self.renew_at = self.now + self.config.renew_interval;
+        self.out.push(Output::Write { write, record: Box::new(record) });
+    }
+
+    fn shutdown(&mut self) {
+        let last = self.next_write();
+        match std::mem::replace(&mut self.role, Role::Stopped) {
+            Role::Active(elections) => {
+                let ended = self.now.since(elections.began);
+                let record = Box::new(Record {
+                    ended_at: Some(ended),
+                    handover: elections.settles.is_none().then(|| elections.hand_over()),
+                    ..self.record(elections.tenure, self.wanted(&elections), ended)
+                });
+                self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Shutdown });
+                let before = self.pending.map(|sent| sent.write);
+                if before.is_none() {
+                    self.out.push(Output::Write { write: last, record: record.clone() });
+                }
+                self.role = Role::Stopping(before, last, record);
+            }
+            role @ Role::Stopping(..) => self.role = role,
+            _ => self.out.push(Output::Stopped),
+        }
+    }
+}
