@@ -7,6 +7,7 @@ use crate::observers::Observers;
 use crate::store::Store;
 use leasehold_core::{
     CallId, Change, ChangeReason, Config, Ended, Input, Millis, Output, Reject, Replica, StreamId, Tenure, TenureEnd,
+    Time,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,11 +85,18 @@ impl Driver {
 
     /// Runs until the tenure of a shutdown is stored.
     pub(crate) async fn run(mut self) {
+        let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let mut timer_at = Time(0);
         let mut messages = Vec::with_capacity(BATCH);
         let mut closed = Vec::with_capacity(BATCH);
         self.send_outputs();
         while !self.stopped {
-            let sleep = self.until_deadline();
+            // A timer that fires too early does no harm, and setting one for each batch would cost more than all the rest of it.
+            let (wake_at, left) = self.wake_in();
+            if wake_at < timer_at || timer_at <= clock::now() {
+                timer.as_mut().set(tokio::time::sleep(left));
+                timer_at = wake_at;
+            }
             tokio::select! {
                 biased;
                 Some(result) = self.store_results.recv() => self.handle(result),
@@ -103,7 +111,10 @@ impl Driver {
                         self.receive(message);
                     }
                 }
-                () = tokio::time::sleep(sleep) => self.handle(Input::Tick),
+                () = &mut timer => {
+                    timer_at = Time(0);
+                    self.handle(Input::Tick);
+                }
             }
             self.send_outputs();
             self.count();
@@ -111,9 +122,11 @@ impl Driver {
         self.phase.send_replace(Phase::Stopped);
     }
 
-    fn until_deadline(&self) -> Duration {
-        let left = self.replica.next_deadline().map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
-        Duration::from_millis(left.min(LONGEST_SLEEP).0)
+    /// When the loop has to wake up by itself, and how long that is from now.
+    fn wake_in(&self) -> (Time, Duration) {
+        let now = clock::now();
+        let left = self.replica.next_deadline().map_or(LONGEST_SLEEP, |at| at.since(now)).min(LONGEST_SLEEP);
+        (now + left, Duration::from_millis(left.0))
     }
 
     /// The clock is read for each input, after it was taken from the inbox: the core checks its right against this moment.

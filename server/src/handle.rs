@@ -82,12 +82,14 @@ pub(crate) struct Inbox {
     pub(crate) right: Arc<Right>,
 }
 
-/// The events of one Campaign stream. Dropping it tells the loop.
+/// The events of one Campaign stream. Dropping it tells the loop, unless that has closed it.
 #[derive(Debug)]
 pub(crate) struct Events {
     stream: StreamId,
     events: mpsc::Receiver<StreamItem>,
     closed: mpsc::UnboundedSender<StreamId>,
+    /// The loop has closed it, and knows.
+    ended: bool,
 }
 
 /// A handle and what it leads to, with room for `inbox` calls.
@@ -136,10 +138,16 @@ impl Handle {
     fn events(&self) -> (Events, mpsc::Sender<StreamItem>) {
         let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = mpsc::channel(EVENTS_PER_STREAM);
-        (Events { stream, events, closed: self.closed.clone() }, sender)
+        (Events { stream, events, closed: self.closed.clone(), ended: false }, sender)
     }
 
     async fn send(&self, message: Message) -> Result<(), Refusal> {
+        // Without a timer where there is room at once.
+        let message = match self.inbox.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Full(message)) => message,
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Reject::ShuttingDown.into()),
+        };
         match self.inbox.send_timeout(message, INBOX_PATIENCE).await {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Refusal::InboxFull),
@@ -151,7 +159,9 @@ impl Handle {
 impl Events {
     /// The next event. `None` without a `Close` before it: the loop gave up on a slow reader.
     pub(crate) async fn next(&mut self) -> Option<StreamItem> {
-        self.events.recv().await
+        let item = self.events.recv().await;
+        self.ended |= matches!(item, Some(StreamItem { kind: StreamKind::Close(_), .. }));
+        item
     }
 }
 
@@ -159,6 +169,8 @@ impl Drop for Events {
     fn drop(&mut self) {
         // In this order: a loop that takes up the stream later than it hears of its end sees that the channel is closed.
         self.events.close();
-        let _ = self.closed.send(self.stream);
+        if !self.ended {
+            let _ = self.closed.send(self.stream);
+        }
     }
 }

@@ -40,7 +40,7 @@ const STORE_RESULTS: usize = 4;
 /// A server that runs.
 #[derive(Debug)]
 pub struct Server {
-    context: Context,
+    context: Arc<Context>,
     phases: watch::Receiver<Phase>,
     driver: JoinHandle<()>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -88,14 +88,14 @@ impl Server {
         let config = settings.core_config();
         let (driver, phases) =
             Driver::new(config, inbox, (store, store_results), Arc::clone(&observers), Arc::clone(&metrics));
-        let context = Context {
+        let context = Arc::new(Context {
             handle,
             observers,
             sealer: Sealer::new(&keys),
             task_tokens: Arc::clone(&task_tokens),
             metrics: Arc::clone(&metrics),
             max_ttl: Duration::from_millis(settings.max_ttl.0),
-        };
+        });
         let closing = CancellationToken::new();
         let health = watch_health(phases.clone());
         let http_state = HttpState { health, metrics, jwks: task_tokens.jwks() };
@@ -163,15 +163,16 @@ impl Server {
 
 fn serve_grpc(
     settings: &Settings,
-    context: &Context,
+    context: &Arc<Context>,
     listener: TcpListener,
     phases: watch::Receiver<Phase>,
     closing: CancellationToken,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(report_health(reporter, phases));
-    let elections = ElectionServiceServer::new(Elections(context.clone())).max_decoding_message_size(MAX_REQUEST_BYTES);
-    let admin = AdminServiceServer::new(Admin(context.clone())).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let elections =
+        ElectionServiceServer::new(Elections(Arc::clone(context))).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let admin = AdminServiceServer::new(Admin(Arc::clone(context))).max_decoding_message_size(MAX_REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(leasehold_proto::FILE_DESCRIPTOR_SET)

@@ -21,8 +21,14 @@ use std::time::Duration;
 /// Streams carry something at least this often. Some load balancers cut what is idle for 60 s, and don't count PINGs.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// When a stream on which something has just been sent needs its next heartbeat.
+#[allow(clippy::disallowed_methods)] // a timer of tokio's: being late after a suspension does no harm
+pub(crate) fn next_heartbeat() -> tokio::time::Instant {
+    tokio::time::Instant::now() + HEARTBEAT
+}
+
 /// What the services share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) handle: Handle,
     pub(crate) observers: Arc<Observers>,

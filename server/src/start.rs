@@ -7,6 +7,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 /// Runs `leasehold-server` as the process was told to.
@@ -16,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 /// taken.
 pub fn start() -> anyhow::Result<()> {
     let settings = Settings::load()?;
-    log(&settings);
+    let _flushes_at_the_end = log(&settings);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&settings))
 }
 
@@ -69,11 +70,15 @@ async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn log(settings: &Settings) {
+/// Lines are written by a thread of their own: whoever reads them slowly, or not at all, doesn't hold up the loop. What doesn't fit
+/// into its buffer of 128,000 lines is lost.
+fn log(settings: &Settings) -> WorkerGuard {
     let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match settings.log_format {
         LogFormat::Json => builder.json().flatten_event(true).init(),
         LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
     }
+    guard
 }

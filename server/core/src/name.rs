@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The longest name of an election or a candidate, in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
@@ -145,7 +145,8 @@ impl Subject {
     /// Everybody whom nobody asked who they are.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self("anonymous".into())
+        static ANONYMOUS: LazyLock<Subject> = LazyLock::new(|| Subject("anonymous".into()));
+        ANONYMOUS.clone()
     }
 }
 

@@ -7,11 +7,12 @@ use crate::errors::Refusal;
 use leasehold_core::{Ask, ElectionName, FencingToken, Reply};
 use leasehold_proto::v1;
 use leasehold_proto::v1::admin_service_server::AdminService;
+use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 /// The service for operators.
 #[derive(Clone, Debug)]
-pub(crate) struct Admin(pub(crate) Context);
+pub(crate) struct Admin(pub(crate) Arc<Context>);
 
 impl Admin {
     async fn status(&self) -> Result<v1::GetStatusResponse, Refusal> {

@@ -1,7 +1,8 @@
 //! Campaign streams: events as they come, heartbeats between them, an end that says why.
 
 use super::convert::{duration, end_detail, end_reason, keep_alive_interval, number};
-use super::{Context, HEARTBEAT};
+use super::deadline::passed;
+use super::{Context, HEARTBEAT, next_heartbeat};
 use crate::errors::Refusal;
 use crate::handle::{Events, StreamItem, StreamKind};
 use futures::Stream;
@@ -9,32 +10,35 @@ use leasehold_core::{Event, Reject, Tenure};
 use leasehold_proto::v1;
 use leasehold_proto::v1::campaign_response::Event as Told;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
 /// What tonic is given.
 pub(crate) type CampaignStream = Pin<Box<dyn Stream<Item = Result<v1::CampaignResponse, Status>> + Send>>;
 
 struct Open {
-    context: Context,
+    context: Arc<Context>,
     events: Events,
     /// Of the last event: heartbeats are in its name.
     tenure: Tenure,
-    deadline: Pin<Box<tokio::time::Sleep>>,
-    has_deadline: bool,
+    /// One timer, moved on with each event: moving it is cheaper than making one.
+    heartbeat: Pin<Box<Sleep>>,
+    deadline: Option<Pin<Box<Sleep>>>,
     want_task_token: bool,
 }
 
 /// A stream of these events, cut off at the caller's own deadline.
 pub(crate) fn stream(
-    context: Context,
+    context: Arc<Context>,
     events: Events,
     deadline: Option<Duration>,
     want_task_token: bool,
 ) -> CampaignStream {
-    let has_deadline = deadline.is_some();
-    let deadline = Box::pin(tokio::time::sleep(deadline.unwrap_or_default()));
-    let open = Open { context, events, tenure: Tenure(0), deadline, has_deadline, want_task_token };
+    let heartbeat = Box::pin(sleep(HEARTBEAT));
+    let deadline = deadline.map(|left| Box::pin(sleep(left)));
+    let open = Open { context, events, tenure: Tenure(0), heartbeat, deadline, want_task_token };
     Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
         match open.next().await {
@@ -48,13 +52,16 @@ pub(crate) fn stream(
 impl Open {
     async fn next(&mut self) -> Option<Result<v1::CampaignResponse, Refusal>> {
         let item = tokio::select! {
+            biased;
             item = self.events.next() => item,
-            () = &mut self.deadline, if self.has_deadline => return Some(Err(Refusal::DeadlineExceeded)),
-            () = tokio::time::sleep(HEARTBEAT) => {
+            () = passed(&mut self.deadline) => return Some(Err(Refusal::DeadlineExceeded)),
+            () = &mut self.heartbeat => {
+                self.heartbeat.as_mut().reset(next_heartbeat());
                 let event = Some(Told::Heartbeat(v1::Heartbeat {}));
                 return Some(self.lawful(v1::CampaignResponse { tenure: number(self.tenure), event }));
             }
         };
+        self.heartbeat.as_mut().reset(next_heartbeat());
         match item {
             Some(StreamItem { tenure, kind: StreamKind::Event(event) }) => {
                 self.tenure = tenure;

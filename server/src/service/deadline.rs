@@ -1,6 +1,8 @@
 //! The deadline that a caller has set on its call: tonic doesn't enforce it on a stream once the headers are sent.
 
+use std::pin::Pin;
 use std::time::Duration;
+use tokio::time::Sleep;
 use tonic::metadata::MetadataMap;
 
 /// What the header `grpc-timeout` says: up to eight digits and a unit. What isn't that is ignored, as gRPC servers do.
@@ -19,6 +21,14 @@ pub(crate) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
         "u" => Some(Duration::from_micros(amount)),
         "n" => Some(Duration::from_nanos(amount)),
         _ => None,
+    }
+}
+
+/// Until the deadline has passed; for ever where there is none.
+pub(crate) async fn passed(deadline: &mut Option<Pin<Box<Sleep>>>) {
+    match deadline {
+        Some(deadline) => deadline.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -11,6 +11,7 @@ use leasehold_core::{Ask, ElectionName, FencingToken, Reply, Tenure, Value};
 use leasehold_proto::v1;
 use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::verify_token_request::Token;
+use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 /// So many candidacies may be kept alive in one call.
@@ -21,7 +22,7 @@ const MAX_PAGE: u32 = 1000;
 
 /// The service for workers.
 #[derive(Clone, Debug)]
-pub(crate) struct Elections(pub(crate) Context);
+pub(crate) struct Elections(pub(crate) Arc<Context>);
 
 impl Elections {
     /// Counts what is refused outside the loop.
@@ -151,7 +152,7 @@ impl Elections {
             }
             self.0.handle.reopen(ticket).await?
         };
-        Ok(campaign::stream(self.0.clone(), events, deadline, want_task_token))
+        Ok(campaign::stream(Arc::clone(&self.0), events, deadline, want_task_token))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Observe streams: each reads the board at its own pace.
 
-use super::HEARTBEAT;
 use super::convert::{change, number};
+use super::deadline::passed;
+use super::{HEARTBEAT, next_heartbeat};
 use crate::errors::Refusal;
 use crate::observers::Observer;
 use futures::Stream;
@@ -11,6 +12,7 @@ use leasehold_proto::v1::observe_response::Event as Told;
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::time::Duration;
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
 /// What tonic is given.
@@ -25,8 +27,8 @@ struct Open {
     observer: Observer,
     ready: VecDeque<Told>,
     more: bool,
-    deadline: Pin<Box<tokio::time::Sleep>>,
-    has_deadline: bool,
+    heartbeat: Pin<Box<Sleep>>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 /// What a request asks for.
@@ -66,9 +68,9 @@ pub(crate) fn prefix(text: &str) -> Result<String, Refusal> {
 
 /// A stream of what this observer reads, cut off at the caller's own deadline.
 pub(crate) fn stream(observer: Observer, deadline: Option<Duration>) -> ObserveStream {
-    let has_deadline = deadline.is_some();
-    let deadline = Box::pin(tokio::time::sleep(deadline.unwrap_or_default()));
-    let open = Open { observer, ready: VecDeque::new(), more: true, deadline, has_deadline };
+    let heartbeat = Box::pin(sleep(HEARTBEAT));
+    let deadline = deadline.map(|left| Box::pin(sleep(left)));
+    let open = Open { observer, ready: VecDeque::new(), more: true, heartbeat, deadline };
     Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
         match open.next().await {
@@ -90,9 +92,10 @@ impl Open {
             if !self.more {
                 tokio::select! {
                     () = self.observer.woken() => {}
-                    () = &mut self.deadline, if self.has_deadline => return Err(Refusal::DeadlineExceeded),
-                    () = tokio::time::sleep(HEARTBEAT) => self.ready.push_back(Told::Heartbeat(v1::Heartbeat {})),
+                    () = passed(&mut self.deadline) => return Err(Refusal::DeadlineExceeded),
+                    () = &mut self.heartbeat => self.ready.push_back(Told::Heartbeat(v1::Heartbeat {})),
                 }
+                self.heartbeat.as_mut().reset(next_heartbeat());
             }
             let batch = self.observer.read(BATCH)?;
             self.more = batch.more;
