@@ -1,7 +1,7 @@
 //! The loop: the only owner of the core. Takes all that lies in the inbox, handles it, then sends all outputs.
 
 use crate::clock;
-use crate::handle::{Answer, Inbox, Message, StreamItem, StreamKind};
+use crate::handle::{Answer, EventSender, Inbox, Message, StreamItem, StreamKind};
 use crate::metrics::Metrics;
 use crate::observers::Observers;
 use crate::store::Store;
@@ -42,7 +42,7 @@ pub(crate) struct Driver {
     inbox: Inbox,
     store: Store,
     store_results: mpsc::Receiver<Input>,
-    streams: HashMap<StreamId, mpsc::Sender<StreamItem>>,
+    streams: HashMap<StreamId, EventSender>,
     calls: HashMap<CallId, oneshot::Sender<Answer>>,
     next_call: u64,
     /// Streams whose readers were found to be gone while outputs were sent.
@@ -225,7 +225,7 @@ impl Driver {
                 }
             }
             Output::Event { stream, event } => {
-                self.send(stream, StreamKind::Event(Box::new(event)));
+                self.send(stream, StreamKind::Event(event));
             }
             Output::Ended(ended) => self.ended(&ended),
             Output::Close { stream, why } => {
@@ -269,7 +269,7 @@ impl Driver {
         };
         self.phase.send_replace(phase);
         self.observers.end(&reject);
-        for (_, events) in self.streams.drain() {
+        for (_, mut events) in self.streams.drain() {
             let kind = StreamKind::Close(Some(Box::new(reject.clone())));
             let _ = events.try_send(StreamItem { tenure, kind });
         }
@@ -277,7 +277,7 @@ impl Driver {
     }
 
     fn send(&mut self, stream: StreamId, kind: StreamKind) {
-        let Some(events) = self.streams.get(&stream) else { return };
+        let Some(events) = self.streams.get_mut(&stream) else { return };
         if events.try_send(StreamItem { tenure: self.tenure, kind }).is_err() {
             // Gone, or too slow to be waited for. Whichever it is, the stream is over.
             self.streams.remove(&stream);

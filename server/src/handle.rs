@@ -2,6 +2,8 @@
 
 use crate::clock;
 use crate::errors::Refusal;
+use futures::StreamExt;
+use futures::channel::mpsc as channel;
 use leasehold_core::{Ask, Entry, Event, Reject, Reply, StreamId, Tenure, Ticket, Time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +15,14 @@ const EVENTS_PER_STREAM: usize = 16;
 /// How long a call waits for a place in the inbox.
 const INBOX_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The loop's end of a Campaign stream. Not tokio's channel: that reserves room for 32 events as soon as it is made.
+pub(crate) type EventSender = channel::Sender<StreamItem>;
+
 /// What the loop receives.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Campaign { stream: StreamId, entry: Box<Entry>, events: mpsc::Sender<StreamItem> },
-    Reopen { stream: StreamId, ticket: Box<Ticket>, events: mpsc::Sender<StreamItem> },
+    Campaign { stream: StreamId, entry: Box<Entry>, events: EventSender },
+    Reopen { stream: StreamId, ticket: Box<Ticket>, events: EventSender },
     Ask { ask: Ask, reply: oneshot::Sender<Answer> },
     Shutdown,
 }
@@ -36,10 +41,10 @@ pub(crate) struct StreamItem {
     pub(crate) kind: StreamKind,
 }
 
-/// An event, or the end. Boxed: a channel reserves room for 32 of these as soon as it is made.
+/// An event, or the end.
 #[derive(Debug)]
 pub(crate) enum StreamKind {
-    Event(Box<Event>),
+    Event(Event),
     Close(Option<Box<Reject>>),
 }
 
@@ -86,7 +91,7 @@ pub(crate) struct Inbox {
 #[derive(Debug)]
 pub(crate) struct Events {
     stream: StreamId,
-    events: mpsc::Receiver<StreamItem>,
+    events: channel::Receiver<StreamItem>,
     closed: mpsc::UnboundedSender<StreamId>,
     /// The loop has closed it, and knows.
     ended: bool,
@@ -135,9 +140,9 @@ impl Handle {
         let _ = self.inbox.send(Message::Shutdown).await;
     }
 
-    fn events(&self) -> (Events, mpsc::Sender<StreamItem>) {
+    fn events(&self) -> (Events, EventSender) {
         let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
-        let (sender, events) = mpsc::channel(EVENTS_PER_STREAM);
+        let (sender, events) = channel::channel(EVENTS_PER_STREAM);
         (Events { stream, events, closed: self.closed.clone(), ended: false }, sender)
     }
 
@@ -159,7 +164,7 @@ impl Handle {
 impl Events {
     /// The next event. `None` without a `Close` before it: the loop gave up on a slow reader.
     pub(crate) async fn next(&mut self) -> Option<StreamItem> {
-        let item = self.events.recv().await;
+        let item = self.events.next().await;
         self.ended |= matches!(item, Some(StreamItem { kind: StreamKind::Close(_), .. }));
         item
     }

@@ -99,7 +99,7 @@ pub enum Event {
         /// Its number.
         enrolment: Enrolment,
         /// What it carries.
-        ticket: Option<Ticket>,
+        ticket: Option<Box<Ticket>>,
     },
     /// Others are before it.
     Waiting {

@@ -65,7 +65,7 @@ impl Open {
         match item {
             Some(StreamItem { tenure, kind: StreamKind::Event(event) }) => {
                 self.tenure = tenure;
-                let event = Some(self.tell(*event));
+                let event = Some(self.tell(event));
                 Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event }))
             }
             Some(StreamItem { kind: StreamKind::Close(why), .. }) => why.map(|reject| Err(Refusal::from(*reject))),

@@ -85,7 +85,7 @@ impl Elections {
 
     fn tell_enrolled(&self, turn: &mut Turn<'_>, id: Enrolment) {
         if let Some(candidacy) = self.candidacies.get(&id) {
-            let ticket = candidacy.ticket(turn.active);
+            let ticket = candidacy.ticket(turn.active).map(Box::new);
             turn.event(candidacy.stream, Event::Enrolled { enrolment: id, ticket });
         }
     }

@@ -238,7 +238,7 @@ impl World {
 
     fn hear(&mut self, worker: &str, event: &Event) {
         match event {
-            Event::Enrolled { ticket: Some(ticket), .. } => self.give(worker, ticket.clone()),
+            Event::Enrolled { ticket: Some(ticket), .. } => self.give(worker, (**ticket).clone()),
             Event::Elected(lead) => {
                 self.workers.entry(worker.to_owned()).or_default().token = Some(lead.token);
                 if let Some(ticket) = &lead.ticket {

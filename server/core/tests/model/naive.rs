@@ -122,7 +122,7 @@ impl Elections {
 
     pub(crate) fn tell_enrolled(&mut self, id: u64) {
         let c = self.get(id).expect("it exists").clone();
-        self.event(c.stream, Event::Enrolled { enrolment: Enrolment(id), ticket: self.ticket(&c) });
+        self.event(c.stream, Event::Enrolled { enrolment: Enrolment(id), ticket: self.ticket(&c).map(Box::new) });
     }
 
     pub(crate) fn tell_elected(&mut self, id: u64) {

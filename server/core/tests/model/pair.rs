@@ -210,7 +210,9 @@ impl Pair {
             Output::Read => self.store.read(self.now),
             Output::Write { write, record } => self.store.write(self.now, write, record),
             Output::Stopped => self.running = None,
-            Output::Event { event: Event::Enrolled { ticket, .. }, .. } => self.tickets.extend(ticket),
+            Output::Event { event: Event::Enrolled { ticket, .. }, .. } => {
+                self.tickets.extend(ticket.map(|ticket| *ticket))
+            }
             Output::Event { event: Event::Elected(lead), .. } => {
                 self.tokens.push(lead.token);
                 self.tickets.extend(lead.ticket);
