@@ -1,0 +1,188 @@
+//! The command line.
+
+mod help;
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::exit;
+use crate::run::launch::LaunchArgs;
+use crate::run::watchdog::WatchArgs;
+
+/// Stands above the options that every subcommand has.
+const COMMON: &str = "Common options";
+
+/// Leader election from a terminal: run a command on one machine only, see who leads, check tokens.
+#[derive(Debug, Parser)]
+#[command(name = "leasehold", version, after_help = exit::HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// Where the service is.
+    #[arg(
+        long,
+        global = true, help_heading = COMMON,
+        env = "LEASEHOLD_ENDPOINT",
+        default_value = "http://127.0.0.1:7400",
+        value_name = "URL"
+    )]
+    pub(crate) endpoint: String,
+
+    /// How answers are printed.
+    #[arg(long, short, global = true, help_heading = COMMON, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people.
+    #[default]
+    Table,
+    /// One JSON object a line, with the fields of the API.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command while leading an election.
+    #[command(after_help = help::RUN)]
+    Run(RunArgs),
+
+    /// Lead an election until ^C, and say what happens.
+    #[command(after_help = help::CAMPAIGN)]
+    Campaign(CandidateArgs),
+
+    /// Watch who leads: the present state, then every change.
+    #[command(after_help = help::OBSERVE)]
+    Observe(ObserveArgs),
+
+    /// List the elections that have a candidate.
+    #[command(after_help = help::LIST)]
+    List {
+        /// Only elections whose names begin with this.
+        prefix: Option<String>,
+    },
+
+    /// Show one election. One that nobody has entered is vacant.
+    #[command(after_help = help::GET)]
+    Get {
+        /// Name of the election.
+        election: String,
+    },
+
+    /// Check whether a token is the current leader's: exits with 0 if it is, with 1 if not.
+    #[command(after_help = help::VERIFY, allow_missing_positional = true)]
+    Verify {
+        /// Name of the election. Not needed with a task token, which names its own.
+        election: Option<String>,
+
+        /// A fencing token, or a task token.
+        token: String,
+    },
+
+    /// End a leadership with care: the leader is told to finish, then the next candidate leads.
+    #[command(after_help = help::STEP_DOWN)]
+    StepDown {
+        /// Name of the election.
+        election: String,
+
+        /// Only if this is the leader's fencing token.
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+        token: Option<u64>,
+    },
+
+    /// Show what the replica at the endpoint is and holds.
+    #[command(after_help = help::STATUS)]
+    Status,
+
+    /// Print completions for a shell.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// What this program starts itself as; see [`crate::run`]. Not for users, so not in the help.
+#[derive(Debug, Parser)]
+#[command(name = "leasehold")]
+pub(crate) enum Internal {
+    #[command(name = "__watch")]
+    Watch(WatchArgs),
+
+    #[command(name = "__launch")]
+    Launch(LaunchArgs),
+}
+
+impl Internal {
+    /// Whether these arguments are for an [`Internal`].
+    pub(crate) fn is_meant(mut args: impl Iterator<Item = OsString>) -> bool {
+        args.nth(1).is_some_and(|first| first == "__watch" || first == "__launch")
+    }
+}
+
+/// How to enter an election.
+#[derive(Debug, Args)]
+pub(crate) struct CandidateArgs {
+    /// Name of the election, such as billing/nightly-report.
+    pub(crate) election: String,
+
+    /// A label for this candidate that others see. Default: host name and process number.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// How long the leadership outlasts the last contact with the service, at least 1s.
+    #[arg(long, default_value = "15s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) ttl: Duration,
+
+    /// Give up unless the election can be had at once.
+    #[arg(long, conflicts_with = "timeout")]
+    pub(crate) no_wait: bool,
+
+    /// Give up if the election can't be had within this time.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// What observers see beside the leader's name, such as an address.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) value: String,
+
+    /// The former process of this --name is known to be dead: take its place at once.
+    ///
+    /// Where that isn't true, two processes may believe that they lead.
+    #[arg(long, requires = "name")]
+    pub(crate) replace_former: bool,
+}
+
+/// What to run, and how to enter the election.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) candidate: CandidateArgs,
+
+    /// How long the command has between SIGTERM and SIGKILL when the leadership can't be kept. Default: a tenth of the ttl.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) grace: Option<Duration>,
+
+    /// Don't say what happens on standard error.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What to watch.
+#[derive(Debug, Args)]
+pub(crate) struct ObserveArgs {
+    /// Name of an election, or a prefix that ends with a slash. Default: all elections.
+    #[arg(value_name = "ELECTION|PREFIX/")]
+    pub(crate) what: Option<String>,
+}

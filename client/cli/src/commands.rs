@@ -1,0 +1,29 @@
+//! The subcommands, one a file.
+
+pub(crate) mod campaign;
+pub(crate) mod completions;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod observe;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod step_down;
+pub(crate) mod verify;
+
+use leasehold::Client;
+
+use crate::args::Format;
+
+/// What every subcommand that asks the service gets.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) endpoint: String,
+    pub(crate) format: Format,
+}
+
+impl Context {
+    /// Connects to the service.
+    pub(crate) async fn client(&self) -> Result<Client, leasehold::Error> {
+        Client::connect(self.endpoint.as_str()).await
+    }
+}

@@ -1,0 +1,106 @@
+//! `leasehold observe`.
+
+use std::time::SystemTime;
+
+use futures::StreamExt as _;
+use leasehold::{Observed, Selection};
+use leasehold_proto::v1::{ElectionChange, Synced};
+
+use super::Context;
+use crate::args::Format;
+use crate::exit::Exit;
+use crate::output::{self, words};
+use crate::run::signals::Signals;
+use crate::voice::Voice;
+
+pub(crate) async fn observe(context: &Context, what: Option<String>) -> anyhow::Result<Exit> {
+    let mut signals = Signals::passed_on()?;
+    let mut news = context.client().await?.observe(selection(what));
+    if context.format == Format::Table {
+        output::line(&columns(["TIME", "ELECTION", "LEADER", "TOKEN", "CHANGE", "VALUE"]))?;
+    }
+    loop {
+        let observed = tokio::select! {
+            observed = news.next() => observed,
+            _ = signals.next_end() => return Ok(Exit::Done),
+        };
+        match observed.transpose()? {
+            None => anyhow::bail!("the news ended without a reason"),
+            Some(Observed::Reconnecting { error, delay }) => {
+                let delay = words::time(delay);
+                Voice { quiet: false }
+                    .say(format_args!("what was told may be old by now: {error}; trying again in {delay}"));
+            }
+            Some(observed) => print(context.format, &observed)?,
+        }
+    }
+}
+
+fn selection(what: Option<String>) -> Selection {
+    match what {
+        None => Selection::all(),
+        Some(prefix) if prefix.ends_with('/') => Selection::prefix(prefix),
+        Some(election) => Selection::election(election),
+    }
+}
+
+fn print(format: Format, observed: &Observed) -> anyhow::Result<()> {
+    match (observed, format) {
+        (Observed::Change(change), Format::Json) => output::event("change", "ElectionChange", change),
+        (Observed::Synced { revision }, Format::Json) => {
+            output::event("synced", "Synced", &Synced { revision: *revision })
+        }
+        (Observed::Change(change), Format::Table) => Ok(output::line(&row(change, SystemTime::now()))?),
+        _ => Ok(()),
+    }
+}
+
+/// A change as a line, with the time at which it became known here.
+fn row(change: &ElectionChange, now: SystemTime) -> String {
+    let leader = change.leader.as_ref();
+    let time = humantime::format_rfc3339_seconds(now).to_string();
+    let election = words::printable(&change.election);
+    let candidate = words::cell(leader.map(|leader| words::printable(&leader.candidate)).unwrap_or_default());
+    let token = words::cell(leader.map(|leader| leader.fencing_token.to_string()).unwrap_or_default());
+    let value = words::cell(leader.map(|leader| words::brief(&leader.value)).unwrap_or_default());
+    let missed = if change.missed_changes { " (others before it were missed)" } else { "" };
+    columns([&time, &election, &candidate, &token, &format!("{}{missed}", words::change(change.reason())), &value])
+}
+
+/// Lines come one by one, so widths are guessed: a longer cell moves the rest of its line.
+fn columns([time, election, leader, token, change, value]: [&str; 6]) -> String {
+    format!("{time:<20}   {election:<24}   {leader:<20}   {token:<16}   {change:<12}   {value}").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_proto::v1::{ChangeReason, Leader};
+
+    use super::*;
+
+    #[test]
+    fn a_slash_at_the_end_makes_a_prefix() {
+        assert_eq!(selection(None), Selection::all());
+        assert_eq!(selection(Some("billing/".into())), Selection::prefix("billing/"));
+        assert_eq!(selection(Some("billing/x".into())), Selection::election("billing/x"));
+    }
+
+    #[test]
+    fn a_vacancy_says_why() {
+        let change =
+            ElectionChange { election: "demo".into(), reason: ChangeReason::Expired.into(), ..Default::default() };
+        let cells = row(&change, SystemTime::UNIX_EPOCH);
+        assert_eq!(
+            cells.split_whitespace().collect::<Vec<_>>(),
+            ["1970-01-01T00:00:00Z", "demo", "-", "-", "expired", "-"]
+        );
+    }
+
+    #[test]
+    fn missed_changes_are_marked() {
+        let leader = Leader { candidate: "a".into(), fencing_token: 7, ..Default::default() };
+        let reason = ChangeReason::Elected.into();
+        let change = ElectionChange { leader: Some(leader), reason, missed_changes: true, ..Default::default() };
+        assert!(row(&change, SystemTime::UNIX_EPOCH).contains("elected (others before it were missed)"));
+    }
+}

@@ -1,0 +1,18 @@
+//! The built command against the built server: what the page docs/command.md promises.
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "tests measure from outside")]
+
+#[path = "command/ask.rs"]
+mod ask;
+#[path = "command/campaign.rs"]
+mod campaign;
+#[path = "command/end.rs"]
+mod end;
+#[path = "command/pause.rs"]
+mod pause;
+#[path = "command/run.rs"]
+mod run;
+#[path = "command/support.rs"]
+mod support;
+#[path = "command/terminal.rs"]
+mod terminal;

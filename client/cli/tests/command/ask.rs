@@ -1,0 +1,160 @@
+//! The subcommands that ask once: columns, JSON and exit codes.
+
+use rustix::process::Signal;
+
+use crate::support::{LEASEHOLD, Running, Server, text};
+
+/// The words of each line.
+fn words(output: &[u8]) -> Vec<Vec<String>> {
+    text(output).lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn list_and_get_show_leaders_in_columns() {
+    let server = Server::start();
+    let headings = ["NAME", "LEADER", "TOKEN", "STATE", "WAITING", "VALUE"];
+    assert_eq!(words(&server.ask(&["list"]).stdout), [headings]);
+    let _leaders = ["b/two", "a/one"]
+        .map(|election| Running::start(server.command(&["campaign", election, "--name", "me", "--value", "v1"])));
+    let token = |election: &str| server.wait_for_leader(election)["fencing_token"].to_string();
+    let (one, two) = (token("a/one"), token("b/two"));
+    let rows = words(&server.ask(&["list"]).stdout);
+    assert_eq!(rows[1..], [["a/one", "me", &one, "led", "0", "v1"], ["b/two", "me", &two, "led", "0", "v1"]]);
+    assert_eq!(words(&server.ask(&["list", "b/"]).stdout)[1..], [["b/two", "me", &two, "led", "0", "v1"]]);
+    let rows = words(&server.ask(&["get", "b/two"]).stdout);
+    assert_eq!(rows[0][6..], ["LAST-CHANGE", "REVISION"]);
+    assert_eq!(rows[1][..7], ["b/two", "me", &two, "led", "0", "v1", "elected"]);
+}
+
+#[test]
+fn list_as_json_is_one_election_a_line() {
+    let server = Server::start();
+    let _leaders = ["x", "y"].map(|election| Running::start(server.command(&["campaign", election])));
+    let leaders = ["x", "y"].map(|election| server.wait_for_leader(election));
+    let output = text(&server.ask(&["--output", "json", "list"]).stdout);
+    let elections: Vec<serde_json::Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(elections.len(), 2);
+    for ((election, name), leader) in elections.iter().zip(["x", "y"]).zip(leaders) {
+        assert_eq!((&election["name"], &election["leader"]), (&name.into(), &leader));
+        assert_eq!(election["leadership"], "LEADERSHIP_LED");
+        assert!(leader["fencing_token"].is_u64(), "a number, not a text");
+    }
+}
+
+#[test]
+fn an_election_that_nobody_entered_is_vacant() {
+    let server = Server::start();
+    let output = server.ask(&["get", "nobody"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(words(&output.stdout)[1][..6], ["nobody", "-", "-", "vacant", "0", "-"]);
+}
+
+#[test]
+fn verify_exits_with_0_for_the_leaders_token_and_1_for_others() {
+    let server = Server::start();
+    let mut leader = Running::start(server.command(&["--output", "json", "campaign", "demo", "--name", "me"]));
+    let elected: serde_json::Value = serde_json::from_str(&leader.lines().next().unwrap().unwrap()).unwrap();
+    let token = elected["elected"]["fencing_token"].to_string();
+    let task = elected["elected"]["task_token"].as_str().unwrap();
+    for args in [&["verify", "demo", &token][..], &["verify", "demo", task], &["verify", task]] {
+        let output = server.ask(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), format!("valid: me leads demo with token {token}\n"));
+    }
+    for args in [&["verify", "demo", "1"][..], &["verify", "other", &token], &["verify", "a.b.c"]] {
+        let output = server.ask(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).starts_with("not valid: "));
+    }
+    assert_eq!(server.ask_json(&["verify", "demo", &token])["status"], "TOKEN_STATUS_CURRENT");
+    assert_eq!(server.ask_json(&["verify", "demo", "1"])["valid"], false);
+    assert_eq!(server.ask(&["verify", &token]).status.code(), Some(64));
+    leader.signal(Signal::INT);
+    leader.status();
+    assert_eq!(server.ask(&["verify", "demo", &token]).status.code(), Some(1), "not the leader's any more");
+}
+
+#[test]
+fn step_down_ends_only_the_leader_that_is_meant() {
+    let server = Server::start();
+    assert_eq!(server.ask(&["step-down", "demo"]).status.code(), Some(1), "nobody leads");
+    let _leader = Running::start(server.command(&["campaign", "demo"]));
+    let token = server.wait_for_leader("demo")["fencing_token"].to_string();
+    let output = server.ask(&["step-down", "demo", "--token", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!text(&output.stderr).is_empty());
+    let output = server.ask(&["step-down", "demo", "--token", &token]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains(&format!("The leader of demo with token {token} was told")));
+    assert_eq!(words(&server.ask(&["get", "demo"]).stdout)[1][3], "draining");
+}
+
+#[test]
+fn status_shows_what_the_replica_holds() {
+    let server = Server::start();
+    let _leader = Running::start(server.command(&["campaign", "demo"]));
+    server.wait_for_leader("demo");
+    let status = server.ask_json(&["status"]);
+    assert_eq!((&status["role"], &status["leaders"]), (&"ROLE_ACTIVE".into(), &1.into()));
+    let rows = words(&server.ask(&["status"]).stdout);
+    assert!(rows.contains(&vec!["ROLE".into(), "active".into()]), "{rows:?}");
+    assert!(rows.contains(&vec!["LEADERS".into(), "1".into()]));
+}
+
+#[test]
+fn the_endpoint_can_stand_in_the_environment() {
+    let server = Server::start();
+    let output =
+        std::process::Command::new(LEASEHOLD).arg("status").env("LEASEHOLD_ENDPOINT", server.endpoint()).output();
+    assert_eq!(output.unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn every_subcommand_that_asks_exits_with_69_when_nobody_answers() {
+    for args in [
+        &["list"][..],
+        &["get", "x"],
+        &["status"],
+        &["verify", "x", "1"],
+        &["step-down", "x"],
+        &["campaign", "x"],
+        &["observe"],
+    ] {
+        let output =
+            std::process::Command::new(LEASEHOLD).args(["--endpoint", "http://127.0.0.1:9"]).args(args).output();
+        assert_eq!(output.unwrap().status.code(), Some(69), "{args:?}");
+    }
+}
+
+#[test]
+fn names_that_the_service_refuses_exit_with_64() {
+    let server = Server::start();
+    for args in
+        [&["get", "a b"][..], &["list", "a b"], &["step-down", ""], &["verify", "a b", "1"], &["observe", "a b"]]
+    {
+        let output = server.ask(args);
+        assert_eq!(output.status.code(), Some(64), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn help_has_examples_and_exit_codes_and_hides_what_is_internal() {
+    let help = |args: &[&str]| text(&std::process::Command::new(LEASEHOLD).args(args).output().unwrap().stdout);
+    let main = help(&["--help"]);
+    assert!(main.contains("76  the leadership ended before the command did"));
+    assert!(!main.contains("__"));
+    for subcommand in ["run", "campaign", "observe", "list", "get", "verify", "step-down", "status", "completions"] {
+        assert!(help(&[subcommand, "--help"]).contains(&format!("leasehold {subcommand}")), "{subcommand}");
+        assert!(help(&[subcommand, "--help"]).contains("Examples:"), "{subcommand}");
+    }
+}
+
+#[test]
+fn completions_are_scripts_that_the_shell_can_read() {
+    let script = std::process::Command::new(LEASEHOLD).args(["completions", "bash"]).output().unwrap().stdout;
+    assert!(text(&script).contains("step-down") && !text(&script).contains("__launch"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &script).unwrap();
+    let checked = std::process::Command::new("bash").arg("-n").arg(file.path()).output().unwrap();
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+}

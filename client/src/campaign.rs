@@ -1,0 +1,171 @@
+//! Entering an election: what to ask for.
+
+use crate::hold::Hold;
+use crate::keeper;
+use crate::wire::Wires;
+use crate::{Candidacy, Error, Leadership};
+use futures::future::BoxFuture;
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The ttl of a candidacy that doesn't say otherwise.
+const DEFAULT_TTL: Duration = Duration::from_secs(15);
+/// How long to go on trying to enter while the service can't be reached, unless said otherwise.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is asked of an election. The same for every candidacy that one campaign enters.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) election: String,
+    pub(crate) candidate: String,
+    pub(crate) ttl: Duration,
+    pub(crate) value: String,
+    pub(crate) no_wait: bool,
+    pub(crate) max_wait: Option<Duration>,
+    pub(crate) replace_former: bool,
+    pub(crate) patience: Duration,
+}
+
+/// A campaign that is about to begin: await it to lead, or [`enroll`](Campaign::enroll) first and wait later.
+///
+/// Awaiting it returns when this worker leads. It waits for that without limit unless [`no_wait`](Campaign::no_wait) or
+/// [`max_wait`](Campaign::max_wait) is set, through broken connections and restarts of the service: it keeps its place with its
+/// ticket, and enters again by itself if an outage was longer than the ttl.
+///
+/// **Cancel safety:** dropping the future resigns, in the background and as well as that is possible: if the service can't be
+/// told, the candidacy runs out after its ttl. If an answer to the first request is lost, the service may hold a
+/// candidacy that nobody knows of; it runs out likewise, and may lead until then.
+///
+/// # Errors
+///
+/// - [`Error::NotGranted`]: a try that wasn't granted in time.
+/// - [`Error::Unreachable`]: the service couldn't be entered within [`patience`](Campaign::patience).
+/// - [`Error::Refused`]: bad names, a ttl out of range, a limit that is reached.
+/// - [`Error::Ended`]: the service ended the waiting candidacy, e.g. because a successor of the same name replaced it.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), leasehold::Error> {
+/// let client = leasehold::Client::connect("http://127.0.0.1:7400").await?;
+/// let leadership = client.campaign("billing/nightly").value("10.0.0.7:80").await?;
+/// println!("leading with fencing token {}", leadership.fencing_token());
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a campaign does nothing until it is awaited"]
+pub struct Campaign {
+    wires: Arc<Wires>,
+    terms: Terms,
+}
+
+impl Campaign {
+    pub(crate) fn new(wires: Arc<Wires>, election: String) -> Self {
+        let terms = Terms {
+            election,
+            candidate: default_candidate(),
+            ttl: DEFAULT_TTL,
+            value: String::new(),
+            no_wait: false,
+            max_wait: None,
+            replace_former: false,
+            patience: DEFAULT_PATIENCE,
+        };
+        Self { wires, terms }
+    }
+
+    /// A label for this candidate: 1 to 256 bytes. It needn't be unique. By default `HOSTNAME-PID`.
+    pub fn candidate(mut self, name: impl Into<String>) -> Self {
+        self.terms.candidate = name.into();
+        self
+    }
+
+    /// How long the candidacy outlives its last KeepAlive: whole milliseconds from 1 s to the service's `max_ttl` (15 s
+    /// unless configured). By default 15 s. KeepAlives are sent three times as often.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.terms.ttl = ttl;
+        self
+    }
+
+    /// What observers see beside the leader's name, e.g. an address: at most 4096 bytes. By default nothing.
+    pub fn value(mut self, value: impl Into<String>) -> Self {
+        self.terms.value = value.into();
+        self
+    }
+
+    /// A try: unless it can be granted at once, it fails as [`Error::NotGranted`].
+    pub fn no_wait(mut self) -> Self {
+        self.terms.no_wait = true;
+        self
+    }
+
+    /// A try with patience: unless it is granted within this time from the start (and half a second, for the word to arrive),
+    /// whatever happens meanwhile, it fails as [`Error::NotGranted`]. Zero is the same as [`no_wait`](Campaign::no_wait).
+    pub fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.terms.max_wait = Some(max_wait);
+        self
+    }
+
+    /// The caller knows that the former process of this name is dead: its candidacies of the same name end at once, and this
+    /// one takes their place. Where that isn't true, two workers may believe that they lead.
+    pub fn replace_former(mut self) -> Self {
+        self.terms.replace_former = true;
+        self
+    }
+
+    /// How long to go on trying to enter while the service can't be reached: by default 10 s. Once it was entered the
+    /// campaign goes on trying for ever, or for [`max_wait`](Campaign::max_wait).
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.terms.patience = patience;
+        self
+    }
+
+    /// Enters the election, and returns when the service has confirmed it: waiting or leading.
+    ///
+    /// # Errors
+    ///
+    /// As for the campaign as a whole; a try that isn't granted at once may fail here already.
+    pub async fn enroll(self) -> Result<Candidacy, Error> {
+        Candidacy::enroll(self.hold()?).await
+    }
+
+    fn hold(mut self) -> Result<Hold, Error> {
+        let ttl = self.terms.ttl;
+        if ttl.is_zero()
+            || !ttl.subsec_nanos().is_multiple_of(1_000_000)
+            || prost_types::Duration::try_from(ttl).is_err()
+        {
+            let detail = format!("{ttl:?}: give it in whole milliseconds, 1 s at least");
+            return Err(Error::Invalid { what: "the ttl", detail });
+        }
+        if self.terms.max_wait == Some(Duration::ZERO) {
+            self.terms.no_wait = true;
+            self.terms.max_wait = None;
+        }
+        Ok(keeper::spawn(self.wires, self.terms))
+    }
+}
+
+impl IntoFuture for Campaign {
+    type Output = Result<Leadership, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.enroll().await?.elected().await })
+    }
+}
+
+/// Which process this is, for people.
+fn default_candidate() -> String {
+    format!("{}-{}", host_name(), std::process::id())
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "worker".to_owned() } else { name }
+}
+
+#[cfg(not(unix))]
+fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "worker".to_owned())
+}

@@ -1,0 +1,165 @@
+//! The client: calls that ask once, and the ways into campaigns and observations.
+
+use crate::proto::{
+    Election, GetElectionRequest, GetStatusRequest, GetStatusResponse, ListElectionsRequest, StepDownRequest,
+    StepDownResponse, VerifyTokenRequest, VerifyTokenResponse, verify_token_request,
+};
+use crate::wire::{self, CALL_TIMEOUT, Wires};
+use crate::{Campaign, Error, Observation, Selection};
+use futures::stream::{self, Stream, StreamExt as _};
+use std::sync::Arc;
+
+/// Elections on a page of [`Client::list`].
+const PAGE_SIZE: u32 = 1000;
+
+/// A client of one Leasehold service. Clones are cheap and share their connections: one for KeepAlives, one for observers,
+/// one for everything else.
+///
+/// Answers of a tenure lower than the highest that any clone has seen are refused as [`Error::Outdated`]: they come from a
+/// replica that has been replaced.
+///
+/// Calls that ask once are tried once, fail with [`Error::Unreachable`] after 5 s without an answer, and are cancel-safe:
+/// a future that is dropped leaves nothing behind on this side.
+#[derive(Debug, Clone)]
+pub struct Client {
+    wires: Arc<Wires>,
+}
+
+/// A token to verify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Token {
+    /// A fencing token.
+    Fencing(u64),
+    /// A task token: a JWT.
+    Task(String),
+}
+
+impl Client {
+    /// Connects to a service, e.g. `http://127.0.0.1:7400`. Takes 2 s at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for an endpoint that isn't `http://HOST:PORT`, [`Error::Unreachable`] if nobody answers there.
+    pub async fn connect(endpoint: impl Into<String>) -> Result<Self, Error> {
+        let endpoint = wire::endpoint(endpoint.into())?;
+        Ok(Self { wires: Arc::new(Wires::connected(&endpoint).await?) })
+    }
+
+    /// The same, but connects when the first call is made. A service that is down is noticed only then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for an endpoint that isn't `http://HOST:PORT`.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn connect_lazy(endpoint: impl Into<String>) -> Result<Self, Error> {
+        let endpoint = wire::endpoint(endpoint.into())?;
+        Ok(Self { wires: Arc::new(Wires::new(&endpoint)) })
+    }
+
+    /// Enters an election. Nothing is sent before the result is awaited.
+    pub fn campaign(&self, election: impl Into<String>) -> Campaign {
+        Campaign::new(Arc::clone(&self.wires), election.into())
+    }
+
+    /// Follows who leads. Nothing is sent before the stream is polled.
+    pub fn observe(&self, selection: Selection) -> Observation {
+        Observation::new(Arc::clone(&self.wires), selection)
+    }
+
+    /// The state of one election. One that nobody has entered is vacant, not an error.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn get(&self, election: impl Into<String>) -> Result<Election, Error> {
+        let request = GetElectionRequest { election: election.into() };
+        let call = |mut client: ElectionClient| async move { client.get_election(request).await };
+        let answer = self.wires.calls.call("GetElection", CALL_TIMEOUT, call).await?;
+        self.wires.tenure.admit(answer.tenure)?;
+        answer.election.ok_or_else(|| Error::Unreachable { detail: "the answer names no election".to_owned() })
+    }
+
+    /// The elections whose names begin with this and that have a candidate, in the order of names; `""` for all.
+    ///
+    /// They are read a page of 1000 at a time, when they are needed. An election that changes meanwhile is named once, as
+    /// it was when its page was read. The stream ends after the first error.
+    pub fn list(&self, prefix: &str) -> impl Stream<Item = Result<Election, Error>> + Send + use<> {
+        let first = ListElectionsRequest { prefix: prefix.to_owned(), page_size: PAGE_SIZE, page_token: String::new() };
+        let client = self.clone();
+        stream::unfold(Some(first), move |request| {
+            let client = client.clone();
+            async move {
+                let request = request?;
+                let prefix = request.prefix.clone();
+                match client.page(request).await {
+                    Ok((elections, next)) => {
+                        let more = !next.is_empty();
+                        let next = ListElectionsRequest { prefix, page_size: PAGE_SIZE, page_token: next };
+                        let items: Vec<_> = elections.into_iter().map(Ok).collect();
+                        Some((items, more.then_some(next)))
+                    }
+                    Err(error) => Some((vec![Err(error)], None)),
+                }
+            }
+        })
+        .flat_map(stream::iter)
+        .boxed()
+    }
+
+    async fn page(&self, request: ListElectionsRequest) -> Result<(Vec<Election>, String), Error> {
+        let call = |mut client: ElectionClient| async move { client.list_elections(request).await };
+        let answer = self.wires.calls.call("ListElections", CALL_TIMEOUT, call).await?;
+        self.wires.tenure.admit(answer.tenure)?;
+        Ok((answer.elections, answer.next_page_token))
+    }
+
+    /// Whether this token is the current leader's. The election may be `""` with a task token, which names its own.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]. A token that isn't valid is no error: see the answer.
+    pub async fn verify(&self, election: impl Into<String>, token: Token) -> Result<VerifyTokenResponse, Error> {
+        let token = match token {
+            Token::Fencing(token) => verify_token_request::Token::FencingToken(token),
+            Token::Task(token) => verify_token_request::Token::TaskToken(token),
+        };
+        let request = VerifyTokenRequest { election: election.into(), token: Some(token) };
+        let call = |mut client: ElectionClient| async move { client.verify_token(request).await };
+        let answer = self.wires.calls.call("VerifyToken", CALL_TIMEOUT, call).await?;
+        self.wires.tenure.admit(answer.tenure)?;
+        Ok(answer)
+    }
+
+    /// What the replica that answers is, and what it holds. Also answered by one that isn't active.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn status(&self) -> Result<GetStatusResponse, Error> {
+        let call = |mut client: AdminClient| async move { client.get_status(GetStatusRequest {}).await };
+        self.wires.calls.admin("GetStatus", call).await
+    }
+
+    /// Ends a leadership with care: the leader is told to hand over. With a token only if it is the leader's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with [`Reason::NoLeader`](crate::Reason::NoLeader) or
+    /// [`Reason::OtherLeader`](crate::Reason::OtherLeader); see [`Error`] for the rest.
+    pub async fn step_down(&self, election: impl Into<String>, token: Option<u64>) -> Result<StepDownResponse, Error> {
+        if token == Some(0) {
+            return Err(Error::Invalid { what: "the fencing token", detail: "it is greater than 0".to_owned() });
+        }
+        let request = StepDownRequest { election: election.into(), fencing_token: token.unwrap_or(0) };
+        let call = |mut client: AdminClient| async move { client.step_down(request).await };
+        let answer = self.wires.calls.admin("StepDown", call).await?;
+        self.wires.tenure.admit(answer.tenure)?;
+        Ok(answer)
+    }
+}
+
+type ElectionClient = crate::proto::election_service_client::ElectionServiceClient<tonic::transport::Channel>;
+type AdminClient = crate::proto::admin_service_client::AdminServiceClient<tonic::transport::Channel>;

@@ -1,0 +1,295 @@
+//! What can go wrong, and the mirror of the server's error table.
+
+use crate::Lost;
+use crate::proto::EndReason;
+use std::collections::HashMap;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// The domain in the `google.rpc.ErrorInfo` of every refusal of the service.
+const DOMAIN: &str = "leasehold";
+
+/// What a call of this crate can fail with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The service couldn't be reached, didn't answer in time, or the connection broke. Whether the call was carried out
+    /// isn't known.
+    #[error("the leasehold service can't be reached: {detail}")]
+    Unreachable {
+        /// What happened, for people.
+        detail: String,
+    },
+
+    /// The service answered with an error.
+    #[error("{message} ({code:?}, {reason})")]
+    Refused {
+        /// The gRPC code.
+        code: Code,
+        /// Why, for programs.
+        reason: Reason,
+        /// Why, for people, and what to do about it.
+        message: String,
+        /// What else the service says about it: names of limits, values.
+        metadata: HashMap<String, String>,
+    },
+
+    /// The candidacy was a try ([`no_wait`](crate::Campaign::no_wait), [`max_wait`](crate::Campaign::max_wait)), and somebody
+    /// else leads.
+    #[error("not granted: {detail}")]
+    NotGranted {
+        /// What the service says about it.
+        detail: String,
+    },
+
+    /// The candidacy is over.
+    #[error("the candidacy is over ({}): {detail}", reason_name(*.reason))]
+    Ended {
+        /// Why.
+        reason: EndReason,
+        /// Why, for people.
+        detail: String,
+    },
+
+    /// The answer came from a replica that another one has replaced, so it says nothing. Ask again.
+    #[error(
+        "the answer came from a replica that has been replaced (tenure {tenure}, the newest seen is {newest}): ask again"
+    )]
+    Outdated {
+        /// The tenure of the answer.
+        tenure: u64,
+        /// The highest tenure that this client has seen.
+        newest: u64,
+    },
+
+    /// An argument that can't be sent.
+    #[error("{what} isn't valid: {detail}")]
+    Invalid {
+        /// Which argument.
+        what: &'static str,
+        /// Why.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed a little later, with nothing changed.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Outdated { .. } => true,
+            Self::Refused { code, .. } => matches!(
+                code,
+                Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled
+            ),
+            Self::NotGranted { .. } | Self::Ended { .. } | Self::Invalid { .. } => false,
+        }
+    }
+
+    pub(crate) fn silent(what: &str) -> Self {
+        Self::Unreachable { detail: format!("no answer to {what} in time") }
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN);
+        let Some(info) = info else { return without_info(&status) };
+        let reason = Reason::from_wire(&info.reason);
+        if reason == Reason::Ended {
+            return Self::Ended { reason: end_reason(&info.metadata), detail: status.message().to_owned() };
+        }
+        Self::Refused { code: status.code(), reason, message: status.message().to_owned(), metadata: info.metadata }
+    }
+}
+
+/// Why a candidacy ended, as the metadata of a refusal tell it.
+fn end_reason(metadata: &HashMap<String, String>) -> EndReason {
+    let name = metadata.get("end_reason").map_or("", String::as_str);
+    EndReason::from_str_name(&format!("END_REASON_{name}")).unwrap_or(EndReason::Unspecified)
+}
+
+/// A status without our details: made by this side of the connection, by a proxy, or by the gRPC layer of the server.
+fn without_info(status: &Status) -> Error {
+    // A status that was made here has the error of the connection as its source; one that was received has none.
+    let broken = std::error::Error::source(status).is_some();
+    if broken || matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Unknown) {
+        return Error::Unreachable { detail: chain(status) };
+    }
+    Error::Refused {
+        code: status.code(),
+        reason: Reason::Other(String::new()),
+        message: status.message().to_owned(),
+        metadata: HashMap::new(),
+    }
+}
+
+/// The message of a status and of what caused it, each once.
+fn chain(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl From<Lost> for Error {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Ended { reason: EndReason::NotGranted, detail } => Self::NotGranted { detail },
+            Lost::Ended { reason, detail } => Self::Ended { reason, detail },
+            Lost::Deadline => Self::Ended { reason: EndReason::Expired, detail: Lost::Deadline.to_string() },
+            Lost::Resigned => Self::Ended { reason: EndReason::Resigned, detail: Lost::Resigned.to_string() },
+            Lost::Refused { detail } => Self::Refused {
+                code: Code::InvalidArgument,
+                reason: Reason::InvalidTicket,
+                message: detail,
+                metadata: HashMap::new(),
+            },
+        }
+    }
+}
+
+/// The name of an end reason without its prefix: `EXPIRED`.
+pub(crate) fn reason_name(reason: EndReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("END_REASON_").unwrap_or(name)
+}
+
+/// Declares the reasons once, with their names on the wire.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $wire:literal,)*) => {
+        /// Why the service refused a call: the reason of its `google.rpc.ErrorInfo`.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)*
+            /// A reason that this version of the crate doesn't know; empty if none was given.
+            Other(String),
+        }
+
+        impl Reason {
+            /// The name on the wire, e.g. `NOT_LEADING`.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $wire,)*
+                    Self::Other(name) => name,
+                }
+            }
+
+            fn from_wire(name: &str) -> Self {
+                match name {
+                    $($wire => Self::$variant,)*
+                    other => Self::Other(other.to_owned()),
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// This replica doesn't run the elections now. Temporary.
+    NotActive = "NOT_ACTIVE",
+    /// This replica stops. Temporary.
+    ShuttingDown = "SHUTTING_DOWN",
+    /// More calls arrive than this replica can take. Temporary.
+    InboxFull = "INBOX_FULL",
+    /// The numbers that may be handed out are used up until the service has stored a higher limit. Temporary.
+    NumbersLow = "NUMBERS_LOW",
+    /// The service settles after a start, and can't say yet who leads. Temporary.
+    Settling = "SETTLING",
+    /// The call's own gRPC deadline passed.
+    DeadlineExceeded = "DEADLINE_EXCEEDED",
+    /// The candidacy's stream was opened once more elsewhere: it has one at a time.
+    Superseded = "SUPERSEDED",
+    /// This side read its stream too slowly.
+    SlowReader = "SLOW_READER",
+    /// A bug of the service.
+    Internal = "INTERNAL",
+    /// A field of the request is wrong.
+    InvalidRequest = "INVALID_REQUEST",
+    /// The name of an election or a candidate, or a prefix.
+    InvalidName = "INVALID_NAME",
+    /// The ttl is shorter than a second or longer than the service's `max_ttl`.
+    InvalidTtl = "INVALID_TTL",
+    /// The ticket can't be read.
+    InvalidTicket = "INVALID_TICKET",
+    /// The value is too long.
+    ValueTooLong = "VALUE_TOO_LONG",
+    /// The service holds as many elections as it may.
+    TooManyElections = "TOO_MANY_ELECTIONS",
+    /// The service holds as many candidacies as it may.
+    TooManyCandidacies = "TOO_MANY_CANDIDACIES",
+    /// This election has as many candidacies as it may.
+    ElectionFull = "ELECTION_FULL",
+    /// This caller has as many candidacies as it may.
+    SubjectFull = "SUBJECT_FULL",
+    /// The service has as many observers as it may.
+    TooManyObservers = "TOO_MANY_OBSERVERS",
+    /// Only the leader may do that.
+    NotLeading = "NOT_LEADING",
+    /// The candidacy is over; the metadata `end_reason` says why.
+    Ended = "ENDED",
+    /// The election has no leader.
+    NoLeader = "NO_LEADER",
+    /// The election is led with another fencing token.
+    OtherLeader = "OTHER_LEADER",
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.as_str();
+        f.write_str(if name.is_empty() { "no reason given" } else { name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    #[test]
+    fn a_refusal_keeps_its_reason_and_metadata() {
+        let metadata = HashMap::from([("limit".to_owned(), "4096".to_owned())]);
+        let details = ErrorDetails::with_error_info("VALUE_TOO_LONG", DOMAIN, metadata.clone());
+        let status = Status::with_error_details(Code::InvalidArgument, "the value is too long", details);
+        let error = Error::from(status);
+        let Error::Refused { code, reason, metadata: kept, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((code, reason, kept), (&Code::InvalidArgument, &Reason::ValueTooLong, &metadata));
+        assert!(!error.is_temporary());
+        assert_eq!(error.to_string(), "the value is too long (InvalidArgument, VALUE_TOO_LONG)");
+    }
+
+    #[test]
+    fn a_replica_that_stops_is_a_temporary_refusal() {
+        let details = ErrorDetails::with_error_info("SHUTTING_DOWN", DOMAIN, HashMap::new());
+        let error = Error::from(Status::with_error_details(Code::Unavailable, "stopping", details));
+        assert!(matches!(&error, Error::Refused { reason: Reason::ShuttingDown, .. }), "{error:?}");
+        assert!(error.is_temporary());
+    }
+
+    #[test]
+    fn a_candidacy_that_is_over_says_why() {
+        let metadata = HashMap::from([("end_reason".to_owned(), "EXPIRED".to_owned())]);
+        let details = ErrorDetails::with_error_info("ENDED", DOMAIN, metadata);
+        let error = Error::from(Status::with_error_details(Code::FailedPrecondition, "ran out", details));
+        assert_eq!(error, Error::Ended { reason: EndReason::Expired, detail: "ran out".to_owned() });
+    }
+
+    #[test]
+    fn a_broken_connection_is_unreachable_and_foreign_details_are_not_ours() {
+        assert!(matches!(Error::from(Status::unavailable("tcp connect error")), Error::Unreachable { .. }));
+        let details = ErrorDetails::with_error_info("INVALID_NAME", "proxy.example", HashMap::new());
+        let error = Error::from(Status::with_error_details(Code::PermissionDenied, "no", details));
+        assert!(matches!(&error, Error::Refused { reason: Reason::Other(name), .. } if name.is_empty()), "{error:?}");
+    }
+}

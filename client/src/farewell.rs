@@ -1,0 +1,50 @@
+//! Resigning: tried again for a while, because the next candidate waits for it.
+
+use crate::Error;
+use crate::backoff::Backoff;
+use crate::clock;
+use crate::hold::Resignation;
+use crate::proto::ResignRequest;
+use crate::ticket::Ticket;
+use crate::wire::Wires;
+use std::time::Duration;
+
+/// How long to go on trying in all.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one try may take.
+const LONGEST_TRY: Duration = Duration::from_secs(2);
+/// The first delay after a try that failed.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The longest one.
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
+
+/// Resigns, and says how it went if somebody asked.
+pub(crate) async fn resign(wires: &Wires, ticket: &Ticket, asked: Option<Resignation>) {
+    let result = say(wires, ticket).await;
+    if let Err(error) = &result {
+        tracing::warn!(%error, "couldn't resign; the candidacy runs out after its ttl");
+    }
+    if let Some(asked) = asked {
+        // Nobody listens any more if the caller's future was dropped.
+        let _ = asked.send(result);
+    }
+}
+
+async fn say(wires: &Wires, ticket: &Ticket) -> Result<(), Error> {
+    let end = clock::now().plus(PATIENCE);
+    let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
+    loop {
+        let request = ResignRequest { ticket: ticket.bytes().to_vec() };
+        let patience = LONGEST_TRY.min(end.remaining());
+        let call = wires.calls.call("Resign", patience, |mut client| async move { client.resign(request).await });
+        let error = match call.await.and_then(|answer| wires.tenure.admit(answer.tenure)) {
+            Ok(()) | Err(Error::Ended { .. }) => return Ok(()),
+            Err(error) => error,
+        };
+        let retry = clock::now().plus(backoff.delay());
+        if !error.is_temporary() || retry >= end {
+            return Err(error);
+        }
+        clock::sleep_until(retry).await;
+    }
+}

@@ -1,0 +1,296 @@
+//! The keeper: the background task of one candidacy, from entering the election to the last word about it.
+
+use crate::backoff::Backoff;
+use crate::beat::{Beat, Tick};
+use crate::campaign::Terms;
+use crate::clock::{self, Moment};
+use crate::events::{self, Events, Stream};
+use crate::farewell;
+use crate::hold::{Hold, Proclamation, Resignation};
+use crate::kept::{Kept, Next};
+use crate::proto::campaign_response::Event;
+use crate::proto::{CampaignRequest, CampaignResponse, ProclaimRequest, ProclaimResponse};
+use crate::ticket::Ticket;
+use crate::view::{Shared, View};
+use crate::wire::{CALL_TIMEOUT, Wires};
+use crate::{Error, Lost};
+use futures::future::{BoxFuture, OptionFuture};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Proclamations that wait for the one in flight.
+const PROCLAIM_QUEUE: usize = 16;
+/// The first delay before an election is entered again.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The longest one.
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// The service itself ends a try that took too long. This side waits so much longer for that word.
+const MAX_WAIT_GRACE: Duration = Duration::from_millis(500);
+
+/// Starts the keeper of a candidacy. It ends when the candidacy is over, after the hold is gone.
+pub(crate) fn spawn(wires: Arc<Wires>, terms: Terms) -> Hold {
+    let shared = Shared::new();
+    let (proclaims, to_proclaim) = mpsc::channel(PROCLAIM_QUEUE);
+    let (resign, to_resign) = oneshot::channel();
+    let (election, candidate) = (terms.election.clone(), terms.candidate.clone());
+    let started = clock::now();
+    let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
+    let keeper = Keeper { wires, terms, shared: shared.clone(), started, entered: false, backoff };
+    tokio::spawn(keeper.run(Orders { proclaims: to_proclaim, resign: to_resign }));
+    Hold { election, candidate, shared, proclaims, resign: Some(resign) }
+}
+
+/// What the holder of the candidacy wants.
+struct Orders {
+    proclaims: mpsc::Receiver<Proclamation>,
+    resign: oneshot::Receiver<Resignation>,
+}
+
+struct Keeper {
+    wires: Arc<Wires>,
+    terms: Terms,
+    shared: Shared,
+    started: Moment,
+    /// Whether the service has confirmed a candidacy of this campaign before.
+    entered: bool,
+    backoff: Backoff,
+}
+
+/// A proclamation in flight: the version of the ticket it was sent with, and the answer.
+type Proclaiming = OptionFuture<BoxFuture<'static, (u64, Result<ProclaimResponse, Error>)>>;
+
+impl Keeper {
+    async fn run(mut self, mut orders: Orders) {
+        while let Some((kept, sent, stream)) = self.enter(&mut orders).await {
+            if !self.keep(&mut orders, kept, sent, stream).await {
+                return;
+            }
+        }
+    }
+
+    /// Enters the election, in as many tries as it takes. None: it is over.
+    async fn enter(&mut self, orders: &mut Orders) -> Option<(Kept, Moment, Stream)> {
+        let mut last_error = None;
+        loop {
+            if self.entered || last_error.is_some() {
+                let delay = clock::now().plus(self.backoff.delay());
+                tokio::select! {
+                    biased;
+                    _ = &mut orders.resign => return None,
+                    () = clock::sleep_until(delay) => {}
+                }
+            }
+            if self.limit().is_some_and(Moment::has_passed) {
+                self.shared.fail(last_error.unwrap_or_else(not_granted));
+                return None;
+            }
+            let sent = clock::now();
+            let error =
+                match self.try_once(orders).await?.and_then(|(stream, first)| Ok((self.entered(sent, first)?, stream)))
+                {
+                    Ok((kept, stream)) => return Some((kept, sent, stream)),
+                    Err(error) => error,
+                };
+            if self.is_hopeless(&error) {
+                self.shared.fail(error);
+                return None;
+            }
+            tracing::debug!(election = self.terms.election, %error, "couldn't enter, trying again");
+            last_error = Some(error);
+        }
+    }
+
+    /// One try. None: the worker doesn't want it any more, or its time is over; what was sent is resigned.
+    async fn try_once(&mut self, orders: &mut Orders) -> Option<Result<(Stream, CampaignResponse), Error>> {
+        let wires = Arc::clone(&self.wires);
+        let mut opening = Box::pin(events::open(&wires, self.request()));
+        let resignation = tokio::select! {
+            biased;
+            resignation = &mut orders.resign => resignation.ok(),
+            result = &mut opening => return Some(result),
+            () = sleep_until_some(self.limit()) => {
+                self.shared.fail(not_granted());
+                None
+            }
+        };
+        // The service may be about to confirm a candidacy: only its ticket can end it before its ttl does.
+        if let Ok((_, CampaignResponse { tenure, event: Some(Event::Enrolled(enrolled)) })) = opening.await {
+            farewell::resign(&self.wires, &Ticket::new(enrolled.ticket, tenure), resignation).await;
+        }
+        None
+    }
+
+    /// The first answer to a Campaign: a candidacy, or why there is none.
+    fn entered(&mut self, sent: Moment, first: CampaignResponse) -> Result<Kept, Error> {
+        self.wires.tenure.admit(first.tenure)?;
+        match first.event {
+            Some(Event::Enrolled(enrolled)) => {
+                self.entered = true;
+                Ok(Kept::new(self.shared.clone(), first.tenure, enrolled, sent, self.terms.ttl))
+            }
+            Some(Event::Ended(ended)) => Err(Lost::Ended { reason: ended.reason(), detail: ended.detail }.into()),
+            _ => Err(Error::Unreachable { detail: "the stream didn't begin with Enrolled or Ended".to_owned() }),
+        }
+    }
+
+    /// What to ask for. A candidacy that is entered again, long after the process has started, doesn't replace others: a
+    /// successor of the same name may have come meanwhile.
+    fn request(&self) -> CampaignRequest {
+        let terms = &self.terms;
+        let max_wait = terms.max_wait.map(|max_wait| max_wait.saturating_sub(clock::now().since(self.started)));
+        CampaignRequest {
+            election: terms.election.clone(),
+            candidate: terms.candidate.clone(),
+            ttl: prost_types::Duration::try_from(terms.ttl).ok(),
+            value: terms.value.clone(),
+            no_wait: terms.no_wait || max_wait == Some(Duration::ZERO),
+            max_wait: max_wait.and_then(|max_wait| prost_types::Duration::try_from(max_wait).ok()),
+            replace_former: terms.replace_former && !self.entered,
+            ticket: Vec::new(),
+            want_task_token: true,
+        }
+    }
+
+    /// When this side gives up a try.
+    fn limit(&self) -> Option<Moment> {
+        self.terms.max_wait.map(|max_wait| self.started.plus(max_wait).plus(MAX_WAIT_GRACE))
+    }
+
+    /// Whether it makes no sense to try again. Once it was entered, it only makes none when the service will always refuse.
+    fn is_hopeless(&self, error: &Error) -> bool {
+        if self.entered {
+            return !error.is_temporary();
+        }
+        let reached_limit = matches!(error, Error::Refused { code: tonic::Code::ResourceExhausted, .. });
+        !error.is_temporary() || reached_limit || clock::now().since(self.started) >= self.terms.patience
+    }
+
+    /// Keeps a candidacy until it is over. True: enter again.
+    async fn keep(&mut self, orders: &mut Orders, mut kept: Kept, sent: Moment, stream: Stream) -> bool {
+        let mut beat = Beat::new(Arc::clone(&self.wires), sent, kept.ttl);
+        let mut events = Events::new(Arc::clone(&self.wires), sent, stream);
+        let mut proclaiming = Proclaiming::default();
+        let mut asker = None;
+        let mut limit = self.limit();
+        let next = loop {
+            let next = tokio::select! {
+                biased;
+                resignation = &mut orders.resign => {
+                    drop((beat, events, proclaiming));
+                    farewell::resign(&self.wires, &kept.ticket, resignation.ok()).await;
+                    return false;
+                }
+                tick = beat.tick() => self.on_tick(tick, &mut beat, &mut kept),
+                heard = events.next(&kept.ticket) => match heard {
+                    Ok(heard) => kept.on_event(heard),
+                    Err(error) => {
+                        tracing::debug!(election = self.terms.election, %error, "the stream broke, opening it again");
+                        Next::Go
+                    }
+                },
+                Some((version, answer)) = &mut proclaiming, if asker.is_some() => {
+                    let (result, next) = self.proclaimed(&mut kept, version, answer);
+                    asker.take().map(|asker: oneshot::Sender<_>| asker.send(result));
+                    next
+                }
+                Some(proclamation) = orders.proclaims.recv(), if asker.is_none() => {
+                    proclaiming = Some(self.proclaim(proclamation.value, &kept.ticket)).into();
+                    asker = Some(proclamation.done);
+                    Next::Go
+                }
+                () = sleep_until_some(limit) => {
+                    limit = None;
+                    if self.shared.give_up(not_granted()) { Next::Leave } else { Next::Go }
+                }
+            };
+            match next {
+                Next::Hurry => beat.hurry(),
+                Next::Go => {}
+                Next::Restart | Next::Over | Next::Leave => break next,
+            }
+            if self.shared.look(View::is_over) {
+                break Next::Go;
+            }
+        };
+        drop((beat, events, proclaiming));
+        if clock::now().since(sent) >= kept.ttl {
+            self.backoff.reset();
+        }
+        self.close(orders, next, &kept.ticket).await
+    }
+
+    /// The candidacy isn't kept any more. True: enter again.
+    async fn close(&self, orders: &mut Orders, next: Next, ticket: &Ticket) -> bool {
+        if next == Next::Restart {
+            tracing::info!(election = self.terms.election, "an outage ended the candidacy, entering again");
+            return true;
+        }
+        match next {
+            Next::Over | Next::Restart => {}
+            Next::Leave => farewell::resign(&self.wires, ticket, None).await,
+            // The deadline has passed: the worker has to stop. Not before it lets go of the guard is the way free for others:
+            // it may still be stopping, and the service waits a little longer than the deadline for just that.
+            Next::Go | Next::Hurry => {
+                let resignation = (&mut orders.resign).await.ok();
+                farewell::resign(&self.wires, ticket, resignation).await;
+            }
+        }
+        false
+    }
+
+    fn on_tick(&self, tick: Tick, beat: &mut Beat, kept: &mut Kept) -> Next {
+        let answer = match tick {
+            Tick::Due => {
+                // Not for a leadership whose deadline has passed: it would only keep others waiting.
+                self.shared.check_deadline();
+                if !self.shared.look(View::is_over) {
+                    beat.send(&kept.ticket);
+                }
+                return Next::Go;
+            }
+            Tick::Answered(answer) => answer,
+        };
+        let Err(error) = &answer.result else { return kept.on_answer(answer) };
+        tracing::debug!(election = self.terms.election, %error, "a KeepAlive failed");
+        // A service that will never accept it, and nothing is left of what it accepted before.
+        let gone = self.shared.look(|view| view.deadline.has_passed());
+        if gone && !error.is_temporary() && self.shared.give_up(error.clone()) { Next::Over } else { Next::Go }
+    }
+
+    fn proclaim(&self, value: String, ticket: &Ticket) -> BoxFuture<'static, (u64, Result<ProclaimResponse, Error>)> {
+        let request = ProclaimRequest { ticket: ticket.bytes().to_vec(), value };
+        let (wires, version) = (Arc::clone(&self.wires), ticket.version());
+        Box::pin(async move {
+            let call =
+                wires.calls.call("Proclaim", CALL_TIMEOUT, |mut client| async move { client.proclaim(request).await });
+            (version, call.await)
+        })
+    }
+
+    /// A proclamation was answered: what to tell who asked, and what to do.
+    fn proclaimed(
+        &self,
+        kept: &mut Kept,
+        version: u64,
+        answer: Result<ProclaimResponse, Error>,
+    ) -> (Result<(), Error>, Next) {
+        let admitted = answer.and_then(|answer| self.wires.tenure.admit(answer.tenure).map(|()| answer));
+        match admitted {
+            Ok(answer) => (Ok(()), kept.take(answer.ticket, answer.tenure, version)),
+            // The next KeepAlive tells how it stands.
+            Err(error) => (Err(error), Next::Hurry),
+        }
+    }
+}
+
+fn not_granted() -> Error {
+    Error::NotGranted { detail: "it wasn't granted within max_wait".to_owned() }
+}
+
+async fn sleep_until_some(moment: Option<Moment>) {
+    match moment {
+        Some(moment) => clock::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,33 @@
+//! Why a leadership is over.
+
+use crate::error::reason_name;
+use crate::proto::EndReason;
+
+/// Why a leadership is over. Final: whoever wants to lead again campaigns again, and gets a new fencing token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Lost {
+    /// Its own deadline passed: no KeepAlive was accepted within the ttl, or the process was paused.
+    #[error("it couldn't be kept alive before its deadline")]
+    Deadline,
+
+    /// The service ended it.
+    #[error("the service ended it ({}): {detail}", reason_name(*.reason))]
+    Ended {
+        /// Why.
+        reason: EndReason,
+        /// Why, for people.
+        detail: String,
+    },
+
+    /// The service can't read the ticket, so the leadership can't be kept alive.
+    #[error("the service can't read its ticket: {detail}")]
+    Refused {
+        /// Why, for people.
+        detail: String,
+    },
+
+    /// The worker resigned itself, or dropped the guard.
+    #[error("it resigned")]
+    Resigned,
+}

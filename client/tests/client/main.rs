@@ -1,0 +1,9 @@
+//! The client against a service whose strings the test pulls: for what the real one can't be made to do.
+#![allow(clippy::unwrap_used)]
+
+mod deadline;
+mod entering;
+mod keeping;
+mod observing;
+mod puppet;
+mod vanishing;

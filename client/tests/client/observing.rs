@@ -1,0 +1,110 @@
+//! Following who leads over streams that break.
+
+use crate::puppet::{Puppet, TENURE};
+use futures::StreamExt as _;
+use leasehold::proto::observe_response::Event;
+use leasehold::proto::{ElectionChange, Leader, ObserveResponse, Reset, Synced};
+use leasehold::{Error, Observation, Observed, Selection};
+use std::time::Duration;
+use tokio::time::timeout;
+use tonic::Status;
+
+fn event(event: Event) -> ObserveResponse {
+    ObserveResponse { tenure: TENURE, event: Some(event) }
+}
+
+fn led(election: &str, revision: u64) -> ObserveResponse {
+    let leader = Some(Leader { candidate: "c".to_owned(), fencing_token: revision, ..Leader::default() });
+    event(Event::Change(ElectionChange {
+        election: election.to_owned(),
+        revision,
+        leader,
+        ..ElectionChange::default()
+    }))
+}
+
+fn synced(revision: u64) -> ObserveResponse {
+    event(Event::Synced(Synced { revision }))
+}
+
+/// The next event, short: `a=10`, `a=-`, `synced 12`, `reconnecting`.
+async fn next(news: &mut Observation) -> String {
+    match timeout(Duration::from_secs(5), news.next()).await.unwrap().unwrap().unwrap() {
+        Observed::Change(ElectionChange { election, leader: Some(leader), .. }) => {
+            format!("{election}={}", leader.fencing_token)
+        }
+        Observed::Change(change) => format!("{}=-", change.election),
+        Observed::Synced { revision } => format!("synced {revision}"),
+        Observed::Reconnecting { .. } => "reconnecting".to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_resumed_after_the_last_change() {
+    let mut puppet = Puppet::start().await;
+    let mut news = puppet.client.observe(Selection::prefix("billing/"));
+    let first = tokio::spawn(async move { (next(&mut news).await, news) });
+    let stream = puppet.observe().await;
+    assert_eq!((stream.request.prefix.as_str(), stream.request.after_revision), ("billing/", 0));
+    for response in [led("billing/a", 10), synced(11), led("billing/b", 12)] {
+        stream.send(response).await;
+    }
+    let (event, mut news) = first.await.unwrap();
+    assert_eq!(event, "billing/a=10");
+    assert_eq!(next(&mut news).await, "synced 11");
+    assert_eq!(next(&mut news).await, "billing/b=12");
+    drop(stream);
+    assert_eq!(next(&mut news).await, "reconnecting");
+    let third = tokio::spawn(async move { (next(&mut news).await, news) });
+    let stream = puppet.observe().await;
+    assert_eq!(stream.request.after_revision, 12);
+    stream.send(led("billing/a", 14)).await;
+    assert_eq!(third.await.unwrap().0, "billing/a=14");
+}
+
+#[tokio::test]
+async fn after_a_reset_who_isnt_named_before_synced_is_vacant() {
+    let mut puppet = Puppet::start().await;
+    let mut news = puppet.client.observe(Selection::elections(["a", "b"]));
+    let first = tokio::spawn(async move { (next(&mut news).await, news) });
+    let stream = puppet.observe().await;
+    let reset = event(Event::Reset(Reset { detail: "restarted".to_owned() }));
+    for response in [led("a", 10), led("b", 11), synced(12), reset, led("b", 11), synced(20), led("a", 21)] {
+        stream.send(response).await;
+    }
+    let (event, mut news) = first.await.unwrap();
+    let mut events = vec![event];
+    while events.last().is_some_and(|event| event != "a=21") {
+        events.push(next(&mut news).await);
+    }
+    assert_eq!(events, ["a=10", "b=11", "synced 12", "a=-", "synced 20", "a=21"]);
+}
+
+#[tokio::test]
+async fn news_of_a_lower_tenure_are_dropped_with_their_stream() {
+    let mut puppet = Puppet::start().await;
+    let mut news = puppet.client.observe(Selection::all());
+    let events = tokio::spawn(async move { [next(&mut news).await, next(&mut news).await, next(&mut news).await] });
+    let stream = puppet.observe().await;
+    stream.send(led("a", 10)).await;
+    let mut stale = led("a", 9);
+    stale.tenure = TENURE - 1;
+    stream.send(stale).await;
+    let again = puppet.observe().await;
+    assert_eq!(again.request.after_revision, 0, "it was never synced");
+    again.send(led("a", 10)).await;
+    again.send(led("a", 15)).await;
+    assert_eq!(events.await.unwrap(), ["a=10", "reconnecting", "a=15"]);
+}
+
+#[tokio::test]
+async fn an_error_that_would_come_again_ends_the_stream() {
+    let mut puppet = Puppet::start().await;
+    let mut news = puppet.client.observe(Selection::election("no such name?"));
+    let all = tokio::spawn(async move { (news.next().await, news.next().await) });
+    puppet.observe().await.fail(Status::invalid_argument("a bad name")).await;
+    let (error, end) = all.await.unwrap();
+    assert!(matches!(&error, Some(Err(Error::Refused { message, .. })) if message == "a bad name"), "{error:?}");
+    assert!(end.is_none());
+}

@@ -1,0 +1,278 @@
+//! A service that decides nothing: every call waits until the test has answered it.
+
+use leasehold::proto::election_service_server::{ElectionService, ElectionServiceServer};
+use leasehold::proto::{self, campaign_response::Event};
+use leasehold::{Client, Leadership};
+use std::future::{Future, IntoFuture as _};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status};
+
+/// The tenure of answers that don't say otherwise.
+pub(crate) const TENURE: u64 = 7;
+/// How long a test waits for something that should happen.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Calls that wait for the test.
+const QUEUE: usize = 256;
+
+/// A call that came in: the request, and where the answer goes. Dropping it answers with UNAVAILABLE.
+#[derive(Debug)]
+pub(crate) struct Call<Q, A> {
+    pub(crate) request: Q,
+    answer: oneshot::Sender<Result<A, Status>>,
+}
+
+impl<Q, A> Call<Q, A> {
+    pub(crate) fn answer(self, answer: A) {
+        let _ = self.answer.send(Ok(answer));
+    }
+}
+
+/// A stream that was opened, and what to send on it. Dropping it ends the stream.
+#[derive(Debug)]
+pub(crate) struct Stream<Q, M> {
+    pub(crate) request: Q,
+    messages: mpsc::Sender<Result<M, Status>>,
+}
+
+impl<Q, M> Stream<Q, M> {
+    pub(crate) async fn send(&self, message: M) {
+        let _ = self.messages.send(Ok(message)).await;
+    }
+
+    pub(crate) async fn fail(self, status: Status) {
+        let _ = self.messages.send(Err(status)).await;
+    }
+}
+
+pub(crate) type Campaigned = Stream<proto::CampaignRequest, proto::CampaignResponse>;
+pub(crate) type Observing = Stream<proto::ObserveRequest, proto::ObserveResponse>;
+pub(crate) type KeepAlive = Call<proto::KeepAliveRequest, proto::KeepAliveResponse>;
+pub(crate) type Resign = Call<proto::ResignRequest, proto::ResignResponse>;
+pub(crate) type Proclaim = Call<proto::ProclaimRequest, proto::ProclaimResponse>;
+
+/// The calls as they come in.
+#[derive(Debug)]
+pub(crate) struct Puppet {
+    pub(crate) client: Client,
+    campaigns: mpsc::Receiver<Campaigned>,
+    observes: mpsc::Receiver<Observing>,
+    keep_alives: mpsc::Receiver<KeepAlive>,
+    resigns: mpsc::Receiver<Resign>,
+    proclaims: mpsc::Receiver<Proclaim>,
+}
+
+impl Puppet {
+    pub(crate) async fn start() -> Self {
+        Self::behind(|address| async move { address }).await
+    }
+
+    /// The client connects to the address that this makes of the service's.
+    pub(crate) async fn behind<F: Future<Output = SocketAddr>>(proxy: impl FnOnce(SocketAddr) -> F) -> Self {
+        let (campaigns, to_campaign) = mpsc::channel(QUEUE);
+        let (observes, to_observe) = mpsc::channel(QUEUE);
+        let (keep_alives, to_keep_alive) = mpsc::channel(QUEUE);
+        let (resigns, to_resign) = mpsc::channel(QUEUE);
+        let (proclaims, to_proclaim) = mpsc::channel(QUEUE);
+        let service = Service { campaigns, observes, keep_alives, resigns, proclaims, parked: Mutex::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = tonic::transport::Server::builder().add_service(ElectionServiceServer::new(service));
+        tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
+        let address = proxy(address).await;
+        Self {
+            client: Client::connect(format!("http://{address}")).await.unwrap(),
+            campaigns: to_campaign,
+            observes: to_observe,
+            keep_alives: to_keep_alive,
+            resigns: to_resign,
+            proclaims: to_proclaim,
+        }
+    }
+
+    pub(crate) async fn campaign(&mut self) -> Campaigned {
+        next(&mut self.campaigns, "a Campaign").await
+    }
+
+    pub(crate) async fn observe(&mut self) -> Observing {
+        next(&mut self.observes, "an Observe").await
+    }
+
+    pub(crate) async fn keep_alive(&mut self) -> KeepAlive {
+        next(&mut self.keep_alives, "a KeepAlive").await
+    }
+
+    pub(crate) async fn resign(&mut self) -> Resign {
+        next(&mut self.resigns, "a Resign").await
+    }
+
+    pub(crate) async fn proclaim(&mut self) -> Proclaim {
+        next(&mut self.proclaims, "a Proclaim").await
+    }
+
+    /// Throws away the KeepAlives that have come in, and says how many there were.
+    pub(crate) fn forget_keep_alives(&mut self) -> usize {
+        std::iter::from_fn(|| self.keep_alives.try_recv().ok()).count()
+    }
+
+    /// Keeps alive what asks for it, and breaks every stream. How many there were.
+    pub(crate) async fn refuse_streams_for(&mut self, time: Duration) -> usize {
+        let mut refused = 0;
+        let end = tokio::time::sleep(time);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return refused,
+                Some(call) = self.keep_alives.recv() => call.answer(leading("kept")),
+                Some(stream) = self.campaigns.recv() => {
+                    refused += 1;
+                    stream.fail(Status::unavailable("no streams today")).await;
+                }
+            }
+        }
+    }
+
+    /// A worker that leads with token 100 and ticket "elected", and its stream.
+    pub(crate) async fn lead(&mut self, ttl: Duration) -> (Leadership, Campaigned) {
+        let campaign = tokio::spawn(self.client.campaign("e").ttl(ttl).into_future());
+        let stream = self.campaign().await;
+        stream.send(enrolled("enrolled")).await;
+        stream.send(elected("elected")).await;
+        (campaign.await.unwrap().unwrap(), stream)
+    }
+}
+
+async fn next<T>(calls: &mut mpsc::Receiver<T>, what: &str) -> T {
+    match tokio::time::timeout(PATIENCE, calls.recv()).await {
+        Ok(Some(call)) => call,
+        _ => panic!("{what} should have come"),
+    }
+}
+
+pub(crate) fn event(event: Event) -> proto::CampaignResponse {
+    proto::CampaignResponse { tenure: TENURE, event: Some(event) }
+}
+
+pub(crate) fn enrolled(ticket: &str) -> proto::CampaignResponse {
+    event(Event::Enrolled(proto::Enrolled { ticket: ticket.into(), enrolment: 90, ..proto::Enrolled::default() }))
+}
+
+pub(crate) fn waiting(ahead: u32) -> proto::CampaignResponse {
+    event(Event::Waiting(proto::Waiting { ahead, settling: None }))
+}
+
+pub(crate) fn elected(ticket: &str) -> proto::CampaignResponse {
+    let task_token = format!("task token of {ticket}");
+    event(Event::Elected(proto::Elected { fencing_token: 100, ticket: ticket.into(), task_token }))
+}
+
+pub(crate) fn ended(reason: proto::EndReason) -> proto::CampaignResponse {
+    event(Event::Ended(proto::Ended { reason: reason.into(), detail: "the test says so".to_owned() }))
+}
+
+pub(crate) fn answer(result: proto::KeepAliveResult) -> proto::KeepAliveResponse {
+    proto::KeepAliveResponse { tenure: TENURE, results: vec![result] }
+}
+
+pub(crate) fn state(state: proto::CandidacyState, ticket: &str) -> proto::KeepAliveResult {
+    proto::KeepAliveResult { state: state.into(), ticket: ticket.into(), ..proto::KeepAliveResult::default() }
+}
+
+pub(crate) fn leading(ticket: &str) -> proto::KeepAliveResponse {
+    let result = state(proto::CandidacyState::Leading, ticket);
+    answer(proto::KeepAliveResult { fencing_token: 100, task_token: format!("task token of {ticket}"), ..result })
+}
+
+pub(crate) fn resigned() -> proto::ResignResponse {
+    proto::ResignResponse { tenure: TENURE, was_leading: true, already_ended: false }
+}
+
+struct Service {
+    campaigns: mpsc::Sender<Campaigned>,
+    observes: mpsc::Sender<Observing>,
+    keep_alives: mpsc::Sender<KeepAlive>,
+    resigns: mpsc::Sender<Resign>,
+    proclaims: mpsc::Sender<Proclaim>,
+    parked: Mutex<()>,
+}
+
+impl Service {
+    async fn call<Q, A>(calls: &mpsc::Sender<Call<Q, A>>, request: Request<Q>) -> Result<Response<A>, Status> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || Status::unavailable("the test dropped the call");
+        calls.send(Call { request: request.into_inner(), answer }).await.map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| Err(gone())).map(Response::new)
+    }
+
+    async fn stream<Q, M>(
+        streams: &mpsc::Sender<Stream<Q, M>>,
+        request: Request<Q>,
+    ) -> Result<Response<ReceiverStream<Result<M, Status>>>, Status> {
+        let (messages, sent) = mpsc::channel(QUEUE);
+        let gone = || Status::unavailable("the test is over");
+        streams.send(Stream { request: request.into_inner(), messages }).await.map_err(|_| gone())?;
+        Ok(Response::new(ReceiverStream::new(sent)))
+    }
+}
+
+#[tonic::async_trait]
+impl ElectionService for Service {
+    type CampaignStream = ReceiverStream<Result<proto::CampaignResponse, Status>>;
+    type ObserveStream = ReceiverStream<Result<proto::ObserveResponse, Status>>;
+
+    async fn campaign(
+        &self,
+        request: Request<proto::CampaignRequest>,
+    ) -> Result<Response<Self::CampaignStream>, Status> {
+        Self::stream(&self.campaigns, request).await
+    }
+
+    async fn observe(&self, request: Request<proto::ObserveRequest>) -> Result<Response<Self::ObserveStream>, Status> {
+        Self::stream(&self.observes, request).await
+    }
+
+    async fn keep_alive(
+        &self,
+        request: Request<proto::KeepAliveRequest>,
+    ) -> Result<Response<proto::KeepAliveResponse>, Status> {
+        Self::call(&self.keep_alives, request).await
+    }
+
+    async fn resign(&self, request: Request<proto::ResignRequest>) -> Result<Response<proto::ResignResponse>, Status> {
+        Self::call(&self.resigns, request).await
+    }
+
+    async fn proclaim(
+        &self,
+        request: Request<proto::ProclaimRequest>,
+    ) -> Result<Response<proto::ProclaimResponse>, Status> {
+        Self::call(&self.proclaims, request).await
+    }
+
+    async fn get_election(
+        &self,
+        _: Request<proto::GetElectionRequest>,
+    ) -> Result<Response<proto::GetElectionResponse>, Status> {
+        let election = Some(proto::Election { name: "e".to_owned(), ..proto::Election::default() });
+        Ok(Response::new(proto::GetElectionResponse { tenure: TENURE - 1, election }))
+    }
+
+    async fn list_elections(
+        &self,
+        _: Request<proto::ListElectionsRequest>,
+    ) -> Result<Response<proto::ListElectionsResponse>, Status> {
+        Err(Status::unimplemented("not needed here"))
+    }
+
+    async fn verify_token(
+        &self,
+        _: Request<proto::VerifyTokenRequest>,
+    ) -> Result<Response<proto::VerifyTokenResponse>, Status> {
+        // Never answers: a service that accepts calls and does nothing.
+        let _parked = self.parked.lock().await;
+        std::future::pending().await
+    }
+}
