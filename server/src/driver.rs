@@ -51,6 +51,10 @@ pub(crate) struct Driver {
     observers: Arc<Observers>,
     metrics: Arc<Metrics>,
     tenure: Tenure,
+    /// Not later than the moment of any output that isn't sent yet.
+    batch_began: Time,
+    /// All outputs are sent.
+    sent: bool,
     phase: watch::Sender<Phase>,
     stopped: bool,
 }
@@ -77,6 +81,8 @@ impl Driver {
             observers,
             metrics,
             tenure: Tenure(0),
+            batch_began: clock::now(),
+            sent: true,
             phase,
             stopped: false,
         };
@@ -132,7 +138,11 @@ impl Driver {
     /// The clock is read for each input, after it was taken from the inbox: the core checks its right against this moment.
     fn handle(&mut self, input: Input) {
         tracing::trace!(?input);
-        self.replica.handle(clock::now(), input);
+        let now = clock::now();
+        if self.sent {
+            (self.batch_began, self.sent) = (now, false);
+        }
+        self.replica.handle(now, input);
     }
 
     fn receive(&mut self, message: Message) {
@@ -175,6 +185,7 @@ impl Driver {
             self.publish();
             let gone = std::mem::take(&mut self.gone);
             if gone.is_empty() {
+                self.sent = true;
                 return;
             }
             for stream in gone {
@@ -215,7 +226,7 @@ impl Driver {
         match output {
             Output::Changed(_) => {}
             Output::Read => self.store.read(),
-            Output::Write { write, record } => self.store.write(write, record),
+            Output::Write { write, record } => self.store.write(write, record, self.batch_began),
             Output::Reply { call, reply } => {
                 if let Err(reject) = &reply {
                     self.refused(reject);

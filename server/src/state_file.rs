@@ -8,9 +8,10 @@
 
 mod format;
 
+use crate::clock;
 use crate::keys::Keys;
-use format::{State, Undecodable};
-use leasehold_core::{Found, Record};
+use format::{Began, State, Undecodable};
+use leasehold_core::{Found, Record, Time};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -82,7 +83,9 @@ fn advice(error: &io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "; make room there: until then nothing can be stored, and nothing is granted"
         }
-        ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => "; choose another --data-dir",
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "; choose another --data-dir"
+        }
         ErrorKind::Unsupported => "; choose a --data-dir on a local file system",
         _ => "",
     }
@@ -94,6 +97,10 @@ pub struct StateFile {
     dir: PathBuf,
     lock: File,
     keys: Keys,
+    /// When the lock was taken: whoever had it before was gone by then.
+    locked_at: Time,
+    /// Which start of which machine this is; `None` where the system doesn't tell.
+    boot: Option<String>,
     /// One write at a time: there is one name for what is being written.
     writing: Mutex<()>,
 }
@@ -116,14 +123,16 @@ impl StateFile {
             }
             Err(TryLockError::Error(cause)) => return Err(failed("lock", &path)(cause)),
         }
+        let (locked_at, boot) = (clock::now(), boot_id());
         let used_before = lock.metadata().map_err(failed("read", &path))?.len() > 0;
 
-        let mut this = Self { dir: dir.to_owned(), lock, keys: Keys::generate(), writing: Mutex::new(()) };
+        let mut this =
+            Self { dir: dir.to_owned(), lock, keys: Keys::generate(), locked_at, boot, writing: Mutex::new(()) };
         remove_if_there(&this.next_path())?;
         match this.load()? {
             Some(state) => this.keys = state.keys,
             // That something was lost must outlive this process as well, should it end before its first record.
-            None => this.store(used_before, None)?,
+            None => this.store(used_before, None, None)?,
         }
         this.sign_lock().map_err(failed("write", &path))?;
         Ok(this)
@@ -141,19 +150,29 @@ impl StateFile {
     /// [`StateFileError`].
     pub fn read(&self) -> Result<Found, StateFileError> {
         Ok(match self.load()? {
-            Some(State { record: Some(record), .. }) => Found::Record(record),
+            Some(State { record: Some(record), began, .. }) => Found::Record(self.bounded(record, began)),
             Some(State { lost: false, record: None, .. }) => Found::Fresh,
             Some(State { lost: true, record: None, .. }) | None => Found::Lost,
         })
     }
 
-    /// Stores a record in place of what was there. When this returns `Ok`, it outlives a loss of power; after an error either
+    /// The lock was free, so the process that wrote this record was gone when this one took it. Where both read the same clock, that
+    /// is known more exactly than its right: a leader that was heard shortly before a crash is put back even if its TTL is short.
+    fn bounded(&self, record: Record, began: Option<Began>) -> Record {
+        let began = began.filter(|began| Some(&began.boot) == self.boot.as_ref()).map(|began| Time(began.at_ms));
+        // A tenure that began after that is this process's own: it ended as its right did.
+        let gone = began.filter(|began| *began < self.locked_at).map(|began| self.locked_at.since(began));
+        Record { ended_at: record.ended_at.into_iter().chain(gone).min(), ..record }
+    }
+
+    /// Stores a record in place of what was there; `sent` is the moment that its `renewed_at` stands for, or an earlier one. When this returns `Ok`, it outlives a loss of power; after an error either
     /// the old or the new one is there, whole. Blocks for as long as the disk takes.
     ///
     /// # Errors
     /// [`StateFileError`].
-    pub fn write(&self, record: &Record) -> Result<(), StateFileError> {
-        self.store(false, Some(record))
+    pub fn write(&self, record: &Record, sent: Time) -> Result<(), StateFileError> {
+        let at_ms = sent.since(Time(record.renewed_at.0)).0;
+        self.store(false, Some(record), self.boot.clone().map(|boot| Began { boot, at_ms }))
     }
 
     fn path(&self) -> PathBuf {
@@ -177,8 +196,8 @@ impl StateFile {
         })
     }
 
-    fn store(&self, lost: bool, record: Option<&Record>) -> Result<(), StateFileError> {
-        let bytes = format::encode(&self.keys, lost, record);
+    fn store(&self, lost: bool, record: Option<&Record>, began: Option<Began>) -> Result<(), StateFileError> {
+        let bytes = format::encode(&self.keys, lost, record, began);
         let (path, next) = (self.path(), self.next_path());
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.check_lock()?;
@@ -219,6 +238,11 @@ fn remove_if_there(path: &Path) -> Result<(), StateFileError> {
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(failed("remove", path)(cause)),
         _ => Ok(()),
     }
+}
+
+/// Linux names each start of the machine.
+fn boot_id() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
 }
 
 fn pid_in(mut lock: &File) -> Option<u32> {

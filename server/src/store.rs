@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::state_file::StateFile;
-use leasehold_core::{Input, Record, WriteId};
+use leasehold_core::{Input, Record, Time, WriteId};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const READ_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 enum Request {
     Read,
-    Write(WriteId, Box<Record>),
+    Write(WriteId, Box<Record>, Time),
 }
 
 /// The loop's end of the store thread. The thread ends when this is dropped.
@@ -36,7 +36,7 @@ impl Store {
             while let Ok(request) = received.recv() {
                 let input = match request {
                     Request::Read => read(&file),
-                    Request::Write(write, record) => store(&file, &metrics, write, &record),
+                    Request::Write(write, record, sent) => store(&file, &metrics, write, &record, sent),
                 };
                 if results.blocking_send(input).is_err() {
                     return;
@@ -50,8 +50,9 @@ impl Store {
         self.request(Request::Read);
     }
 
-    pub(crate) fn write(&self, write: WriteId, record: Box<Record>) {
-        self.request(Request::Write(write, record));
+    /// `sent` isn't later than the moment at which the core made the record.
+    pub(crate) fn write(&self, write: WriteId, record: Box<Record>, sent: Time) {
+        self.request(Request::Write(write, record, sent));
     }
 
     fn request(&self, request: Request) {
@@ -70,9 +71,9 @@ fn read(file: &StateFile) -> Input {
     }
 }
 
-fn store(file: &StateFile, metrics: &Metrics, write: WriteId, record: &Record) -> Input {
+fn store(file: &StateFile, metrics: &Metrics, write: WriteId, record: &Record, sent: Time) -> Input {
     let before = clock::now();
-    let result = file.write(record);
+    let result = file.write(record, sent);
     metrics.store_written(result.is_ok(), clock::now().since(before));
     if let Err(error) = &result {
         tracing::warn!(%error, "can't store the record");

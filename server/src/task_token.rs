@@ -42,6 +42,8 @@ pub enum TaskTokenError {
         exp: u64,
         /// The moment of asking.
         now: u64,
+        /// What it said.
+        claims: Box<Claims>,
     },
 }
 
@@ -115,7 +117,7 @@ impl TaskTokens {
             return Err(TaskTokenError::Invalid(why));
         }
         if now_unix >= claims.exp {
-            return Err(TaskTokenError::Expired { exp: claims.exp, now: now_unix });
+            return Err(TaskTokenError::Expired { exp: claims.exp, now: now_unix, claims: Box::new(claims) });
         }
         Ok(claims)
     }

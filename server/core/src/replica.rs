@@ -226,8 +226,8 @@ impl Replica {
         let carried = std::mem::take(&mut claim.carried);
         let active = Active::new(&self.config, &claim);
         let (tenure, began, settles_in) = (active.tenure, active.began, active.settling(self.now));
-        self.out.push_back(Output::TenureBegan { tenure, began, settles_in });
         self.out.push_back(Output::RightUntil(active.right_until));
+        self.out.push_back(Output::TenureBegan { tenure, began, settles_in });
         self.role = Role::Active(Box::new(active));
         if let Ok((elections, mut turn)) = self.turn() {
             elections.take_over(&mut turn, carried);

@@ -11,12 +11,16 @@ use leasehold_core::{
 use leasehold_proto::v1;
 use std::time::Duration;
 
+/// A try that a deadline bounds ends so much before it, or a tenth of it.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
 /// How long the task token of a stream-bound leader is good for: it has no lease whose end could be named.
 const STREAM_BOUND_TASK_TOKEN: Millis = Millis(60_000);
 
 /// A duration that was asked for, in whole milliseconds.
 pub(crate) fn millis(what: &str, duration: &prost_types::Duration) -> Result<Millis, Refusal> {
-    let refuse = |why: &str| Refusal::Argument(format!("{what} is {duration}: {why}"));
+    // Not by its Display, which panics at the lowest number.
+    let (s, ns) = (duration.seconds, duration.nanos);
+    let refuse = |why: &str| Refusal::Argument(format!("{what} is {s} s and {ns} ns: {why}"));
     let seconds = u64::try_from(duration.seconds).map_err(|_| refuse("it must not be negative"))?;
     let nanos = u32::try_from(duration.nanos).map_err(|_| refuse("it must not be negative"))?;
     if nanos >= 1_000_000_000 || seconds > 315_576_000_000 {
@@ -34,6 +38,8 @@ pub(crate) fn duration(millis: Millis) -> prost_types::Duration {
 pub(crate) fn entry(request: v1::CampaignRequest, deadline: Option<Duration>) -> Result<Entry, Refusal> {
     let ttl = request.ttl.as_ref().map(|ttl| millis("ttl", ttl)).transpose()?;
     let max_wait = request.max_wait.as_ref().map(|wait| millis("max_wait", wait)).transpose()?;
+    // A little earlier than the deadline, so that the word arrives before the caller gives up.
+    let deadline = deadline.map(|left| left - (left / 10).min(DEADLINE_MARGIN));
     let deadline = deadline.map(|left| Millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
     let asked = max_wait.filter(|wait| wait.0 > 0);
     Ok(Entry {
@@ -225,7 +231,13 @@ mod tests {
     fn durations_are_checked() {
         let duration = |seconds, nanos| prost_types::Duration { seconds, nanos };
         assert_eq!(millis("ttl", &duration(15, 500_000_000)).unwrap(), Millis(15_500));
-        for bad in [duration(-1, 0), duration(0, -1), duration(0, 1_000_000_000), duration(i64::MAX, 0)] {
+        for bad in [
+            duration(i64::MIN, i32::MIN),
+            duration(-1, 0),
+            duration(0, -1),
+            duration(0, 1_000_000_000),
+            duration(i64::MAX, 0),
+        ] {
             assert!(millis("ttl", &bad).unwrap_err().to_string().starts_with("ttl is "));
         }
     }
@@ -242,7 +254,7 @@ mod tests {
             |wait, deadline: Option<u64>| entry(request(wait), deadline.map(Duration::from_millis)).unwrap().max_wait;
         assert_eq!(wait(None, None), None);
         assert_eq!(wait(Some(0), None), None);
-        assert_eq!(wait(Some(2000), Some(500)), Some(Millis(500)));
-        assert_eq!(wait(None, Some(500)), Some(Millis(500)));
+        assert_eq!(wait(Some(2000), Some(500)), Some(Millis(450)));
+        assert_eq!(wait(None, Some(5000)), Some(Millis(4900)));
     }
 }

@@ -7,7 +7,7 @@ use super::{Context, deadline};
 use crate::clock;
 use crate::errors::Refusal;
 use crate::task_token::TaskTokenError;
-use leasehold_core::{Ask, ElectionName, FencingToken, Reply, Tenure, Value};
+use leasehold_core::{Ask, ElectionName, FencingToken, Reply, Value};
 use leasehold_proto::v1;
 use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::verify_token_request::Token;
@@ -67,7 +67,12 @@ impl Elections {
         let size = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size };
         let after = match request.page_token.as_str() {
             "" => None,
-            token => Some(ElectionName::new(token)?.to_string()),
+            token => match ElectionName::new(token) {
+                Ok(name) => Some(name.to_string()),
+                Err(_) => {
+                    return Err(Refusal::Argument(format!("page_token {token:?} isn't one that this service gave")));
+                }
+            },
         };
         let prefix = observe::prefix(&request.prefix)?;
         let (tenure, reply) = self.0.handle.ask(Ask::List { prefix, after, limit: size as usize }).await?;
@@ -85,7 +90,7 @@ impl Elections {
             None => return Err(Refusal::Argument("no token is given; set fencing_token or task_token".to_owned())),
             Some(Token::FencingToken(token)) => (request.election, token),
             Some(Token::TaskToken(token)) => match self.0.task_tokens.verify(&token, clock::unix_seconds()) {
-                Err(error) => return self.unverified(request.election, &error).await,
+                Err(error) => return self.unverified(request.election, error).await,
                 Ok(claims) if !request.election.is_empty() && request.election != claims.election => {
                     let text =
                         format!("election is {}, but the task token is for {}", request.election, claims.election);
@@ -115,23 +120,23 @@ impl Elections {
     }
 
     /// The answer for a task token that is worth nothing, whoever leads.
-    async fn unverified(&self, election: String, error: &TaskTokenError) -> Result<v1::VerifyTokenResponse, Refusal> {
-        let (tenure, _) = self.status().await?;
-        let status = match error {
-            TaskTokenError::Invalid(_) => v1::TokenStatus::Invalid,
-            TaskTokenError::Expired { .. } => v1::TokenStatus::Expired,
+    async fn unverified(&self, asked: String, error: TaskTokenError) -> Result<v1::VerifyTokenResponse, Refusal> {
+        let detail = error.to_string();
+        let (status, election) = match error {
+            TaskTokenError::Invalid(_) => (v1::TokenStatus::Invalid, asked),
+            TaskTokenError::Expired { claims, .. } => (v1::TokenStatus::Expired, claims.election),
         };
-        Ok(v1::VerifyTokenResponse {
-            tenure: number(tenure),
-            status: status.into(),
-            election,
-            detail: error.to_string(),
-            ..Default::default()
-        })
-    }
-
-    async fn status(&self) -> Result<(Tenure, Reply), Refusal> {
-        self.0.handle.ask(Ask::Status).await
+        let ask = match election.as_str() {
+            "" => Ask::Status,
+            name => Ask::Get(ElectionName::new(name)?),
+        };
+        let (tenure, reply) = self.0.handle.ask(ask).await?;
+        let leader = match reply {
+            Reply::Election(state) => convert::election(&state).leader,
+            _ => None,
+        };
+        let status = status.into();
+        Ok(v1::VerifyTokenResponse { tenure: number(tenure), valid: false, status, election, leader, detail })
     }
 
     async fn open_campaign(&self, request: Request<v1::CampaignRequest>) -> Result<CampaignStream, Refusal> {

@@ -24,6 +24,18 @@ pub(super) struct State {
     pub(super) lost: bool,
     /// What the last tenure stored.
     pub(super) record: Option<Record>,
+    /// When that tenure began.
+    pub(super) began: Option<Began>,
+}
+
+/// A moment on a clock that starts with the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Began {
+    /// Which start of which machine: moments of different ones can't be compared.
+    pub(super) boot: String,
+    /// Milliseconds on the clock of [`crate::clock::now`].
+    pub(super) at_ms: u64,
 }
 
 /// Why bytes aren't a state.
@@ -55,6 +67,7 @@ struct StateJson<'a> {
     lost: bool,
     #[serde(borrow)]
     record: Option<RecordJson<'a>>,
+    began: Option<Began>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,8 +105,8 @@ struct CarriedJson<'a> {
 }
 
 /// The text of the file.
-pub(super) fn encode(keys: &Keys, lost: bool, record: Option<&Record>) -> Vec<u8> {
-    let json = StateJson { keys: keys.clone(), lost, record: record.map(RecordJson::from) };
+pub(super) fn encode(keys: &Keys, lost: bool, record: Option<&Record>, began: Option<Began>) -> Vec<u8> {
+    let json = StateJson { keys: keys.clone(), lost, record: record.map(RecordJson::from), began };
     let json = serde_json::value::to_raw_value(&json).expect("strings and numbers have a JSON form");
     let envelope = Envelope { version: VERSION, sha256: sum(&json), state: json };
     let mut text = serde_json::to_vec(&envelope).expect("strings and numbers have a JSON form");
@@ -119,7 +132,7 @@ pub(super) fn decode(text: &[u8]) -> Result<State, Undecodable> {
     }
     let state: StateJson<'_> = serde_json::from_str(envelope.state.get()).map_err(damaged)?;
     let record = state.record.map(Record::try_from).transpose().map_err(Undecodable::Damaged)?;
-    Ok(State { keys: state.keys, lost: state.lost, record })
+    Ok(State { keys: state.keys, lost: state.lost, record, began: state.began })
 }
 
 fn sum(json: &RawValue) -> String {

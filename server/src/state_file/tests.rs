@@ -23,6 +23,33 @@ fn record() -> Record {
     }
 }
 
+/// As if the tenure had begun after everything here: nothing is known then of its end.
+fn later() -> Time {
+    Time(1 << 50)
+}
+
+#[test]
+fn a_free_lock_bounds_how_long_the_last_tenure_lasted() {
+    let (_temp, dir) = dir();
+    let first = open(&dir);
+    let began = clock::now();
+    let renewed = Record { renewed_at: Millis(100), ..record() };
+    let ended_at = |file: &StateFile| match file.read().unwrap() {
+        Found::Record(record) => record.ended_at,
+        other => panic!("{other:?}"),
+    };
+    first.write(&renewed, began + Millis(100)).unwrap();
+    assert_eq!(ended_at(&first), None, "it is this process's own");
+    drop(first);
+    std::thread::sleep(Duration::from_millis(20));
+    let ended = ended_at(&open(&dir)).unwrap();
+    assert!(ended >= Millis(20) && ended <= clock::now().since(began), "{ended}");
+
+    let orderly = Record { ended_at: Some(Millis(5)), ..renewed };
+    open(&dir).write(&orderly, began + Millis(100)).unwrap();
+    assert_eq!(ended_at(&open(&dir)), Some(Millis(5)), "it said so itself");
+}
+
 fn carried(number: u64) -> Carried {
     Carried {
         ticket: Ticket {
@@ -58,7 +85,7 @@ fn a_new_directory_is_fresh_until_its_first_record() {
     let again = open(&dir);
     assert_eq!(again.read().unwrap(), Found::Fresh);
     assert_eq!(*again.keys(), keys);
-    again.write(&record()).unwrap();
+    again.write(&record(), later()).unwrap();
     assert_eq!(again.read().unwrap(), Found::Record(record()));
     drop(again);
 
@@ -66,7 +93,7 @@ fn a_new_directory_is_fresh_until_its_first_record() {
     assert_eq!(last.read().unwrap(), Found::Record(record()));
     assert_eq!(*last.keys(), keys);
     let next = Record { tenure: Tenure(2_048_576), ceiling: 3_097_152, ended_at: Some(Millis(9000)), ..record() };
-    last.write(&next).unwrap();
+    last.write(&next, later()).unwrap();
     assert_eq!(last.read().unwrap(), Found::Record(next));
 }
 
@@ -92,11 +119,11 @@ fn a_removed_state_is_lost_until_the_next_record() {
 
     let again = open(&dir); // the process died before it stored a record
     assert_eq!(again.read().unwrap(), Found::Lost);
-    again.write(&record()).unwrap();
+    again.write(&record(), later()).unwrap();
     assert_eq!(again.read().unwrap(), Found::Record(record()));
     fs::remove_file(dir.join("state.json")).unwrap(); // while it runs
     assert_eq!(again.read().unwrap(), Found::Lost);
-    again.write(&record()).unwrap();
+    again.write(&record(), later()).unwrap();
     drop(again);
     assert_eq!(open(&dir).read().unwrap(), Found::Record(record()));
 }
@@ -112,7 +139,7 @@ fn a_second_process_is_told_which_one_is_first() {
         dir.display()
     );
     assert_eq!(error, expected);
-    first.write(&record()).unwrap();
+    first.write(&record(), later()).unwrap();
     drop(first);
     assert_eq!(open(&dir).read().unwrap(), Found::Record(record()));
 }
@@ -130,7 +157,7 @@ fn only_the_owner_can_read_the_keys() {
 #[test]
 fn a_damaged_file_is_refused_with_advice_and_left_as_it_is() {
     let (_temp, dir) = dir();
-    open(&dir).write(&record()).unwrap();
+    open(&dir).write(&record(), later()).unwrap();
     let path = dir.join("state.json");
     let good = fs::read_to_string(&path).unwrap();
     for (bad, says) in [
@@ -158,7 +185,7 @@ fn a_damaged_file_is_refused_with_advice_and_left_as_it_is() {
 
 #[test]
 fn no_cut_of_a_state_can_be_read() {
-    let text = encode(&Keys::generate(), false, Some(&Record { handover: Some(vec![carried(6)]), ..record() }));
+    let text = encode(&Keys::generate(), false, Some(&Record { handover: Some(vec![carried(6)]), ..record() }), None);
     for length in 0..text.len() - 1 {
         assert!(decode(&text[..length]).is_err(), "{length} bytes");
     }
@@ -185,12 +212,12 @@ fn numbers_out_of_range_are_refused() {
         ),
         (Record { handover: with(Ticket { token: Some(FencingToken(u64::MAX)), ..ticket }), ..record() }, "token is"),
     ] {
-        let error = decode(&encode(&Keys::generate(), false, Some(&bad))).unwrap_err();
+        let error = decode(&encode(&Keys::generate(), false, Some(&bad), None)).unwrap_err();
         let Undecodable::Damaged(why) = error else { panic!("{error:?}") };
         assert!(why.contains(says), "{why}");
     }
     let highest = Record { tenure: Tenure(NUMBER_LIMIT - 1), ceiling: NUMBER_LIMIT, ..record() };
-    assert_eq!(decode(&encode(&Keys::generate(), false, Some(&highest))).unwrap().record, Some(highest));
+    assert_eq!(decode(&encode(&Keys::generate(), false, Some(&highest), None)).unwrap().record, Some(highest));
 }
 
 #[test]
@@ -214,9 +241,9 @@ fn what_the_system_refuses_is_said_with_advice() {
 fn a_write_that_fails_leaves_the_former_record() {
     let (_temp, dir) = dir();
     let file = open(&dir);
-    file.write(&record()).unwrap();
+    file.write(&record(), later()).unwrap();
     fs::create_dir(dir.join("state.json.new")).unwrap(); // in the way of the next write
-    let error = file.write(&Record { ceiling: 9_000_000, ..record() }).unwrap_err().to_string();
+    let error = file.write(&Record { ceiling: 9_000_000, ..record() }, later()).unwrap_err().to_string();
     assert!(error.starts_with("can't remove "), "{error}");
     assert_eq!(file.read().unwrap(), Found::Record(record()));
 }
@@ -225,13 +252,13 @@ fn a_write_that_fails_leaves_the_former_record() {
 fn a_server_whose_directory_was_removed_writes_nothing_into_the_next_one() {
     let (_temp, dir) = dir();
     let old = open(&dir);
-    old.write(&record()).unwrap();
+    old.write(&record(), later()).unwrap();
     fs::remove_dir_all(&dir).unwrap();
-    assert!(matches!(old.write(&record()), Err(StateFileError::LockGone { .. })));
+    assert!(matches!(old.write(&record(), later()), Err(StateFileError::LockGone { .. })));
 
     let new = open(&dir);
     assert_eq!(new.read().unwrap(), Found::Fresh);
-    let error = old.write(&record()).unwrap_err().to_string();
+    let error = old.write(&record(), later()).unwrap_err().to_string();
     assert!(error.contains("/lock was removed or replaced while this server runs"), "{error}");
     assert_eq!(new.read().unwrap(), Found::Fresh);
 }
@@ -243,7 +270,7 @@ fn a_handover_of_a_hundred_thousand_is_stored_within_seconds() {
     let record = Record { handover: Some((1..=100_000).map(carried).collect()), ..record() };
     let file = open(&dir);
     let began = std::time::Instant::now();
-    file.write(&record).unwrap();
+    file.write(&record, later()).unwrap();
     let written = began.elapsed();
     let found = file.read().unwrap();
     let bytes = fs::metadata(dir.join("state.json")).unwrap().len();
@@ -289,8 +316,8 @@ proptest! {
     ) {
         let record = Record { handover, ended_at: ended_at.map(Millis), renewed_at: Millis(renewed_at), ..record() };
         let keys = Keys::generate();
-        let state = decode(&encode(&keys, lost, Some(&record)));
-        prop_assert_eq!(state, Ok(State { keys, lost, record: Some(record) }));
+        let state = decode(&encode(&keys, lost, Some(&record), None));
+        prop_assert_eq!(state, Ok(State { keys, lost, record: Some(record), began: None }));
     }
 
     #[test]

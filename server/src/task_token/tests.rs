@@ -61,7 +61,7 @@ fn what_was_signed_is_verified_until_exp() {
     assert_eq!(tokens().verify(&token, 1_800_000_014), Ok(claims()));
     assert_eq!(
         tokens().verify(&token, 1_800_000_015),
-        Err(TaskTokenError::Expired { exp: 1_800_000_015, now: 1_800_000_015 })
+        Err(TaskTokenError::Expired { exp: 1_800_000_015, now: 1_800_000_015, claims: Box::new(claims()) })
     );
     let late = tokens().verify(&token, 1_800_000_075).unwrap_err().to_string();
     assert!(late.starts_with("the task token expired 60 s ago, at 1800000015"), "{late}");
