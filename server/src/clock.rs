@@ -11,10 +11,10 @@ const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
-/// 2025-01-01T00:00:00Z in seconds since 1970: the line of numbers counts from here, so that it stays below 2^53 for centuries.
-const LINE_EPOCH: u64 = 1_735_689_600;
-/// So many numbers, as a power of two, are set aside for each second since then.
-const NUMBERS_PER_SECOND_LOG2: u32 = 20;
+/// 2025-01-01T00:00:00Z in milliseconds since 1970: the line of numbers counts from here, so that it stays below 2^53 for centuries.
+const LINE_EPOCH_MS: u64 = 1_735_689_600_000;
+/// So many numbers are set aside for each second since then.
+const NUMBERS_PER_SECOND: u64 = 1 << 20;
 
 /// Milliseconds since the machine started, time spent suspended included. Never goes back.
 #[must_use]
@@ -39,15 +39,17 @@ pub fn unix_millis() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The lowest number at which a tenure that begins now may start: seconds since 2025-01-01T00:00:00Z, times 2^20; 0 before that
-/// date. It keeps numbers rising where the record was lost or restored from a backup.
+/// The lowest number at which a tenure that begins now may start: seconds since 2025-01-01T00:00:00Z, times 2^20, to the
+/// millisecond; 0 before that date. It keeps numbers rising where the record was lost or restored from a backup.
 #[must_use]
 pub fn clock_floor() -> u64 {
-    floor_at(unix_seconds())
+    floor_at(unix_millis())
 }
 
-fn floor_at(unix_seconds: u64) -> u64 {
-    unix_seconds.saturating_sub(LINE_EPOCH).saturating_mul(1 << NUMBERS_PER_SECOND_LOG2)
+fn floor_at(unix_millis: u64) -> u64 {
+    let millis = unix_millis.saturating_sub(LINE_EPOCH_MS);
+    let (seconds, rest) = (millis / 1000, millis % 1000);
+    seconds.saturating_mul(NUMBERS_PER_SECOND).saturating_add(rest * NUMBERS_PER_SECOND / 1000)
 }
 
 #[cfg(test)]
@@ -75,9 +77,13 @@ mod tests {
     #[test]
     fn the_floor_rises_by_a_mebinumber_a_second() {
         assert_eq!(floor_at(0), 0);
-        assert_eq!(floor_at(LINE_EPOCH), 0);
-        assert_eq!(floor_at(LINE_EPOCH + 1), 1_048_576);
-        assert!(floor_at(LINE_EPOCH + 250 * 365 * 86_400) < NUMBER_LIMIT);
-        assert!(clock_floor() > floor_at(LINE_EPOCH + 365 * 86_400), "the clock of this machine is years behind");
+        assert_eq!(floor_at(LINE_EPOCH_MS), 0);
+        assert_eq!(floor_at(LINE_EPOCH_MS + 1), 1_048);
+        assert_eq!(floor_at(LINE_EPOCH_MS + 1000), 1_048_576);
+        assert!(floor_at(LINE_EPOCH_MS + 250 * 365 * 86_400_000) < NUMBER_LIMIT);
+        assert!(
+            clock_floor() > floor_at(LINE_EPOCH_MS + 365 * 86_400_000),
+            "the clock of this machine is years behind"
+        );
     }
 }

@@ -21,7 +21,7 @@ pub enum Input {
     Found {
         /// What stands in the store.
         found: Found,
-        /// A number that the clock vouches for: seconds since 2025-01-01T00:00:00Z, shifted left by 20 bits.
+        /// A number that the clock vouches for: seconds since 2025-01-01T00:00:00Z times 2^20, to the millisecond.
         clock_floor: u64,
     },
     /// The answer to [`Output::Write`](crate::Output::Write).

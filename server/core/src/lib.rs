@@ -34,7 +34,7 @@ pub use board::{Batch, Board, Cursor, Seen, Selection};
 pub use config::{BadConfig, Config, Limits, MAX_MAX_CANDIDACIES, MAX_MAX_TTL, MIN_TTL};
 pub use input::{Ask, CallId, Entry, Input, StreamId, WriteId};
 pub use name::{BadWord, CandidateName, ElectionName, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value};
-pub use number::{Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision, Tenure};
+pub use number::{AHEAD_WHEN_LOST, Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision, Tenure};
 pub use output::{
     Change, ChangeReason, ElectionState, EndReason, Ended, Event, Kept, Lead, Leader, Output, Reply, Status, TenureEnd,
 };

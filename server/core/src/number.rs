@@ -9,6 +9,9 @@ use std::fmt;
 pub const NUMBER_LIMIT: u64 = 1 << 53;
 /// How far the ceiling is raised above the next number by each write.
 pub const HEADROOM: u64 = 1 << 20;
+/// A tenure whose record was lost starts so much above what the clock vouches for: each start of the last minute may have taken a
+/// ceiling of its own, all within one second.
+pub const AHEAD_WHEN_LOST: u64 = 64 * HEADROOM;
 /// New candidacies and values are refused when fewer numbers than this are left, so that what must follow from the old ones
 /// (grants, vacancies, drains, restorations: at most four for each candidacy) always has its number.
 pub(crate) const RESERVE: u64 = HEADROOM / 2;

@@ -1,6 +1,6 @@
 //! A tenure: the right to be active with its deadline, the line of numbers, and the wait before the first grant.
 
-use crate::number::{HEADROOM, Line, NUMBER_LIMIT};
+use crate::number::{AHEAD_WHEN_LOST, HEADROOM, Line, NUMBER_LIMIT};
 use crate::record::Former;
 use crate::{Carried, Config, Found, Millis, Record, Tenure, Time, WriteId};
 
@@ -27,10 +27,10 @@ pub(crate) struct Claim {
 impl Claim {
     /// Decides what the next tenure starts from. `seen` is the highest number that this process has seen.
     pub(crate) fn new(config: &Config, found: Found, floor: u64, seen: u64, write: WriteId, now: Time) -> Self {
-        let found = match found {
-            Found::Record(record) => Ok(record),
-            Found::Fresh => Err(Millis(0)),
-            Found::Lost => Err(config.max_ttl.with_drift()),
+        let (found, floor) = match found {
+            Found::Record(record) => (Ok(record), floor),
+            Found::Fresh => (Err(Millis(0)), floor),
+            Found::Lost => (Err(config.max_ttl.with_drift()), floor.saturating_add(AHEAD_WHEN_LOST)),
         };
         let ceiling = found.as_ref().map_or(0, |record| record.ceiling);
         let tenure = Tenure(ceiling.max(floor).max(seen).clamp(1, NUMBER_LIMIT - 1));

@@ -71,11 +71,9 @@ impl Elections {
         self.known_or_over(id)
     }
 
+    /// After something was installed: only a leader with a higher token can have ended it.
     fn known_or_over(&self, id: Enrolment) -> Located {
-        if self.candidacies.contains_key(&id) {
-            return Located::Known(id);
-        }
-        Located::Over(self.ends.reason(id).unwrap_or(EndReason::Expired))
+        if self.candidacies.contains_key(&id) { Located::Known(id) } else { Located::Over(EndReason::Overtaken) }
     }
 
     /// A worker resigns whose candidacy isn't known here: a KeepAlive of its that comes late mustn't put it back.

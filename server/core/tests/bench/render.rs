@@ -11,6 +11,7 @@ pub(crate) struct Numbers(Vec<u64>);
 impl Numbers {
     pub(crate) fn learn(&mut self, tenure: u64) {
         if !self.0.contains(&tenure) {
+            assert!(self.0.last().is_none_or(|last| *last < tenure), "tenure {tenure} after {:?}", self.0);
             self.0.push(tenure);
         }
     }

@@ -51,7 +51,8 @@ impl Elections {
                 self.put_back(ticket, accepted);
             }
         }
-        self.known(ticket).expect("it is known now")
+        // Whoever was put back, and isn't there, met a leader with a higher token.
+        self.get(ticket.enrolment.0).map_or(Err(EndReason::Overtaken), |c| Ok(c.id))
     }
 
     fn put_back(&mut self, ticket: &Ticket, accepted: leasehold_core::Time) {

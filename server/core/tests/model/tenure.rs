@@ -2,8 +2,8 @@
 
 use crate::naive::Elections;
 use leasehold_core::{
-    Ask, Carried, Config, Found, HEADROOM, Input, Millis, Output, Record, Reject, Reply, Status, Tenure, TenureEnd,
-    Time, WriteId,
+    AHEAD_WHEN_LOST, Ask, Carried, Config, Found, HEADROOM, Input, Millis, Output, Record, Reject, Reply, Status,
+    Tenure, TenureEnd, Time, WriteId,
 };
 
 /// A write that is under way.
@@ -193,6 +193,7 @@ impl Model {
         let ceiling = record.as_ref().map_or(0, |record| record.ceiling);
         let outdated = ceiling < self.seen && record.is_some();
         self.seen = self.seen.max(ceiling);
+        let floor = if found == Found::Lost { floor + AHEAD_WHEN_LOST } else { floor };
         let tenure = Tenure(self.seen.max(floor).max(1));
         self.longest_ttl = record.as_ref().map_or(own, |record| record.longest_ttl.max(own));
         let right_ended = |record: &Record| {
@@ -242,8 +243,8 @@ impl Model {
                 self.ceiling = sent.ceiling;
                 elections.now = self.now;
                 let (tenure, began, settles_in) = (elections.tenure, elections.began, elections.settling());
-                self.out.push(Output::TenureBegan { tenure, began, settles_in });
                 self.out.push(Output::RightUntil(self.right_until));
+                self.out.push(Output::TenureBegan { tenure, began, settles_in });
                 elections.take_over(&carried);
                 self.role = Role::Active(elections);
                 self.collect();
