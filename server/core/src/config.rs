@@ -35,7 +35,8 @@ pub struct Limits {
     pub candidacies_per_election: usize,
     /// Candidacies of one subject.
     pub candidacies_per_subject: usize,
-    /// Ended candidacies whose reason is remembered for a late KeepAlive.
+    /// Ended candidacies whose reason is remembered for a late KeepAlive. When more end before a tenure has settled, it puts
+    /// nobody else back: whoever ended mustn't come back with an older ticket.
     pub remembered_ends: usize,
 }
 
@@ -46,7 +47,7 @@ impl Default for Limits {
             candidacies: 100_000,
             candidacies_per_election: 10_000,
             candidacies_per_subject: 100_000,
-            remembered_ends: 10_000,
+            remembered_ends: 100_000,
         }
     }
 }

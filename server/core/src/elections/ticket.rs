@@ -30,7 +30,10 @@ impl Elections {
             }
             return over;
         }
-        let Some(accepted_at) = put_back_at(turn, ticket, via) else { return Located::Over(EndReason::Expired) };
+        let accepted_at = match put_back_at(turn, ticket, via) {
+            Some(accepted_at) if !self.ends.forgot() => accepted_at,
+            _ => return Located::Over(EndReason::Expired),
+        };
         let id = ticket.enrolment;
         let limits = &turn.config.limits;
         if self.candidacies.len() >= limits.candidacies

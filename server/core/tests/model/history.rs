@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    /// Few ends are remembered. One that is forgotten inside the wait can be put back by a ticket of the tenure before.
-    forgets: bool,
     tenure: Option<Tenure>,
     settled: bool,
     /// The last number that stood for a tenure, a grant, or a change.
@@ -24,10 +22,6 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(forgets: bool) -> Self {
-        Self { forgets, ..Self::default() }
-    }
-
     pub(crate) fn note(&mut self, output: &Output) {
         self.reach(output);
         match output {
@@ -37,8 +31,7 @@ impl History {
                 let last_grant = self.last_grant;
                 let (closed, reached) = (std::mem::take(&mut self.closed), std::mem::take(&mut self.reached));
                 let (tenure, last_number) = (Some(*tenure), tenure.0);
-                let forgets = self.forgets;
-                *self = Self { forgets, tenure, last_number, last_grant, closed, reached, ..Self::default() };
+                *self = Self { tenure, last_number, last_grant, closed, reached, ..Self::default() };
             }
             Output::TenureEnded { tenure, .. } => assert_eq!(self.tenure, Some(*tenure)),
             Output::Settled => self.settled = true,
@@ -68,7 +61,7 @@ impl History {
             Output::Event { stream, event } => self.event(*stream, event),
             Output::Ended(ended) => {
                 let before = self.ended.insert(ended.enrolment, ended.reason);
-                assert!(before.is_none() || self.forgets, "{} ends once in a tenure", ended.enrolment);
+                assert!(before.is_none(), "{} ends once in a tenure", ended.enrolment);
             }
             Output::Close { stream, .. } => assert!(self.closed.insert(*stream), "a stream is closed once"),
             _ => {}
@@ -105,9 +98,6 @@ impl History {
         assert!(!self.closed.contains(&stream), "nothing is said on a closed stream");
         if let Event::Enrolled { enrolment, .. } = event {
             assert_eq!(self.streams.insert(stream, *enrolment), None, "Enrolled comes once");
-            if self.forgets && !self.settled {
-                self.ended.remove(enrolment);
-            }
         }
         // A stream that is opened for a candidacy that is over hears only that.
         let Some(enrolment) = self.streams.get(&stream) else {

@@ -40,6 +40,8 @@ pub(crate) struct Elections {
     pub(crate) former: Option<(Tenure, Millis)>,
     pub(crate) everybody: Vec<Candidate>,
     pub(crate) ended: Vec<(u64, EndReason)>,
+    /// An end was forgotten: nobody is put back any more.
+    pub(crate) forgot: bool,
     pub(crate) last: Vec<Arc<Change>>,
     pub(crate) out: Vec<Output>,
 }
@@ -178,6 +180,7 @@ impl Elections {
         self.ended.push((id, reason));
         if self.ended.len() > self.config.limits.remembered_ends {
             self.ended.remove(0);
+            self.forgot = true;
         }
     }
 

@@ -32,7 +32,7 @@ impl Pair {
             now: Time(0),
             store: Store::new(),
             running: None,
-            history: History::new(config.limits.remembered_ends < 100),
+            history: History::default(),
             last_id: 0,
             tickets: Vec::new(),
             tokens: Vec::new(),

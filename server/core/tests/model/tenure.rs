@@ -217,6 +217,7 @@ impl Model {
             former: trusted.as_ref().map(|record| (record.tenure, right_ended(record))),
             everybody: Vec::new(),
             ended: Vec::new(),
+            forgot: false,
             last: Vec::new(),
             out: Vec::new(),
         };
