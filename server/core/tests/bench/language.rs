@@ -167,7 +167,11 @@ fn aside(world: &mut World, case: &mut TestCase) -> Result<(), String> {
                 world.tell(Input::Tick);
             }
         }
-        "clock-floor" => world.store.clock_floor = word(case)?.parse().map_err(text)?,
+        "clock-floor" => {
+            let floor = word(case)?.parse().map_err(text)?;
+            world.numbers.may_go_back |= floor < world.store.clock_floor;
+            world.store.clock_floor = floor;
+        }
         "record" => {
             if let Some(name) = optional::<String>(case, "save")? {
                 world.records.insert(name, world.store.found.clone());

@@ -6,18 +6,27 @@ use leasehold_core::{
 
 /// The tenures in the order of their appearance, by which numbers are shown.
 #[derive(Debug, Default)]
-pub(crate) struct Numbers(Vec<u64>);
+pub(crate) struct Numbers {
+    all: Vec<u64>,
+    /// The clock was set back: nothing is promised then of numbers that no record holds.
+    pub(crate) may_go_back: bool,
+}
 
 impl Numbers {
     pub(crate) fn learn(&mut self, tenure: u64) {
-        if !self.0.contains(&tenure) {
-            assert!(self.0.last().is_none_or(|last| *last < tenure), "tenure {tenure} after {:?}", self.0);
-            self.0.push(tenure);
+        if !self.all.contains(&tenure) {
+            assert!(
+                self.may_go_back || self.all.last().is_none_or(|last| *last < tenure),
+                "tenure {tenure} after {:?}",
+                self.all
+            );
+            self.all.push(tenure);
         }
     }
 
     pub(crate) fn show(&self, number: u64) -> String {
-        let tenure = self.0.iter().enumerate().filter(|(_, start)| **start <= number).max_by_key(|(_, start)| **start);
+        let tenure =
+            self.all.iter().enumerate().filter(|(_, start)| **start <= number).max_by_key(|(_, start)| **start);
         match tenure {
             None => number.to_string(),
             Some((index, start)) if *start == number => format!("T{}", index + 1),
