@@ -21,6 +21,8 @@ pub(crate) type CampaignStream = Pin<Box<dyn Stream<Item = Result<v1::CampaignRe
 struct Open {
     context: Arc<Context>,
     events: Events,
+    /// What has come before the stream was handed out.
+    first: Option<v1::CampaignResponse>,
     /// Of the last event: heartbeats are in its name.
     tenure: Tenure,
     /// One timer, moved on with each event: moving it is cheaper than making one.
@@ -29,24 +31,29 @@ struct Open {
     want_task_token: bool,
 }
 
-/// A stream of these events, cut off at the caller's own deadline.
-pub(crate) fn stream(
+/// A stream of these events, cut off at the caller's own deadline. Waits for the first one: a refusal is then the answer to the call,
+/// and the headers leave together with what comes first.
+pub(crate) async fn open(
     context: Arc<Context>,
     events: Events,
     deadline: Option<Duration>,
     want_task_token: bool,
-) -> CampaignStream {
+) -> Result<CampaignStream, Refusal> {
     let heartbeat = Box::pin(sleep(HEARTBEAT));
     let deadline = deadline.map(|left| Box::pin(sleep(left)));
-    let open = Open { context, events, tenure: Tenure(0), heartbeat, deadline, want_task_token };
-    Box::pin(futures::stream::unfold(Some(open), |open| async {
+    let mut open = Open { context, events, first: None, tenure: Tenure(0), heartbeat, deadline, want_task_token };
+    open.first = open.next().await.transpose()?;
+    Ok(Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
+        if let Some(first) = open.first.take() {
+            return Some((Ok(first), Some(open)));
+        }
         match open.next().await {
             Some(Ok(response)) => Some((Ok(response), Some(open))),
             Some(Err(refusal)) => Some((Err(refusal.into()), None)),
             None => None,
         }
-    }))
+    })))
 }
 
 impl Open {

@@ -20,7 +20,8 @@ const STREAM_BOUND_TASK_TOKEN: Millis = Millis(60_000);
 pub(crate) fn millis(what: &str, duration: &prost_types::Duration) -> Result<Millis, Refusal> {
     // Not by its Display, which panics at the lowest number.
     let (s, ns) = (duration.seconds, duration.nanos);
-    let refuse = |why: &str| Refusal::Argument(format!("{what} is {s} s and {ns} ns: {why}"));
+    let shown = if ns == 0 { format!("{s}s") } else { format!("{s}s {ns}ns") };
+    let refuse = |why: &str| Refusal::Argument(format!("{what} is {shown}: {why}"));
     let seconds = u64::try_from(duration.seconds).map_err(|_| refuse("it must not be negative"))?;
     let nanos = u32::try_from(duration.nanos).map_err(|_| refuse("it must not be negative"))?;
     if nanos >= 1_000_000_000 || seconds > 315_576_000_000 {

@@ -157,7 +157,7 @@ impl Elections {
             }
             self.0.handle.reopen(ticket).await?
         };
-        Ok(campaign::stream(Arc::clone(&self.0), events, deadline, want_task_token))
+        campaign::open(Arc::clone(&self.0), events, deadline, want_task_token).await
     }
 }
 

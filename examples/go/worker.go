@@ -1,0 +1,291 @@
+// Command worker does its task only while it leads an election, with nothing but grpc-go.
+//
+// Its own deadline is (moment before the last accepted KeepAlive was sent) + ttl. Past it, it isn't leader in its own
+// eyes, whatever arrives later; and each write goes out with the fencing token, so that the resource can refuse a former
+// leader.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "leasehold.example/worker/leasehold/v1"
+)
+
+// Why a candidacy ended, and the two ends after which the server still has to be told.
+type ended string
+
+func (e ended) Error() string { return string(e) }
+
+const pastDeadline, draining = ended("DEADLINE"), ended("DRAINING")
+
+// refused is an end that trying again doesn't change: the server won't have this request.
+type refused struct{ detail string }
+
+func (r refused) Error() string { return "REFUSED detail=" + r.detail }
+
+// now is a clock that goes on while the machine is suspended; the one in time.Time stands still then.
+func now() time.Duration {
+	var at unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &at); err != nil {
+		log.Fatalf("no clock to keep deadlines with: %v", err)
+	}
+	return time.Duration(at.Nano())
+}
+
+// candidacy is one candidacy from Campaign to its end. Once ctx is done, its cause says why it ended: it leads no more.
+type candidacy struct {
+	ctx     context.Context
+	finish  context.CancelCauseFunc
+	client  pb.ElectionServiceClient
+	request *pb.CampaignRequest
+	ttl     time.Duration
+
+	mu       sync.Mutex
+	ticket   []byte
+	token    uint64
+	tenure   uint64
+	deadline time.Duration
+	elected  chan struct{} // Closed with the fencing token.
+}
+
+func campaign(client pb.ElectionServiceClient, request *pb.CampaignRequest) *candidacy {
+	c := &candidacy{client: client, request: request, ttl: request.Ttl.AsDuration(), elected: make(chan struct{})}
+	c.ctx, c.finish = context.WithCancelCause(context.Background())
+	go c.follow()
+	return c
+}
+
+// check returns the fencing token if this candidacy leads at this moment, else 0. Call it before each step of the task.
+func (c *candidacy) check() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.checkLocked()
+}
+
+func (c *candidacy) checkLocked() uint64 {
+	if c.token != 0 && now() >= c.deadline {
+		c.finish(pastDeadline)
+	}
+	if c.ctx.Err() != nil {
+		return 0
+	}
+	return c.token
+}
+
+func (c *candidacy) latest() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ticket
+}
+
+// follow reads the Campaign stream; it opens it again with the ticket when it breaks, which extends nothing.
+func (c *candidacy) follow() {
+	for c.ctx.Err() == nil {
+		sent, request := now(), c.request
+		if ticket := c.latest(); ticket != nil {
+			request = &pb.CampaignRequest{Ticket: ticket}
+		}
+		stream, err := c.client.Campaign(c.ctx, request)
+		for err == nil {
+			var event *pb.CampaignResponse
+			if event, err = stream.Recv(); err == nil {
+				c.take(event, sent)
+			}
+		}
+		switch status.Code(err) {
+		case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:
+			c.finish(refused{status.Convert(err).Message()})
+		}
+		sleep(c.ctx, 200*time.Millisecond)
+	}
+}
+
+func (c *candidacy) take(response *pb.CampaignResponse, sent time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if response.Tenure < c.tenure {
+		return // From a replica that was replaced since.
+	}
+	c.tenure = response.Tenure
+	switch event := response.Event.(type) {
+	case *pb.CampaignResponse_Enrolled:
+		if c.ticket == nil {
+			c.deadline = sent + c.ttl // Sending Campaign counts as the first KeepAlive.
+			go c.keepAlive()
+		}
+		c.keepLocked(event.Enrolled.Ticket, 0)
+	case *pb.CampaignResponse_Waiting:
+		fmt.Printf("waiting ahead=%d\n", event.Waiting.Ahead)
+	case *pb.CampaignResponse_Elected:
+		c.keepLocked(event.Elected.Ticket, event.Elected.FencingToken)
+	case *pb.CampaignResponse_Draining:
+		c.finish(draining)
+	case *pb.CampaignResponse_Ended:
+		c.finish(name(event.Ended.Reason))
+	}
+}
+
+// keepLocked keeps a newer ticket. A leader's is only replaced by a leader's: an older answer may come after Elected.
+func (c *candidacy) keepLocked(ticket []byte, token uint64) {
+	if token == 0 && c.token != 0 {
+		return
+	}
+	if token != 0 && c.token == 0 {
+		close(c.elected)
+	}
+	c.ticket, c.token = ticket, token
+}
+
+func (c *candidacy) keepAlive() {
+	for c.ctx.Err() == nil {
+		sent := now()
+		ctx, cancel := context.WithTimeout(c.ctx, c.ttl/3)
+		item := &pb.KeepAliveItem{Ticket: c.latest()}
+		answer, err := c.client.KeepAlive(ctx, &pb.KeepAliveRequest{Items: []*pb.KeepAliveItem{item}})
+		cancel()
+		if err != nil || len(answer.Results) != 1 {
+			sleep(c.ctx, c.ttl/20) // A call that failed extends nothing; there is time for another.
+			continue
+		}
+		c.kept(answer.Tenure, answer.Results[0], sent)
+		sleep(c.ctx, sent+c.ttl/3-now())
+	}
+}
+
+func (c *candidacy) kept(tenure uint64, result *pb.KeepAliveResult, sent time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.checkLocked() // A deadline that has passed isn't brought back by a late answer.
+	if tenure < c.tenure || c.ctx.Err() != nil {
+		return
+	}
+	c.tenure = tenure
+	switch result.State {
+	case pb.CandidacyState_CANDIDACY_STATE_WAITING, pb.CandidacyState_CANDIDACY_STATE_LEADING:
+		c.deadline = max(c.deadline, sent+c.ttl)
+		c.keepLocked(result.Ticket, result.FencingToken)
+	case pb.CandidacyState_CANDIDACY_STATE_DRAINING:
+		c.finish(draining)
+	case pb.CandidacyState_CANDIDACY_STATE_ENDED:
+		c.finish(name(result.EndReason))
+	default:
+		c.finish(ended("REFUSED"))
+	}
+}
+
+// resign leaves. From here on it doesn't lead, whatever the answer, and the ticket isn't used again.
+func (c *candidacy) resign() {
+	c.finish(ended("RESIGNED"))
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	// If this fails, it runs out by itself, within its ttl.
+	_, _ = c.client.Resign(ctx, &pb.ResignRequest{Ticket: c.latest()})
+	fmt.Println("resigned")
+}
+
+// lead waits until it leads, then works until it is lost or told to stop. It returns why the server won't have it, if so.
+func (c *candidacy) lead(stop context.Context, step time.Duration) error {
+	select {
+	case <-c.elected:
+	case <-c.ctx.Done():
+	case <-stop.Done():
+	}
+	if token := c.check(); token != 0 {
+		fmt.Printf("elected token=%d\n", token)
+	}
+	for token := c.check(); token != 0 && stop.Err() == nil; token = c.check() {
+		fmt.Printf("task step token=%d\n", token) // The work: write to the resource, with the token in each write.
+		select {
+		case <-time.After(step):
+		case <-c.ctx.Done():
+		case <-stop.Done():
+		}
+	}
+	why := context.Cause(c.ctx)
+	if why != nil {
+		fmt.Printf("lost reason=%v\n", why)
+	}
+	if c.latest() != nil && (why == nil || why == pastDeadline || why == draining) {
+		c.resign()
+	}
+	c.finish(ended("STOPPED")) // Nothing, if it has ended; else there was no ticket yet, and the goroutines end here.
+	if final := (refused{}); errors.As(why, &final) {
+		return final
+	}
+	return nil
+}
+
+func name(reason pb.EndReason) ended {
+	return ended(strings.TrimPrefix(reason.String(), "END_REASON_"))
+}
+
+func sleep(ctx context.Context, length time.Duration) {
+	select {
+	case <-time.After(length):
+	case <-ctx.Done():
+	}
+}
+
+func main() {
+	host, _ := os.Hostname()
+	candidate := flag.String("name", fmt.Sprintf("%s-%d", host, os.Getpid()), "label of this candidate")
+	endpoint := flag.String("endpoint", cmp.Or(os.Getenv("LEASEHOLD_ENDPOINT"), "127.0.0.1:7400"), "the server")
+	ttl := flag.Float64("ttl", 15, "seconds that the lead outlives this process")
+	step := flag.Float64("step", 1, "seconds between two steps of the task")
+	replace := flag.Bool("replace-former", false, "the former process of this name is dead for sure")
+	// The election may stand before the flags or after them.
+	args, election := os.Args[1:], ""
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		election, args = args[0], args[1:]
+	}
+	if _ = flag.CommandLine.Parse(args); election == "" {
+		election = flag.Arg(0)
+	}
+	if election == "" {
+		log.Fatal("usage: worker ELECTION [flags], e.g. worker billing/nightly-report --ttl 15; --help shows the flags")
+	}
+	// Notice a dead connection within 15 s, and try again at least every second.
+	retry := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}
+	connection, err := grpc.NewClient(strings.TrimPrefix(*endpoint, "http://"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(retry),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer connection.Close()
+	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	former := *replace // Said once; later candidacies of its own end by themselves.
+	for stop.Err() == nil {
+		request := &pb.CampaignRequest{
+			Election: election, Candidate: *candidate, ReplaceFormer: former,
+			Ttl: durationpb.New(time.Duration(*ttl*1000) * time.Millisecond),
+		}
+		if err := campaign(pb.NewElectionServiceClient(connection), request).lead(stop, seconds(*step)); err != nil {
+			os.Exit(1)
+		}
+		former = false
+	}
+}
+
+func seconds(number float64) time.Duration { return time.Duration(number * float64(time.Second)) }

@@ -1,0 +1,81 @@
+//! The guarantees, each in a file of its own.
+
+mod continuity;
+mod drains_end;
+mod fifo;
+mod no_phantom;
+mod no_zombie;
+mod one_leader;
+mod progress;
+mod silent_loser;
+mod tokens_rise;
+mod true_observe;
+
+use crate::truth::{Fact, Truth};
+use leasehold_core::Time;
+
+/// The names of the guarantees that are checked.
+pub const GUARANTEES: [&str; 10] = [
+    one_leader::NAME,
+    tokens_rise::NAME,
+    no_phantom::NAME,
+    no_zombie::NAME,
+    fifo::NAME,
+    true_observe::NAME,
+    continuity::NAME,
+    silent_loser::NAME,
+    progress::NAME,
+    drains_end::NAME,
+];
+
+/// A promise that was broken.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    pub(crate) guarantee: &'static str,
+    pub(crate) detail: String,
+}
+
+/// Watches one promise. `truth` is what was so before the fact.
+trait Guarantee: std::fmt::Debug {
+    fn name(&self) -> &'static str;
+    fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String>;
+}
+
+#[derive(Debug)]
+pub(crate) struct Checks {
+    pub(crate) truth: Truth,
+    guarantees: Vec<Box<dyn Guarantee>>,
+}
+
+impl Checks {
+    pub(crate) fn new() -> Self {
+        let guarantees: Vec<Box<dyn Guarantee>> = vec![
+            Box::<one_leader::OneLeader>::default(),
+            Box::<tokens_rise::TokensRise>::default(),
+            Box::<no_phantom::NoPhantom>::default(),
+            Box::<no_zombie::NoZombie>::default(),
+            Box::<fifo::Fifo>::default(),
+            Box::<true_observe::TrueObserve>::default(),
+            Box::<continuity::Continuity>::default(),
+            Box::<silent_loser::SilentLoser>::default(),
+            Box::<progress::Progress>::default(),
+            Box::<drains_end::DrainsEnd>::default(),
+        ];
+        Self { truth: Truth::default(), guarantees }
+    }
+
+    pub(crate) fn note(&mut self, now: Time, fact: &Fact<'_>) -> Result<(), Violation> {
+        for guarantee in &mut self.guarantees {
+            guarantee
+                .note(now, &self.truth, fact)
+                .map_err(|detail| Violation { guarantee: guarantee.name(), detail })?;
+        }
+        self.truth.note(now, fact);
+        Ok(())
+    }
+}
+
+/// Nothing is wrong unless this holds.
+fn wrong(if_so: bool, detail: impl FnOnce() -> String) -> Result<(), String> {
+    if if_so { Err(detail()) } else { Ok(()) }
+}

@@ -1,0 +1,81 @@
+//! A failover shorter than the remaining TTL changes no leased leader that the last tenure heard; an orderly one changes
+//! nothing.
+
+use super::{Guarantee, wrong};
+use crate::truth::{Fact, Known, Truth};
+use leasehold_core::{Enrolment, Event, FencingToken, Input, Kept, Output, Reply, Ticket, Time};
+
+pub(crate) const NAME: &str = "continuity";
+
+#[derive(Debug, Default)]
+pub(crate) struct Continuity {
+    /// What the tenure that begins must know.
+    handed_over: Vec<(Enrolment, Option<FencingToken>)>,
+}
+
+/// Whether a leader's ticket must be put back: it led when the tenure before ended, its time outlasts that tenure's right, and
+/// nothing has happened to it since.
+fn must_stay(truth: &Truth, ticket: &Ticket) -> bool {
+    let (Some(record), Some(_)) = (&truth.found, ticket.token) else { return false };
+    let led = |known: &Known| known.token == ticket.token && !known.draining && known.leased;
+    let by_right = record.renewed_at + (record.duration - record.margin);
+    let right_ended = record.ended_at.map_or(by_right, |ended| ended.min(by_right));
+    !truth.settled
+        && !truth.outdated
+        && record.tenure == ticket.tenure
+        && truth.former.tenure == ticket.tenure
+        && truth.former.candidacies.get(&ticket.enrolment).is_some_and(led)
+        && !truth.ended.contains_key(&ticket.enrolment)
+        && ticket.accepted_at + ticket.ttl.with_drift() > right_ended
+}
+
+impl Guarantee for Continuity {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
+        match fact {
+            Fact::Said(Output::TenureBegan { tenure, .. }) => {
+                let handed_over = truth.found.as_ref().is_some_and(|record| {
+                    truth.former.orderly && record.ended_at.is_some() && record.tenure == truth.former.tenure
+                });
+                self.handed_over.clear();
+                if handed_over && !truth.outdated {
+                    let leased = truth.former.candidacies.iter().filter(|(_, known)| known.leased);
+                    self.handed_over = leased.map(|(id, known)| (*id, known.token)).collect();
+                }
+                let below = self.handed_over.iter().all(|(id, _)| id.0 < tenure.0);
+                wrong(!below, || format!("tenure {tenure} begins below what it takes over"))?;
+            }
+            Fact::SaidAll => {
+                for (id, token) in self.handed_over.drain(..) {
+                    let known = truth.candidacies.get(&id).map(|known| known.token);
+                    // In the moment of the handover its time may have run out, or its turn may have come.
+                    let granted = token.is_none() && known.is_some();
+                    let wrongly = known != Some(token) && !granted && !truth.ended.contains_key(&id);
+                    wrong(wrongly, || format!("{id} with {token:?} was handed over, and is {known:?}"))?;
+                }
+            }
+            Fact::Said(Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. }) => {
+                for (ticket, kept) in truth.tickets().iter().zip(kept) {
+                    let leads = match kept {
+                        Kept::Leading(new) | Kept::Draining { ticket: new, .. } => new.token == ticket.token,
+                        Kept::Waiting(_) | Kept::Ended(_) => false,
+                    };
+                    wrong(must_stay(truth, ticket) && !leads, || format!("{ticket:?} led, and is told {kept:?}"))?;
+                }
+            }
+            Fact::Said(Output::Event { stream, event: Event::Ended(reason) }) => {
+                if let Some(Input::Reopen { stream: asked, ticket }) = &truth.input {
+                    // It isn't a sign of life: what the tenure before accepted was sent before this one began.
+                    let alive = truth.began + ticket.ttl.with_drift() > now;
+                    let refused = asked == stream && alive && must_stay(truth, ticket);
+                    wrong(refused, || format!("{ticket:?} led, and is told {reason:?}"))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

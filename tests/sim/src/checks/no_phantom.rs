@@ -1,0 +1,78 @@
+//! Whoever is told that it leads is alive and holds the grant.
+
+use super::{Guarantee, wrong};
+use crate::truth::{Fact, Truth};
+use leasehold_core::{
+    Ask, ChangeReason, ElectionName, EndReason, Event, FencingToken, Input, Kept, Output, Reply, Ticket, Time,
+};
+use std::collections::BTreeSet;
+
+pub(crate) const NAME: &str = "no-phantom";
+
+#[derive(Debug, Default)]
+pub(crate) struct NoPhantom {
+    /// Told so, before observers were told of the grant.
+    early: Vec<(ElectionName, FencingToken)>,
+    /// The tokens of leaders whose time has run out, in any tenure: somebody else may have been granted since.
+    ran_out: BTreeSet<FencingToken>,
+}
+
+impl NoPhantom {
+    fn alive(now: Time, truth: &Truth, ticket: Option<&Ticket>) -> Result<(), String> {
+        let Some(ticket) = ticket else { return Ok(()) };
+        let ended = truth.ended.get(&ticket.enrolment);
+        wrong(ended.is_some(), || format!("{ticket:?} is told that it leads, and has ended: {ended:?}"))?;
+        // The ticket of a drain that was handed over counts in another tenure.
+        let until = truth.began + ticket.accepted_at + ticket.ttl.with_drift();
+        let over = Some(ticket.tenure) == truth.tenure && until <= now;
+        wrong(over, || format!("{ticket:?} is told that it leads; its time was over at {until:?}"))
+    }
+}
+
+impl Guarantee for NoPhantom {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
+        match fact {
+            Fact::Said(Output::Event { event: Event::Elected(lead), .. }) => {
+                Self::alive(now, truth, lead.ticket.as_ref())?;
+                if truth.leaders.get(&lead.election) != Some(&lead.token) {
+                    self.early.push((lead.election.clone(), lead.token));
+                }
+            }
+            Fact::Said(Output::Ended(ended)) if ended.token.is_some() && truth.tenure.is_some() => {
+                let by_itself =
+                    matches!(truth.input, Some(Input::Call { ask: Ask::Resign(_), .. } | Input::StreamClosed { .. }));
+                if ended.reason == EndReason::Expired || (ended.reason == EndReason::SteppedDown && !by_itself) {
+                    self.ran_out.extend(ended.token);
+                }
+            }
+            Fact::Said(Output::Changed(change)) => {
+                let token = change.leader.as_ref().map(|leader| leader.token);
+                if change.reason == ChangeReason::Restored {
+                    let over = token.filter(|token| self.ran_out.contains(token));
+                    wrong(over.is_some(), || format!("{change:?}: its time had run out before"))?;
+                }
+                self.early.retain(|early| (&early.0, Some(early.1)) != (&change.election, token));
+            }
+            Fact::Said(Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. }) => {
+                for kept in kept {
+                    if let Kept::Leading(ticket) | Kept::Draining { ticket, .. } = kept {
+                        Self::alive(now, truth, Some(ticket))?;
+                        let leader = truth.leaders.get(&ticket.election).copied();
+                        wrong(leader != ticket.token || leader.is_none(), || {
+                            format!("{ticket:?} is told that it leads; {leader:?} does")
+                        })?;
+                    }
+                }
+            }
+            Fact::SaidAll => {
+                wrong(!self.early.is_empty(), || format!("told that they lead, and don't: {:?}", self.early))?
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

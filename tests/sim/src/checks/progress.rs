@@ -1,0 +1,41 @@
+//! When faults end and one tenure lasts, every election with a live candidate has a leader within lease duration and longest
+//! TTL.
+
+use super::{Guarantee, wrong};
+use crate::truth::{Fact, Truth};
+use leasehold_core::Time;
+
+pub(crate) const NAME: &str = "progress";
+
+#[derive(Debug, Default)]
+pub(crate) struct Progress;
+
+impl Guarantee for Progress {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
+        match fact {
+            Fact::ProgressDue { wanted } => {
+                for election in *wanted {
+                    wrong(!truth.leaders.contains_key(election), || {
+                        format!("{election} has candidates and no leader")
+                    })?;
+                }
+                Ok(())
+            }
+            Fact::TheEnd { led, .. } => {
+                let idle = truth.leaders.iter().find(|(_, token)| !led.contains(token));
+                wrong(idle.is_some(), || {
+                    format!("a TTL later still {idle:?} is the leader, and no worker believes that it leads")
+                })
+            }
+            Fact::SaidAll if truth.settled && truth.tenure.is_some() => {
+                let waiting = truth.candidacies.values().find(|known| !truth.leaders.contains_key(&known.election));
+                wrong(waiting.is_some(), || format!("settled and vacant, yet this one waits: {waiting:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

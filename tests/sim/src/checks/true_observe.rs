@@ -1,0 +1,96 @@
+//! An observer sees only real leaders, in order, vacancies included, and ends up at the newest state.
+
+use super::{Guarantee, wrong};
+use crate::truth::{Fact, Truth};
+use leasehold_core::{Batch, Change, ChangeReason, ElectionName, FencingToken, Output, Revision, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) const NAME: &str = "true-observe";
+
+#[derive(Debug, Default)]
+pub(crate) struct TrueObserve {
+    /// Everything that observers may be told.
+    changes: BTreeMap<Revision, Arc<Change>>,
+    last: Revision,
+    pictures: BTreeMap<usize, Picture>,
+}
+
+/// What one observer has been told.
+#[derive(Debug, Default)]
+struct Picture {
+    leaders: BTreeMap<ElectionName, FencingToken>,
+    last: Revision,
+    live: bool,
+}
+
+impl TrueObserve {
+    /// The changes of an election follow from each other.
+    fn changed(&mut self, truth: &Truth, change: &Arc<Change>) -> Result<(), String> {
+        wrong(change.revision <= self.last, || format!("{change:?} comes after revision {}", self.last))?;
+        self.last = change.revision;
+        self.changes.insert(change.revision, Arc::clone(change));
+        let before = truth.leaders.get(&change.election);
+        let after = change.leader.as_ref().map(|leader| &leader.token);
+        let fits = match change.reason {
+            ChangeReason::Elected | ChangeReason::Restored => before.is_none() && after.is_some(),
+            ChangeReason::Ended(_) => before.is_some() && after.is_none(),
+            ChangeReason::Proclaimed | ChangeReason::Draining => before.is_some() && before == after,
+        };
+        wrong(!fits, || format!("{change:?} can't come after {before:?}"))
+    }
+}
+
+impl Picture {
+    fn shown(&mut self, batch: &Batch, changes: &BTreeMap<Revision, Arc<Change>>) -> Result<(), String> {
+        if batch.reset {
+            *self = Self::default();
+        }
+        for seen in &batch.changes {
+            let change = &seen.change;
+            wrong(changes.get(&change.revision) != Some(change), || format!("{change:?} never happened"))?;
+            wrong(change.revision <= self.last, || format!("{change:?} comes after revision {}", self.last))?;
+            self.last = change.revision;
+            let token = change.leader.as_ref().map(|leader| leader.token);
+            let before = match token {
+                Some(token) => self.leaders.insert(change.election.clone(), token),
+                None => self.leaders.remove(&change.election),
+            };
+            let skips = self.live && !seen.missed && before.is_some() && token.is_some() && before != token;
+            wrong(skips, || format!("{change:?} follows {before:?} with no vacancy between, and says no gap"))?;
+        }
+        for name in &batch.vacant {
+            self.leaders.remove(name);
+        }
+        self.live |= batch.synced.is_some();
+        Ok(())
+    }
+}
+
+impl Guarantee for TrueObserve {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
+        match fact {
+            Fact::Said(Output::Changed(change)) => self.changed(truth, change)?,
+            Fact::ObserverConnects { observer } => {
+                self.pictures.insert(*observer, Picture::default());
+            }
+            Fact::Observed { observer, batch } => {
+                let picture = self.pictures.entry(*observer).or_default();
+                picture.shown(batch, &self.changes).map_err(|why| format!("observer {observer}: {why}"))?;
+            }
+            Fact::TheEnd { .. } => {
+                for (observer, picture) in &self.pictures {
+                    wrong(picture.leaders != truth.leaders, || {
+                        format!("observer {observer} sees {:?}; the truth is {:?}", picture.leaders, truth.leaders)
+                    })?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! A discrete-event simulation of Leasehold: a replica, its store, a network and workers, everything from one seed.
+//!
+//! A run has a safety phase, in which processes crash and stand still, writes hang and fail, messages come late or never; then
+//! faults end, and a liveness phase follows. The [guarantees](GUARANTEES) are checked all along. The same seed gives the same run.
+//!
+//! The replica is the real core; what surrounds it is modelled: the shell that feeds it, and clients that follow the rules
+//! of the real ones (deadlines from before the send, the latest ticket, nothing from lower tenures, no ticket after its end).
+
+mod checks;
+mod clients;
+mod faults;
+mod network;
+mod observers;
+mod plan;
+mod rng;
+mod server;
+mod store;
+mod truth;
+mod worker;
+mod world;
+
+pub use checks::GUARANTEES;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use world::World;
+
+/// A run that kept every promise.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Events that were handled.
+    pub events: u64,
+    /// Faults that were made and states that were reached, each with how often.
+    pub reached: BTreeMap<String, u64>,
+}
+
+/// A run that broke a promise.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed of the run.
+    pub seed: u64,
+    /// Which promise: one of [`GUARANTEES`], or `invariant` if the core itself noticed.
+    pub guarantee: String,
+    /// What happened, and when.
+    pub detail: String,
+    /// The last events before it, if they were asked for.
+    pub trace: Vec<String>,
+}
+
+/// Runs one seed. With `trace`, a failure carries the last events before it, and the run is slower.
+///
+/// # Errors
+/// [`Failure`] when a promise was broken. Whoever calls this sets the panic hook: a panic of the core is caught and reported.
+pub fn run(seed: u64, trace: bool) -> Result<Report, Box<Failure>> {
+    let mut world = World::new(seed, trace);
+    let result = catch_unwind(AssertUnwindSafe(|| world.run()));
+    let (guarantee, detail) = match result {
+        Ok(Ok(())) => return Ok(world.into_report()),
+        Ok(Err(violation)) => (violation.guarantee.to_owned(), violation.detail),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            ("invariant".to_owned(), text.unwrap_or_else(|| "the core panicked".to_owned()))
+        }
+    };
+    let detail = format!("at {}: {detail}", world.now());
+    Err(Box::new(Failure { seed, guarantee, detail, trace: world.into_trace() }))
+}

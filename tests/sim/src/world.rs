@@ -1,0 +1,231 @@
+//! The world: its events in the order of time, and the loop that handles them.
+
+use crate::Report;
+use crate::checks::{Checks, Violation};
+use crate::network::Network;
+use crate::observers::Observer;
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::server::Server;
+use crate::store::Store;
+use crate::truth::Fact;
+use crate::worker::{Message, Worker};
+use leasehold_core::{Input, Millis, Ticket, Time};
+use std::collections::{BTreeMap, VecDeque};
+
+/// So many of the last events a failure shows.
+const TRACE: usize = 150;
+
+/// Something that is going to happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A process starts, unless one runs.
+    Start,
+    /// The supervisor loses patience with a process that should have stopped.
+    Kill {
+        process: u64,
+    },
+    /// The process goes on.
+    Resume {
+        process: u64,
+    },
+    /// The replica wanted to look.
+    Wake {
+        process: u64,
+    },
+    /// The store's job under way is done.
+    StoreDone {
+        serial: u64,
+    },
+    /// Something reaches the server.
+    Arrive(Input),
+    /// Something reaches a worker.
+    Deliver {
+        worker: usize,
+        life: u64,
+        message: Message,
+    },
+    /// A worker looks at its candidacy.
+    Look {
+        worker: usize,
+        life: u64,
+    },
+    WorkerStarts {
+        worker: usize,
+    },
+    WorkerResumes {
+        worker: usize,
+        life: u64,
+    },
+    ObserverReads {
+        observer: usize,
+    },
+    Fault,
+    /// Old tickets are sent again.
+    Replay,
+    FaultsEnd,
+    ProgressDue,
+    TheEnd,
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    pub(crate) plan: Plan,
+    pub(crate) now: Time,
+    pub(crate) server: Server,
+    pub(crate) store: Store,
+    pub(crate) network: Network,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) observers: Vec<Observer>,
+    pub(crate) checks: Checks,
+    /// All tickets that were ever given.
+    pub(crate) tickets: Vec<Ticket>,
+    /// Faults have ended.
+    pub(crate) calm: bool,
+    queue: BTreeMap<(Time, u64), Event>,
+    last_id: u64,
+    events: u64,
+    reached: BTreeMap<&'static str, u64>,
+    trace: Option<VecDeque<String>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, trace: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let plan = Plan::new(&mut rng);
+        let workers = plan.candidates.iter().cloned().map(Worker::new).collect();
+        let observers = (0..plan.observers).map(|n| Observer::new(n, &plan)).collect();
+        Self {
+            server: Server::new(),
+            store: Store::new(),
+            network: Network::default(),
+            workers,
+            observers,
+            checks: Checks::new(),
+            tickets: Vec::new(),
+            calm: false,
+            queue: BTreeMap::new(),
+            last_id: 0,
+            events: 0,
+            reached: BTreeMap::new(),
+            trace: trace.then(VecDeque::new),
+            now: Time(0),
+            rng,
+            plan,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        Millis(self.now.0)
+    }
+
+    pub(crate) fn into_report(self) -> Report {
+        let reached = self.reached.into_iter().map(|(what, count)| (what.to_owned(), count)).collect();
+        Report { events: self.events, reached }
+    }
+
+    pub(crate) fn into_trace(self) -> Vec<String> {
+        self.trace.unwrap_or_default().into()
+    }
+
+    /// A fault was made, or a state reached.
+    pub(crate) fn reach(&mut self, what: &'static str) {
+        *self.reached.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn trace(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push_back(format!("{:>9} {}", Millis(self.now.0).0, line()));
+            if trace.len() > TRACE {
+                trace.pop_front();
+            }
+        }
+    }
+
+    pub(crate) fn note(&mut self, fact: &Fact<'_>) -> Result<(), Violation> {
+        self.checks.note(self.now, fact)
+    }
+
+    pub(crate) fn new_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    pub(crate) fn after(&mut self, delay: Millis, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    pub(crate) fn at(&mut self, at: Time, event: Event) {
+        let id = self.new_id();
+        self.queue.insert((at.max(self.now), id), event);
+    }
+
+    pub(crate) fn run(&mut self) -> Result<(), Violation> {
+        self.begin();
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            self.now = at;
+            self.events += 1;
+            if !matches!(event, Event::Wake { .. } | Event::Look { .. } | Event::ObserverReads { .. }) {
+                self.trace(|| format!("{event:?}"));
+            }
+            if matches!(event, Event::TheEnd) {
+                return self.the_end();
+            }
+            self.handle(event)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        self.after(Millis(0), Event::Start);
+        for worker in 0..self.workers.len() {
+            let delay = self.rng.millis(0, 5000);
+            self.after(delay, Event::WorkerStarts { worker });
+        }
+        for observer in 0..self.observers.len() {
+            self.after(Millis(10), Event::ObserverReads { observer });
+        }
+        self.after(self.plan.fault_every, Event::Fault);
+        self.after(self.plan.safety, Event::FaultsEnd);
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Start => self.start_process(),
+            Event::Kill { process } if process == self.server.process => self.crash(),
+            Event::Resume { process } if process == self.server.process => self.resume_process(),
+            Event::Wake { process } if process == self.server.process => self.wake(),
+            Event::Kill { .. } | Event::Resume { .. } | Event::Wake { .. } => Ok(()),
+            Event::StoreDone { serial } => self.store_done(serial),
+            Event::Arrive(input) => self.arrive(input),
+            Event::Deliver { worker, life, message } => self.deliver(worker, life, message),
+            Event::Look { worker, life } => self.look(worker, life),
+            Event::WorkerStarts { worker } => self.worker_starts(worker),
+            Event::WorkerResumes { worker, life } => self.worker_resumes(worker, life),
+            Event::ObserverReads { observer } => self.observer_reads(observer),
+            Event::Fault => self.fault(),
+            Event::Replay => {
+                self.replay();
+                Ok(())
+            }
+            Event::FaultsEnd => self.faults_end(),
+            Event::ProgressDue => {
+                let wanted: Vec<_> = self.workers.iter().filter_map(Worker::wants).cloned().collect();
+                self.note(&Fact::ProgressDue { wanted: &wanted })
+            }
+            Event::TheEnd => Ok(()),
+        }
+    }
+
+    fn the_end(&mut self) -> Result<(), Violation> {
+        for observer in 0..self.observers.len() {
+            self.read_all(observer)?;
+        }
+        let now = self.now;
+        let candidacies: Vec<_> =
+            self.workers.iter().enumerate().filter_map(|(n, worker)| Some((n, worker.counts_on(now)?))).collect();
+        let led: Vec<_> = self.workers.iter().filter_map(|worker| worker.lead(now)).map(|(token, _)| token).collect();
+        self.note(&Fact::TheEnd { candidacies: &candidacies, led: &led })
+    }
+}

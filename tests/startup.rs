@@ -1,0 +1,168 @@
+//! Starts that must fail, each with a sentence that says what to do; and where settings come from.
+
+use anyhow::{Context as _, ensure};
+use leasehold_harness::{Campaign, Ending, Server, leased, milliseconds, stream_bound};
+use leasehold_proto::v1::{CampaignRequest, GetStatusRequest};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Asserts that a start failed with exit code 1 and one message that has each of these parts in it.
+#[track_caller]
+fn assert_failed(ending: &Ending, parts: &[&str]) {
+    assert_eq!(ending.status.code(), Some(1), "{ending:?}");
+    assert!(!ending.stdout.contains("listening on"), "it said that it listens: {ending:?}");
+    assert!(!ending.stderr.contains("panicked"), "{}", ending.stderr);
+    for part in parts {
+        assert!(ending.stderr.contains(part), "stderr ought to say {part:?}: {}", ending.stderr);
+    }
+}
+
+/// A data folder that a server has used and left in order.
+async fn used_folder() -> anyhow::Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    let mut server = Server::builder().data_dir(folder.path()).start().await?;
+    let mut client = server.elections().await?;
+    Campaign::open(&mut client, leased("jobs/kept", "x", 15_000)).await?.elected().await?;
+    server.sigterm(Duration::from_secs(5)).await?;
+    Ok(folder)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary folders are UTF-8")
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_data_folder() -> anyhow::Result<()> {
+    let mut first = Server::start().await?;
+    let second = Server::builder().data_dir(first.data_dir()).run_to_end().await?;
+    assert_failed(&second, &[text(first.data_dir()), "--data-dir"]);
+    // The first one hasn't noticed, and its end frees the folder: a lock, not a file that stays behind.
+    Campaign::open(&mut first.elections().await?, leased("jobs/x", "x", 5_000)).await?.elected().await?;
+    first.kill9().await?;
+    first.restart().await
+}
+
+#[tokio::test]
+async fn a_port_in_use() -> anyhow::Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let _listener = TcpListener::bind(taken)?;
+    let address = taken.to_string();
+    assert_failed(&Server::builder().listen(taken).run_to_end().await?, &[&address, "--listen"]);
+    assert_failed(&Server::builder().http_listen(taken).run_to_end().await?, &[&address, "--http-listen"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_state_file_that_is_damaged() -> anyhow::Result<()> {
+    let folder = used_folder().await?;
+    let path = folder.path().join("state.json");
+    let whole = std::fs::read(&path)?;
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 0x10;
+    let damaged: [&[u8]; 6] =
+        [b"", b"not a state file\n", &whole[..1], &whole[..whole.len() / 2], &whole[..whole.len() - 2], &flipped];
+    for content in damaged {
+        std::fs::write(&path, content)?;
+        let ending = Server::builder().data_dir(folder.path()).run_to_end().await?;
+        assert_failed(&ending, &[text(&path)]);
+        assert_eq!(std::fs::read(&path)?, content, "a file that can't be read is left as it is");
+    }
+    std::fs::write(&path, whole)?;
+    Server::builder().data_dir(folder.path()).start().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_state_file_that_cant_be_read_at_all() -> anyhow::Result<()> {
+    let folder = used_folder().await?;
+    let path = folder.path().join("state.json");
+    std::fs::remove_file(&path)?;
+    std::fs::create_dir(&path)?;
+    assert_failed(&Server::builder().data_dir(folder.path()).run_to_end().await?, &[text(&path)]);
+    let file = tempfile::NamedTempFile::new()?;
+    assert_failed(&Server::builder().data_dir(file.path()).run_to_end().await?, &[text(file.path()), "--data-dir"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_state_file_that_is_gone() -> anyhow::Result<()> {
+    let mut server = Server::builder().arg("--max-ttl").arg("2s").start().await?;
+    let mut client = server.elections().await?;
+    let mut leader = Campaign::open(&mut client, leased("jobs/gone", "x", 2_000)).await?;
+    let token = leader.elected().await?.fencing_token;
+    server.sigterm(Duration::from_secs(5)).await?;
+    std::fs::remove_file(server.data_dir().join("state.json"))?;
+    let stopped = Instant::now();
+    server.restart().await?;
+    // Leaders may be out there that it knows nothing of, so it waits; and the clock vouches for the numbers.
+    let mut next = Campaign::open(&mut client, stream_bound("jobs/gone", "y")).await?;
+    let next_token = next.elected().await?.fencing_token;
+    ensure!(stopped.elapsed() >= Duration::from_millis(2_100), "a grant after {:?}", stopped.elapsed());
+    ensure!(next_token > token, "{next_token} after {token}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn settings_that_cant_be() -> anyhow::Result<()> {
+    for (flag, value, part) in [
+        ("--max-ttl", "999ms", "max_ttl"),
+        ("--max-ttl", "2days", "max_ttl"),
+        ("--max-ttl", "soon", "max-ttl"),
+        ("--max-candidacies", "1000000", "candidacies"),
+        ("--config", "/nonexistent/leasehold.toml", "/nonexistent/leasehold.toml"),
+    ] {
+        let ending = Server::builder().arg(flag).arg(value).run_to_end().await?;
+        ensure!(!ending.status.success(), "{flag} {value}: {ending:?}");
+        ensure!(ending.stderr.contains(part) && !ending.stderr.contains("panicked"), "{flag} {value}: {ending:?}");
+    }
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("leasehold.toml");
+    for (content, part) in [("max_tll = \"7s\"\n", "max_tll"), ("max_ttl = \"7s\n", "leasehold.toml")] {
+        std::fs::write(&config, content)?;
+        let ending = Server::builder().arg("--config").arg(text(&config)).run_to_end().await?;
+        assert_failed(&ending, &[text(&config), part]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flag_beats_the_environment_which_beats_the_file() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("leasehold.toml");
+    std::fs::write(&config, "max_ttl = \"7s\"\n")?;
+    let from_file = || Server::builder().arg("--config").arg(text(&config));
+    let from_env = || from_file().env("LEASEHOLD_MAX_TTL", "8s");
+    let from_flag = || from_env().arg("--max-ttl").arg("9s");
+    for (builder, seconds) in [(from_file(), 7), (from_env(), 8), (from_flag(), 9)] {
+        let server = builder.start().await?;
+        let status = server.admin().await?.get_status(GetStatusRequest {}).await?.into_inner();
+        assert_eq!(status.max_ttl, Some(milliseconds(seconds * 1_000)));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_lines_say_where_it_listens_and_what_to_try() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    server.process().wait_for_line_from(1, |line| !line.is_empty(), Duration::from_secs(10)).await?;
+    let output = server.process().stdout();
+    let (first, second) = output.split_once('\n').context("two lines")?;
+    for part in [&server.address().to_string(), &server.http_address().to_string(), text(server.data_dir())] {
+        ensure!(first.contains(part), "{part} isn't in {first:?}");
+    }
+    ensure!(second.contains(&server.address().to_string()), "what to try ought to work as it stands: {second:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_it_says_that_it_listens_it_serves() -> anyhow::Result<()> {
+    for start in 0..20 {
+        let server = Server::start().await?;
+        let mut client = server.elections().await?;
+        let request = CampaignRequest { no_wait: true, ..stream_bound("jobs/now", "x") };
+        let mut campaign = Campaign::open(&mut client, request).await.with_context(|| format!("start {start}"))?;
+        campaign.elected().await.with_context(|| format!("start {start}"))?;
+    }
+    Ok(())
+}

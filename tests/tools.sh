@@ -1,0 +1,104 @@
+# What the tests need beside Rust, Go, Python, Node and npm: installed once into a cache outside the tree. Sourced by tests/run.
+
+buf_version=1.75.0
+grpcurl_version=v1.9.4
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/leasehold
+
+# need COMMAND HINT: fails unless the command is there.
+need() {
+    command -v "$1" >/dev/null || die "$1 isn't installed: $2"
+}
+
+# at_least NAME FOUND WANTED: fails if a version is too old.
+at_least() {
+    local lowest
+    [[ -n $2 ]] || die "$1 is there and doesn't say its version: does it run?"
+    lowest=$(printf '%s\n%s\n' "$2" "$3" | sort -V | head -n 1)
+    [[ $lowest == "$3" ]] || die "$1 $2 is too old: the tests need $1 $3 or newer"
+}
+
+# debian PACKAGE...: installs what is missing.
+debian() {
+    local package missing=()
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    [[ $(id -u) == 0 ]] || die "Debian packages are missing: run 'sudo apt-get install ${missing[*]}' first"
+    setup "Debian packages: ${missing[*]}" apt_install "${missing[@]}"
+}
+
+apt_install() {
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q && apt-get install -q -y --no-install-recommends "$@"
+}
+
+# once FOLDER NAME COMMAND...: runs the command, which fills FOLDER, unless it has done so before. Two runs at a time wait
+# for each other; one that was interrupted begins again.
+once() {
+    local folder=$1 name=$2
+    shift 2
+    mkdir -p "$cache"
+    exec {lock}>"$cache/lock"
+    flock "$lock"
+    if [[ ! -e $folder/complete ]]; then
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        setup "$name" "$@" "$folder"
+        touch "$folder/complete"
+    fi
+    exec {lock}>&-
+}
+
+need_rust() {
+    need cargo "get Rust from https://rustup.rs"
+    need rustfmt "run 'rustup component add rustfmt'"
+    need cargo-clippy "run 'rustup component add clippy'"
+    # Some crates build a little C.
+    command -v cc >/dev/null || debian gcc libc6-dev
+}
+
+need_buf() {
+    need node "get Node 20 from https://nodejs.org"
+    need npm "get Node 20 with npm from https://nodejs.org"
+    at_least Node "$(node --version | tr -d v)" 20
+    once "$cache/buf-$buf_version" "buf $buf_version" install_buf
+    buf=$cache/buf-$buf_version/node_modules/.bin/buf
+}
+
+install_buf() {
+    npm install --prefix "$1" --no-audit --no-fund --no-save --loglevel=error "@bufbuild/buf@$buf_version"
+}
+
+need_go() {
+    need go "get Go 1.26 from https://go.dev/dl"
+    at_least Go "$(go env GOVERSION | sed 's/^go//')" 1.26
+}
+
+need_grpcurl() {
+    need_go
+    once "$cache/grpcurl-$grpcurl_version" "grpcurl $grpcurl_version" install_grpcurl
+    export LEASEHOLD_GRPCURL=$cache/grpcurl-$grpcurl_version/grpcurl
+}
+
+install_grpcurl() {
+    GOBIN=$1 GOFLAGS= go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$grpcurl_version"
+}
+
+need_python() {
+    local wanted
+    need python3 "install Python 3.11 or newer"
+    at_least Python "$(python3 -c 'import platform; print(platform.python_version())')" 3.11
+    python3 -c 'import venv, ensurepip' 2>/dev/null || debian python3-venv
+    wanted=$(python3 -VV | cat - tests/python/requirements.txt examples/python/requirements.txt | sha256sum | cut -c 1-12)
+    once "$cache/python-$wanted" "Python packages" install_python
+    export LEASEHOLD_PYTHON=$cache/python-$wanted/bin/python
+    # Made anew in each run: a stub that is older than the proto would test something else.
+    export LEASEHOLD_PYTHON_STUBS=$work/stubs
+    mkdir "$LEASEHOLD_PYTHON_STUBS"
+    setup "Python stubs" env PYTHON="$LEASEHOLD_PYTHON" examples/python/stubs.sh "$LEASEHOLD_PYTHON_STUBS"
+}
+
+install_python() {
+    python3 -m venv "$1" && "$1/bin/pip" install --disable-pip-version-check -q -r tests/python/requirements.txt
+}
