@@ -32,6 +32,19 @@ pub fn binary(package: &str, name: &str, profile: Profile) -> anyhow::Result<Pat
     Ok(path)
 }
 
+/// The path of the example `name` of package `package`.
+///
+/// # Errors
+///
+/// When it isn't there: the error says which command builds it.
+pub fn example(package: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let path = built_beside()?.join("examples").join(name);
+    if !path.is_file() {
+        bail!("{} isn't built: run `cargo build -p {package} --example {name}` first", path.display());
+    }
+    Ok(path)
+}
+
 /// The root of the repository, where `Cargo.toml`, `examples/` and `tests/` are.
 #[must_use]
 pub fn repository() -> &'static Path {

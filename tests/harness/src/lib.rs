@@ -11,7 +11,7 @@ mod refusal;
 mod server;
 mod worker;
 
-pub use binaries::{Profile, binary, repository};
+pub use binaries::{Profile, binary, example, repository};
 pub use campaign::{Campaign, PATIENCE, keep_alive, leased, milliseconds, reopened, stream_bound};
 pub use http::{HttpResponse, http_get};
 pub use keeper::Keeper;
