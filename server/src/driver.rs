@@ -232,7 +232,7 @@ impl Driver {
                     self.refused(reject);
                 }
                 if let Some(caller) = self.calls.remove(&call) {
-                    let _ = caller.send(Answer { tenure: self.tenure, reply });
+                    let _ = caller.send(Answer { tenure: self.tenure, at: self.batch_began, reply });
                 }
             }
             Output::Event { stream, event } => {
@@ -282,14 +282,14 @@ impl Driver {
         self.observers.end(&reject);
         for (_, mut events) in self.streams.drain() {
             let kind = StreamKind::Close(Some(Box::new(reject.clone())));
-            let _ = events.try_send(StreamItem { tenure, kind });
+            let _ = events.try_send(StreamItem { tenure, at: self.batch_began, kind });
         }
         self.tenure = Tenure(0);
     }
 
     fn send(&mut self, stream: StreamId, kind: StreamKind) {
         let Some(events) = self.streams.get_mut(&stream) else { return };
-        if events.try_send(StreamItem { tenure: self.tenure, kind }).is_err() {
+        if events.try_send(StreamItem { tenure: self.tenure, at: self.batch_began, kind }).is_err() {
             // Gone, or too slow to be waited for. Whichever it is, the stream is over.
             self.streams.remove(&stream);
             self.gone.push(stream);

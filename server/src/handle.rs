@@ -31,6 +31,8 @@ pub(crate) enum Message {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) tenure: Tenure,
+    /// Not later than the moment at which it was decided.
+    pub(crate) at: Time,
     pub(crate) reply: Result<Reply, Reject>,
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct StreamItem {
     pub(crate) tenure: Tenure,
+    /// Not later than the moment at which it was decided.
+    pub(crate) at: Time,
     pub(crate) kind: StreamKind,
 }
 
@@ -109,13 +113,18 @@ pub(crate) fn channel(inbox: usize) -> (Handle, Inbox) {
 impl Handle {
     /// Asks the loop.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<(Tenure, Reply), Refusal> {
+        self.ask_when(ask).await.map(|(tenure, reply, _)| (tenure, reply))
+    }
+
+    /// Asks the loop, and says when it answered, or a moment before.
+    pub(crate) async fn ask_when(&self, ask: Ask) -> Result<(Tenure, Reply, Time), Refusal> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Ask { ask, reply }).await?;
-        let Answer { tenure, reply } = answer.await.map_err(|_| Reject::ShuttingDown)?;
+        let Answer { tenure, at, reply } = answer.await.map_err(|_| Reject::ShuttingDown)?;
         if tenure != Tenure(0) && !self.right.lasts() {
             return Err(Reject::NotActive.into());
         }
-        Ok((tenure, reply?))
+        Ok((tenure, reply?, at))
     }
 
     /// Enters an election.

@@ -7,10 +7,12 @@
 //! store.rs     the store thread                    state_file.rs   the record and the keys on disk
 //! ticket.rs    seals and opens tickets             task_token.rs   signs and checks task tokens
 //! errors.rs    the table of refusals               clock.rs        the only reader of clocks
+//! connections.rs  accepted up to a limit
 //! http.rs      health, metrics, keys over HTTP     metrics.rs      what is counted
 //! ```
 
 pub mod clock;
+mod connections;
 mod driver;
 pub mod errors;
 mod handle;

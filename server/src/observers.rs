@@ -155,6 +155,12 @@ impl Observer {
         if tenure == self.tenure { Ok(batch) } else { Err(Reject::NotActive) }
     }
 
+    /// Whether what was read before may still be told.
+    pub(crate) fn check(&self) -> Result<(), Reject> {
+        let tenure = self.observers.read(|tenure, _| tenure)?;
+        if tenure == self.tenure { Ok(()) } else { Err(Reject::NotActive) }
+    }
+
     /// Until there may be something to read.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;

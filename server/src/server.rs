@@ -1,5 +1,6 @@
 //! A whole server: the loop, the store, gRPC and HTTP, started together and ended in the right order.
 
+use crate::connections;
 use crate::driver::{Driver, Phase};
 use crate::handle;
 use crate::http::{self, Health, HttpState};
@@ -20,13 +21,17 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::server::TcpIncoming;
+use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-/// What gRPC clients take as well, unless told otherwise: a KeepAlive's answer is as large as its request. A thousand tickets fit, unless
-/// their values are near the limit.
-const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// The answer to a KeepAlive is longer than its request by a task token for each ticket; together they stay below the 4 MiB that gRPC
+/// clients take, unless told otherwise.
+const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+/// Operators send names.
+const MAX_ADMIN_REQUEST_BYTES: usize = 64 * 1024;
+/// How long a request may take to arrive and be answered; a stream may last as long as it likes after its first message.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that is gone without a word is noticed after both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -172,7 +177,7 @@ fn serve_grpc(
     tokio::spawn(report_health(reporter, phases));
     let elections =
         ElectionServiceServer::new(Elections(Arc::clone(context))).max_decoding_message_size(MAX_REQUEST_BYTES);
-    let admin = AdminServiceServer::new(Admin(Arc::clone(context))).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let admin = AdminServiceServer::new(Admin(Arc::clone(context))).max_decoding_message_size(MAX_ADMIN_REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(leasehold_proto::FILE_DESCRIPTOR_SET)
@@ -183,37 +188,34 @@ fn serve_grpc(
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .timeout(REQUEST_TIMEOUT)
         .max_concurrent_streams(settings.max_streams_per_connection)
         .add_service(elections)
         .add_service(admin)
         .add_service(health)
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = connections::incoming(listener, connections::limit());
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()))
 }
 
 /// gRPC health, for the server ("") and each service.
-async fn report_health(reporter: HealthReporter, mut phases: watch::Receiver<Phase>) {
+async fn report_health(mut reporter: HealthReporter, mut phases: watch::Receiver<Phase>) {
+    let names = ["", ElectionServiceServer::<Elections>::NAME, AdminServiceServer::<Admin>::NAME];
     loop {
-        let serving = matches!(*phases.borrow_and_update(), Phase::Active { .. });
+        let phase = phases.borrow_and_update().clone();
+        let serving = matches!(phase, Phase::Active { .. });
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        reporter.set_service_status("", status).await;
-        reporter.set_serving_or_not::<ElectionServiceServer<Elections>>(status).await;
-        reporter.set_serving_or_not::<AdminServiceServer<Admin>>(status).await;
-        if phases.changed().await.is_err() {
-            return;
+        for name in names {
+            reporter.set_service_status(name, status).await;
+        }
+        if phase == Phase::Stopped || phases.changed().await.is_err() {
+            break;
         }
     }
-}
-
-trait SetStatus {
-    async fn set_serving_or_not<S: tonic::server::NamedService>(&self, status: ServingStatus);
-}
-
-impl SetStatus for HealthReporter {
-    async fn set_serving_or_not<S: tonic::server::NamedService>(&self, status: ServingStatus) {
-        self.set_service_status(S::NAME, status).await;
+    // Ends the streams of those who watch: the shutdown would wait for them.
+    for name in names {
+        reporter.clear_service_status(name).await;
     }
 }
 

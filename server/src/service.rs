@@ -10,6 +10,7 @@ mod observe;
 pub(crate) use admin::Admin;
 pub(crate) use election::Elections;
 
+use crate::errors::Refusal;
 use crate::handle::Handle;
 use crate::metrics::Metrics;
 use crate::observers::Observers;
@@ -17,6 +18,7 @@ use crate::task_token::TaskTokens;
 use crate::ticket::Sealer;
 use std::sync::Arc;
 use std::time::Duration;
+use tonic::Status;
 
 /// Streams carry something at least this often. Some load balancers cut what is idle for 60 s, and don't count PINGs.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -36,4 +38,14 @@ pub(crate) struct Context {
     pub(crate) task_tokens: Arc<TaskTokens>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_ttl: Duration,
+}
+
+impl Context {
+    /// Counts what is refused outside the loop.
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Status {
+        if !matches!(refusal, Refusal::Core(_)) {
+            self.metrics.refused(refusal.code_and_reason().1);
+        }
+        refusal.into()
+    }
 }

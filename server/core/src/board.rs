@@ -181,13 +181,22 @@ impl Board {
     pub fn read(&self, selection: &Selection, cursor: &mut Cursor, limit: usize) -> Batch {
         let mut batch = Batch::default();
         let resumes = cursor.phase == Phase::Resume;
-        let lost = cursor.at < self.known_after && (resumes || matches!(selection, Selection::Prefix(_)));
-        let reads_states = matches!(cursor.phase, Phase::Snapshot { .. });
-        if (!reads_states && lost) || (resumes && cursor.at > self.head) {
+        let by_prefix = matches!(selection, Selection::Prefix(_));
+        // A vacancy that is forgotten by now may contradict what the reader has been told, by this stream or by one before it.
+        let lost = match cursor.phase {
+            Phase::Resume => cursor.at < self.known_after || cursor.at > self.head,
+            Phase::Snapshot { since } => by_prefix && since.is_some_and(|since| since < self.known_after),
+            Phase::CatchingUp | Phase::Live => by_prefix && cursor.at < self.known_after,
+        };
+        if lost {
             batch.reset = true;
             *cursor = Cursor::snapshot();
         } else if resumes {
             cursor.phase = Phase::CatchingUp;
+            if let Selection::Named(names) = selection {
+                // It may know them to be led: if they are forgotten, it has to be told.
+                cursor.led = names.iter().filter(|name| self.newest.contains_key(*name)).cloned().collect();
+            }
         }
         if let Phase::Snapshot { since: since @ None } = &mut cursor.phase {
             *since = Some(self.head);

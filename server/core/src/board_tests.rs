@@ -129,54 +129,115 @@ fn a_forgotten_vacancy_resets_whoever_may_have_missed_it() {
     assert_eq!(batch.vacant, [name(1)]);
 }
 
+/// One reader, what it believes, and what it was shown.
+struct Reader {
+    cursor: Cursor,
+    picture: BTreeMap<ElectionName, Revision>,
+    told: BTreeSet<Revision>,
+    missed: BTreeSet<Revision>,
+    /// Up to here a snapshot may stand for all that came before.
+    excused: Revision,
+    highest: Revision,
+    synced: bool,
+}
+
+impl Reader {
+    /// Takes one batch, and says whether there is more.
+    fn read(&mut self, board: &Board, selection: &Selection, limit: usize) -> bool {
+        let batch = board.read(selection, &mut self.cursor, limit);
+        if batch.reset {
+            self.picture.clear();
+            self.synced = false;
+        }
+        for seen in &batch.changes {
+            let (revision, election) = (seen.change.revision, seen.change.election.clone());
+            self.told.insert(revision);
+            self.highest = self.highest.max(revision);
+            if seen.missed {
+                self.missed.insert(revision);
+            }
+            if !self.synced {
+                self.excused = self.excused.max(revision);
+            }
+            if seen.change.leader.is_some() {
+                self.picture.insert(election, revision);
+            } else {
+                self.picture.remove(&election);
+            }
+        }
+        for election in &batch.vacant {
+            self.picture.remove(election);
+        }
+        if let Some(at) = batch.synced {
+            self.synced = true;
+            self.excused = self.excused.max(at);
+        }
+        batch.more
+    }
+
+    /// Its stream broke. One that was synced resumes after what it saw last.
+    fn reconnect(&mut self) {
+        if self.synced {
+            self.cursor = Cursor::after(self.highest);
+        } else {
+            self.cursor = Cursor::snapshot();
+            self.picture.clear();
+        }
+        self.synced = false;
+    }
+}
+
 proptest! {
     /// Whatever the pace, a reader's picture ends up true; and whatever it wasn't shown is marked.
     #[test]
     fn every_reader_ends_up_with_the_truth(
-        changes in prop::collection::vec((0..4_usize, any::<bool>(), any::<bool>()), 1..120),
+        changes in prop::collection::vec((0..4_usize, 0..3_usize, 0..12_usize), 1..120),
         history in 1..12_usize,
         limit in 1..5_usize,
         named in any::<bool>(),
+        settles_at in 0..60_usize,
     ) {
         let selection = if named { Selection::Named(BTreeSet::from([name(0), name(1)])) } else { all() };
         let mut board = Board::new(Tenure(10), history);
-        board.settle();
-        let mut cursor = Cursor::snapshot();
-        let mut picture: BTreeMap<ElectionName, Revision> = BTreeMap::new();
-        let mut told: BTreeSet<Revision> = BTreeSet::new();
+        let mut reader = Reader {
+            cursor: Cursor::snapshot(),
+            picture: BTreeMap::new(),
+            told: BTreeSet::new(),
+            missed: BTreeSet::new(),
+            excused: Revision(0),
+            highest: Revision(0),
+            synced: false,
+        };
         let mut truth: BTreeMap<ElectionName, Revision> = BTreeMap::new();
         let mut chain: BTreeMap<ElectionName, Vec<Revision>> = BTreeMap::new();
-        let mut live = false;
-        let mut missed: BTreeSet<Revision> = BTreeSet::new();
-        let mut excused = Revision(0);
-        for (index, (election, led, read)) in changes.iter().enumerate() {
+        for (index, (election, reads, reconnects)) in changes.iter().enumerate() {
+            if index == settles_at {
+                board.settle();
+            }
             let revision = 11 + index as u64;
-            board.apply(change(*election, revision, *led));
+            // As in an election: a vacancy comes after a leader only.
+            let led = truth.remove(&name(*election)).is_none();
+            if led {
+                truth.insert(name(*election), Revision(revision));
+            }
+            board.apply(change(*election, revision, led));
             chain.entry(name(*election)).or_default().push(Revision(revision));
-            if *led { truth.insert(name(*election), Revision(revision)); } else { truth.remove(&name(*election)); }
-            let last = index + 1 == changes.len();
-            let mut reading = *read || last;
-            while reading {
-                let batch = board.read(&selection, &mut cursor, limit);
-                if batch.reset { picture.clear(); live = false; }
-                for seen in &batch.changes {
-                    told.insert(seen.change.revision);
-                    if seen.missed { missed.insert(seen.change.revision); }
-                    if !live { excused = excused.max(seen.change.revision); }
-                    let election = seen.change.election.clone();
-                    if seen.change.leader.is_some() { picture.insert(election, seen.change.revision); } else { picture.remove(&election); }
-                }
-                for election in &batch.vacant { picture.remove(election); }
-                if let Some(at) = batch.synced { live = true; excused = excused.max(at); }
-                reading = batch.more;
+            if *reconnects == 0 {
+                reader.reconnect();
+            }
+            for _ in 0..*reads {
+                reader.read(&board, &selection, limit);
             }
         }
+        board.settle();
+        while reader.read(&board, &selection, limit) || !reader.synced {}
         truth.retain(|election, _| selection.matches(election));
-        prop_assert_eq!(picture, truth);
+        prop_assert_eq!(&reader.picture, &truth);
         for revisions in chain.values() {
             for pair in revisions.windows(2) {
-                if told.contains(&pair[1]) && !told.contains(&pair[0]) && pair[0] > excused {
-                    prop_assert!(missed.contains(&pair[1]), "{} was left out silently", pair[0]);
+                let left_out = reader.told.contains(&pair[1]) && !reader.told.contains(&pair[0]);
+                if left_out && pair[0] > reader.excused {
+                    prop_assert!(reader.missed.contains(&pair[1]), "{} was left out silently", pair[0]);
                 }
             }
         }

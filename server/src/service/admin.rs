@@ -53,10 +53,10 @@ impl AdminService for Admin {
         &self,
         _request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        Ok(Response::new(self.status().await?))
+        self.status().await.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 
     async fn step_down(&self, request: Request<v1::StepDownRequest>) -> Result<Response<v1::StepDownResponse>, Status> {
-        Ok(Response::new(self.end_leadership(request.into_inner()).await?))
+        self.end_leadership(request.into_inner()).await.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 }

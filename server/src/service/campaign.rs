@@ -6,7 +6,7 @@ use super::{Context, HEARTBEAT, next_heartbeat};
 use crate::errors::Refusal;
 use crate::handle::{Events, StreamItem, StreamKind};
 use futures::Stream;
-use leasehold_core::{Event, Reject, Tenure};
+use leasehold_core::{Event, Reject, Tenure, Time};
 use leasehold_proto::v1;
 use leasehold_proto::v1::campaign_response::Event as Told;
 use std::pin::Pin;
@@ -45,10 +45,11 @@ pub(crate) async fn open(
     open.first = open.next().await.transpose()?;
     Ok(Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
-        if let Some(first) = open.first.take() {
-            return Some((Ok(first), Some(open)));
-        }
-        match open.next().await {
+        let next = match open.first.take() {
+            Some(first) => Some(open.lawful(first)),
+            None => open.next().await,
+        };
+        match next {
             Some(Ok(response)) => Some((Ok(response), Some(open))),
             Some(Err(refusal)) => Some((Err(refusal.into()), None)),
             None => None,
@@ -70,12 +71,14 @@ impl Open {
         };
         self.heartbeat.as_mut().reset(next_heartbeat());
         match item {
-            Some(StreamItem { tenure, kind: StreamKind::Event(event) }) => {
+            Some(StreamItem { tenure, at, kind: StreamKind::Event(event) }) => {
                 self.tenure = tenure;
-                let event = Some(self.tell(event));
+                let event = Some(self.tell(event, at));
                 Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event }))
             }
             Some(StreamItem { kind: StreamKind::Close(why), .. }) => why.map(|reject| Err(Refusal::from(*reject))),
+            // Nothing has come yet, so it isn't the reader that was slow: the loop has ended.
+            None if self.tenure == Tenure(0) => Some(Err(Reject::ShuttingDown.into())),
             None => Some(Err(Refusal::SlowReader)),
         }
     }
@@ -85,7 +88,7 @@ impl Open {
         if self.context.handle.right.lasts() { Ok(response) } else { Err(Reject::NotActive.into()) }
     }
 
-    fn tell(&self, event: Event) -> Told {
+    fn tell(&self, event: Event, at: Time) -> Told {
         match event {
             Event::Enrolled { enrolment, ticket } => Told::Enrolled(v1::Enrolled {
                 enrolment: enrolment.0,
@@ -97,7 +100,7 @@ impl Open {
                 ahead: u32::try_from(ahead).unwrap_or(u32::MAX),
                 settling: (settling.0 > 0).then(|| duration(settling)),
             }),
-            Event::Elected(lead) => Told::Elected(self.context.elected(&lead, self.want_task_token)),
+            Event::Elected(lead) => Told::Elected(self.context.elected(&lead, at, self.want_task_token)),
             Event::Draining { token, remaining } => {
                 Told::Draining(v1::Draining { fencing_token: token.0, remaining: Some(duration(remaining)) })
             }

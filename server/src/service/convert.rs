@@ -6,7 +6,7 @@ use crate::errors::Refusal;
 use crate::task_token::Claims;
 use leasehold_core::{
     CandidateName, Change, ChangeReason, ElectionName, ElectionState, EndReason, Entry, Kept, Lead, Leader, Millis,
-    Subject, Tenure, Ticket, Value,
+    Subject, Tenure, Ticket, Time, Value,
 };
 use leasehold_proto::v1;
 use std::time::Duration;
@@ -42,7 +42,9 @@ pub(crate) fn entry(request: v1::CampaignRequest, deadline: Option<Duration>) ->
     // A little earlier than the deadline, so that the word arrives before the caller gives up.
     let deadline = deadline.map(|left| left - (left / 10).min(DEADLINE_MARGIN));
     let deadline = deadline.map(|left| Millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
-    let asked = max_wait.filter(|wait| wait.0 > 0);
+    // Less than a millisecond is little, not nothing: nothing would mean without limit.
+    let some = request.max_wait.as_ref().is_some_and(|wait| wait.seconds > 0 || wait.nanos > 0);
+    let asked = max_wait.filter(|_| some).map(|wait| wait.max(Millis(1)));
     Ok(Entry {
         election: ElectionName::new(&request.election)?,
         candidate: CandidateName::new(&request.candidate)?,
@@ -145,9 +147,10 @@ impl Context {
         Ok(self.sealer.open(ticket)?)
     }
 
-    pub(crate) fn elected(&self, lead: &Lead, want_task_token: bool) -> v1::Elected {
-        let left = lead.lease_left.unwrap_or(STREAM_BOUND_TASK_TOKEN);
-        let task_token = || self.task_token(&lead.election, &lead.candidate, lead.token.0, left);
+    /// `at` is when the loop said so, or a moment before.
+    pub(crate) fn elected(&self, lead: &Lead, at: Time, want_task_token: bool) -> v1::Elected {
+        let end = lead.lease_left.map_or(clock::now() + STREAM_BOUND_TASK_TOKEN, |left| at + left);
+        let task_token = || self.task_token(&lead.election, &lead.candidate, lead.token.0, end);
         v1::Elected {
             fencing_token: lead.token.0,
             ticket: lead.ticket.as_ref().map(|ticket| self.sealer.seal(ticket)).unwrap_or_default(),
@@ -155,7 +158,12 @@ impl Context {
         }
     }
 
-    fn task_token(&self, election: &ElectionName, candidate: &CandidateName, fence: u64, left: Millis) -> String {
+    /// Empty when the lease is over: what says so may have been held up on its way.
+    fn task_token(&self, election: &ElectionName, candidate: &CandidateName, fence: u64, end: Time) -> String {
+        let left = end.since(clock::now());
+        if left == Millis(0) {
+            return String::new();
+        }
         let now = clock::unix_millis();
         self.task_tokens.sign(&Claims {
             iss: self.task_tokens.issuer().to_owned(),
@@ -168,8 +176,8 @@ impl Context {
         })
     }
 
-    /// One candidacy's answer to KeepAlive.
-    pub(crate) fn kept(&self, kept: &Kept, want_task_token: bool) -> v1::KeepAliveResult {
+    /// One candidacy's answer to KeepAlive, given `at` that moment or a little later.
+    pub(crate) fn kept(&self, kept: &Kept, at: Time, want_task_token: bool) -> v1::KeepAliveResult {
         match kept {
             Kept::Waiting(ticket) => v1::KeepAliveResult {
                 state: v1::CandidacyState::Waiting.into(),
@@ -181,7 +189,7 @@ impl Context {
                 state: v1::CandidacyState::Leading.into(),
                 ticket: self.sealer.seal(ticket),
                 fencing_token: ticket.token.unwrap_or_default().0,
-                task_token: self.wanted(ticket, want_task_token),
+                task_token: self.wanted(ticket, at, want_task_token),
                 ttl: Some(duration(ticket.ttl)),
                 ..Default::default()
             },
@@ -201,9 +209,9 @@ impl Context {
         }
     }
 
-    fn wanted(&self, ticket: &Ticket, wanted: bool) -> String {
+    fn wanted(&self, ticket: &Ticket, at: Time, wanted: bool) -> String {
         match ticket.token {
-            Some(token) if wanted => self.task_token(&ticket.election, &ticket.candidate, token.0, ticket.ttl),
+            Some(token) if wanted => self.task_token(&ticket.election, &ticket.candidate, token.0, at + ticket.ttl),
             _ => String::new(),
         }
     }

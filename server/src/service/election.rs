@@ -7,10 +7,11 @@ use super::{Context, deadline};
 use crate::clock;
 use crate::errors::Refusal;
 use crate::task_token::TaskTokenError;
-use leasehold_core::{Ask, ElectionName, FencingToken, Reply, Value};
+use leasehold_core::{Ask, ElectionName, FencingToken, Kept, Reply, Value};
 use leasehold_proto::v1;
 use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::verify_token_request::Token;
+use prost::Message;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -19,32 +20,27 @@ const MAX_ITEMS: usize = 1000;
 /// The size of a page of elections, and the largest.
 const DEFAULT_PAGE: u32 = 100;
 const MAX_PAGE: u32 = 1000;
+/// A page ends earlier when it gets longer than this: clients take 4 MiB, unless told otherwise.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// The service for workers.
 #[derive(Clone, Debug)]
 pub(crate) struct Elections(pub(crate) Arc<Context>);
 
 impl Elections {
-    /// Counts what is refused outside the loop.
-    fn refuse(&self, refusal: Refusal) -> Status {
-        if !matches!(refusal, Refusal::Core(_)) {
-            self.0.metrics.refused(refusal.code_and_reason().1);
-        }
-        refusal.into()
-    }
-
     async fn keep_alive(&self, items: Vec<v1::KeepAliveItem>) -> Result<v1::KeepAliveResponse, Refusal> {
         if items.is_empty() || items.len() > MAX_ITEMS {
             return Err(Refusal::Argument(format!("items has {} entries; give 1 to {MAX_ITEMS}", items.len())));
         }
         let opened: Vec<_> = items.iter().map(|item| self.0.open(&item.ticket)).collect();
         let tickets = opened.iter().filter_map(|ticket| ticket.as_ref().ok().cloned()).collect();
-        let (tenure, reply) = self.0.handle.ask(Ask::KeepAlive(tickets)).await?;
+        let (tenure, reply, at) = self.0.handle.ask_when(Ask::KeepAlive(tickets)).await?;
         let Reply::KeptAlive(kept) = reply else { return Err(mismatch()) };
-        self.0.metrics.keep_alives.inc_by(kept.len() as u64);
+        let accepted = kept.iter().filter(|kept| matches!(kept, Kept::Waiting(_) | Kept::Leading(_)));
+        self.0.metrics.keep_alives.inc_by(accepted.count() as u64);
         let mut kept = kept.iter();
         let results = items.iter().zip(&opened).map(|(item, opened)| match opened {
-            Ok(_) => kept.next().map(|kept| self.0.kept(kept, item.want_task_token)).unwrap_or_default(),
+            Ok(_) => kept.next().map(|kept| self.0.kept(kept, at, item.want_task_token)).unwrap_or_default(),
             Err(refusal) => convert::unopened(refusal),
         });
         Ok(v1::KeepAliveResponse { tenure: number(tenure), results: results.collect() })
@@ -77,11 +73,21 @@ impl Elections {
         let prefix = observe::prefix(&request.prefix)?;
         let (tenure, reply) = self.0.handle.ask(Ask::List { prefix, after, limit: size as usize }).await?;
         let Reply::Elections { elections, more } = reply else { return Err(mismatch()) };
-        let last = elections.last().filter(|_| more);
+        let all = elections.len();
+        let mut bytes = 0;
+        let elections: Vec<_> = elections
+            .iter()
+            .map(convert::election)
+            .take_while(|election| {
+                bytes += election.encoded_len();
+                bytes <= MAX_PAGE_BYTES
+            })
+            .collect();
+        let last = elections.last().filter(|_| more || elections.len() < all);
         Ok(v1::ListElectionsResponse {
             tenure: number(tenure),
-            next_page_token: last.map(|last| last.name.to_string()).unwrap_or_default(),
-            elections: elections.iter().map(convert::election).collect(),
+            next_page_token: last.map(|last| last.name.clone()).unwrap_or_default(),
+            elections,
         })
     }
 
@@ -124,7 +130,7 @@ impl Elections {
         let detail = error.to_string();
         let (status, election) = match error {
             TaskTokenError::Invalid(_) => (v1::TokenStatus::Invalid, asked),
-            TaskTokenError::Expired { claims, .. } => (v1::TokenStatus::Expired, claims.election),
+            TaskTokenError::Expired { claims, .. } => (v1::TokenStatus::Expired, same(&asked, claims.election)?),
         };
         let ask = match election.as_str() {
             "" => Ask::Status,
@@ -161,6 +167,14 @@ impl Elections {
     }
 }
 
+/// The election of a task token, if it is the one that was asked about.
+fn same(asked: &str, of_token: String) -> Result<String, Refusal> {
+    if asked.is_empty() || asked == of_token {
+        return Ok(of_token);
+    }
+    Err(Refusal::Argument(format!("election is {asked}, but the task token is for {of_token}")))
+}
+
 /// The core answers each kind of call with its kind of reply.
 pub(super) fn mismatch() -> Refusal {
     Refusal::Internal("this call got the answer to another one")
@@ -172,7 +186,7 @@ impl ElectionService for Elections {
     type ObserveStream = ObserveStream;
 
     async fn campaign(&self, request: Request<v1::CampaignRequest>) -> Result<Response<CampaignStream>, Status> {
-        self.open_campaign(request).await.map(Response::new).map_err(|refusal| self.refuse(refusal))
+        self.open_campaign(request).await.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 
     async fn keep_alive(
@@ -180,26 +194,26 @@ impl ElectionService for Elections {
         request: Request<v1::KeepAliveRequest>,
     ) -> Result<Response<v1::KeepAliveResponse>, Status> {
         let result = self.keep_alive(request.into_inner().items).await;
-        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 
     async fn resign(&self, request: Request<v1::ResignRequest>) -> Result<Response<v1::ResignResponse>, Status> {
-        let ticket = self.0.open(&request.into_inner().ticket).map_err(|refusal| self.refuse(refusal))?;
-        let (tenure, reply) = self.0.handle.ask(Ask::Resign(ticket)).await.map_err(|refusal| self.refuse(refusal))?;
+        let ticket = self.0.open(&request.into_inner().ticket).map_err(|refusal| self.0.refuse(refusal))?;
+        let (tenure, reply) = self.0.handle.ask(Ask::Resign(ticket)).await.map_err(|refusal| self.0.refuse(refusal))?;
         let Reply::Resigned { was_leading, already_ended } = reply else { return Err(mismatch().into()) };
         Ok(Response::new(v1::ResignResponse { tenure: number(tenure), was_leading, already_ended }))
     }
 
     async fn proclaim(&self, request: Request<v1::ProclaimRequest>) -> Result<Response<v1::ProclaimResponse>, Status> {
         let result = self.proclaim(request.into_inner()).await;
-        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 
     async fn observe(&self, request: Request<v1::ObserveRequest>) -> Result<Response<ObserveStream>, Status> {
         let deadline = deadline::timeout(request.metadata());
         let observer = observe::selection(request.get_ref())
             .and_then(|(selection, cursor)| self.0.observers.observe(selection, cursor))
-            .map_err(|refusal| self.refuse(refusal))?;
+            .map_err(|refusal| self.0.refuse(refusal))?;
         Ok(Response::new(observe::stream(observer, deadline)))
     }
 
@@ -207,8 +221,8 @@ impl ElectionService for Elections {
         &self,
         request: Request<v1::GetElectionRequest>,
     ) -> Result<Response<v1::GetElectionResponse>, Status> {
-        let name = ElectionName::new(&request.into_inner().election).map_err(|word| self.refuse(word.into()))?;
-        let (tenure, reply) = self.0.handle.ask(Ask::Get(name)).await.map_err(|refusal| self.refuse(refusal))?;
+        let name = ElectionName::new(&request.into_inner().election).map_err(|word| self.0.refuse(word.into()))?;
+        let (tenure, reply) = self.0.handle.ask(Ask::Get(name)).await.map_err(|refusal| self.0.refuse(refusal))?;
         let Reply::Election(state) = reply else { return Err(mismatch().into()) };
         let election = Some(convert::election(&state));
         Ok(Response::new(v1::GetElectionResponse { tenure: number(tenure), election }))
@@ -219,7 +233,7 @@ impl ElectionService for Elections {
         request: Request<v1::ListElectionsRequest>,
     ) -> Result<Response<v1::ListElectionsResponse>, Status> {
         let result = self.list(request.into_inner()).await;
-        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 
     async fn verify_token(
@@ -227,6 +241,6 @@ impl ElectionService for Elections {
         request: Request<v1::VerifyTokenRequest>,
     ) -> Result<Response<v1::VerifyTokenResponse>, Status> {
         let result = self.verify(request.into_inner()).await;
-        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
     }
 }

@@ -87,6 +87,8 @@ impl Open {
     async fn next(&mut self) -> Result<Told, Refusal> {
         loop {
             if let Some(event) = self.ready.pop_front() {
+                // It may have lain here for long: the reader sets the pace.
+                self.observer.check()?;
                 return Ok(event);
             }
             if !self.more {

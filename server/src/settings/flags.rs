@@ -88,7 +88,7 @@ pub struct Flags {
     #[serde(alias = "max_streams_per_connection")]
     pub max_streams_per_connection: Option<u32>,
 
-    /// Calls that may wait for the loop; more are refused at once [default: 8192]
+    /// Calls that may wait for the loop; more wait a second, then are refused [default: 8192]
     #[arg(long, value_name = "N", env = "LEASEHOLD_INBOX", hide_env_values = true)]
     pub inbox: Option<usize>,
 

@@ -67,7 +67,7 @@ impl Elections {
             }
             over => {
                 if over.is_none() {
-                    self.remember_resigned(ticket.enrolment);
+                    self.remember_resigned(turn, ticket.enrolment);
                 }
                 Reply::Resigned { was_leading: false, already_ended: true }
             }

@@ -29,7 +29,7 @@ impl Elections {
                 election.queue.remove(&candidacy.key());
             }
         }
-        self.ends.remember(id, reason);
+        self.ends.remember(id, reason, turn.active.tenure);
         let token = candidacy.token();
         let ended = Ended { enrolment: id, election: name.clone(), candidate: candidacy.candidate, token, reason };
         turn.out.push_back(Output::Ended(Box::new(ended)));

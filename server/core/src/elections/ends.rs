@@ -1,6 +1,6 @@
 //! Remembers why candidacies ended, so that a late KeepAlive is told.
 
-use crate::{EndReason, Enrolment};
+use crate::{EndReason, Enrolment, Tenure};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The reasons of the last so many ends.
@@ -9,7 +9,7 @@ pub(super) struct Ends {
     limit: usize,
     reasons: BTreeMap<Enrolment, EndReason>,
     order: VecDeque<Enrolment>,
-    /// A reason was forgotten for a newer one.
+    /// The reason of a candidacy of an earlier tenure was forgotten for a newer one.
     forgot: bool,
 }
 
@@ -18,7 +18,8 @@ impl Ends {
         Self { limit, reasons: BTreeMap::new(), order: VecDeque::new(), forgot: false }
     }
 
-    pub(super) fn remember(&mut self, id: Enrolment, reason: EndReason) {
+    /// `tenure` is the one that is under way.
+    pub(super) fn remember(&mut self, id: Enrolment, reason: EndReason, tenure: Tenure) {
         if self.reasons.insert(id, reason).is_none() {
             self.order.push_back(id);
         }
@@ -26,7 +27,8 @@ impl Ends {
             && let Some(oldest) = self.order.pop_front()
         {
             self.reasons.remove(&oldest);
-            self.forgot = true;
+            // One of this tenure's own can't come back: its tickets name this tenure.
+            self.forgot |= oldest.0 < tenure.0;
         }
     }
 

@@ -7,8 +7,8 @@ use crate::{EndReason, Enrolment, Entry, Event, MIN_TTL, Millis, Output, Reject,
 impl Elections {
     /// A worker enters an election.
     pub(crate) fn campaign(&mut self, turn: &mut Turn<'_>, stream: StreamId, entry: Entry) -> Result<(), Reject> {
-        self.admit(turn, &entry)?;
         let formers = if entry.replace_former { self.formers(&entry) } else { Vec::new() };
+        self.admit(turn, &entry, formers.len())?;
         let mut place = None;
         let mut led = false;
         for (former, at, leads, drains) in formers {
@@ -97,8 +97,9 @@ impl Elections {
         }
     }
 
-    /// Refuses what is over a limit, before anything is changed.
-    fn admit(&self, turn: &Turn<'_>, entry: &Entry) -> Result<(), Reject> {
+    /// Refuses what is over a limit, before anything is changed. So many candidacies of the same subject in the same election
+    /// will make room.
+    fn admit(&self, turn: &Turn<'_>, entry: &Entry, replaced: usize) -> Result<(), Reject> {
         let (limits, max) = (&turn.config.limits, turn.config.max_ttl);
         if let Some(ttl) = entry.ttl
             && (ttl < MIN_TTL || ttl > max)
@@ -108,15 +109,17 @@ impl Elections {
         if !turn.active.line.has_room() {
             return Err(Reject::NumbersLow);
         }
-        if self.candidacies.len() >= limits.candidacies {
+        if self.candidacies.len() - replaced >= limits.candidacies {
             return Err(Reject::TooManyCandidacies { limit: limits.candidacies });
         }
-        if self.subjects.get(&entry.subject).is_some_and(|count| *count >= limits.candidacies_per_subject) {
+        if self.subjects.get(&entry.subject).is_some_and(|count| *count - replaced >= limits.candidacies_per_subject) {
             return Err(Reject::SubjectFull { limit: limits.candidacies_per_subject });
         }
         match self.by_name.get(&entry.election) {
             None if self.by_name.len() >= limits.elections => Err(Reject::TooManyElections { limit: limits.elections }),
-            Some(e) if e.queue.len() + usize::from(e.leader.is_some()) >= limits.candidacies_per_election => {
+            Some(e)
+                if e.queue.len() + usize::from(e.leader.is_some()) - replaced >= limits.candidacies_per_election =>
+            {
                 let limit = limits.candidacies_per_election;
                 Err(Reject::ElectionFull { election: entry.election.clone(), limit })
             }

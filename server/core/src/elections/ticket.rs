@@ -30,15 +30,18 @@ impl Elections {
             }
             return over;
         }
-        let accepted_at = match put_back_at(turn, ticket, via) {
-            Some(accepted_at) if !self.ends.forgot() => accepted_at,
-            _ => return Located::Over(EndReason::Expired),
-        };
-        let id = ticket.enrolment;
+        if !may_be_put_back(turn, ticket) || self.ends.forgot() {
+            return Located::Over(EndReason::Expired);
+        }
+        // Whatever the former tenure accepted was sent before this one began.
+        let accepted_at = if via == Via::KeepAlive { turn.now } else { turn.active.began };
         let limits = &turn.config.limits;
-        if self.candidacies.len() >= limits.candidacies
-            || (!self.by_name.contains_key(&ticket.election) && self.by_name.len() >= limits.elections)
-        {
+        let room = self.candidacies.len() < limits.candidacies
+            && (self.by_name.contains_key(&ticket.election) || self.by_name.len() < limits.elections);
+        let id = ticket.enrolment;
+        if !room || accepted_at + ticket.ttl.with_drift() <= turn.now {
+            // That is final: another call mustn't find it alive.
+            self.ends.remember(id, EndReason::Expired, turn.active.tenure);
             return Located::Over(EndReason::Expired);
         }
         self.insert(Candidacy::restored(ticket, accepted_at));
@@ -80,21 +83,16 @@ impl Elections {
     }
 
     /// A worker resigns whose candidacy isn't known here: a KeepAlive of its that comes late mustn't put it back.
-    pub(super) fn remember_resigned(&mut self, id: Enrolment) {
-        self.ends.remember(id, EndReason::Resigned);
+    pub(super) fn remember_resigned(&mut self, turn: &Turn<'_>, id: Enrolment) {
+        self.ends.remember(id, EndReason::Resigned, turn.active.tenure);
     }
 }
 
-/// When the last KeepAlive of a candidacy that may be put back counts as accepted; `None` if it can't be.
-fn put_back_at(turn: &Turn<'_>, ticket: &Ticket, via: Via) -> Option<Time> {
+/// Whether a candidacy that isn't known here may be put back by this ticket.
+fn may_be_put_back(turn: &Turn<'_>, ticket: &Ticket) -> bool {
     let tenure = turn.active.tenure.0;
     let numbers = [ticket.tenure.0, ticket.enrolment.0, ticket.place.0, ticket.token.map_or(0, |token| token.0)];
-    if turn.settled() || numbers.iter().any(|number| *number >= tenure) || !recent(turn, ticket) {
-        return None;
-    }
-    // Whatever the former tenure accepted was sent before this one began.
-    let accepted_at = if via == Via::KeepAlive { turn.now } else { turn.active.began };
-    (accepted_at + ticket.ttl.with_drift() > turn.now).then_some(accepted_at)
+    !turn.settled() && numbers.iter().all(|number| *number < tenure) && recent(turn, ticket)
 }
 
 /// The rule of recency: a leader's ticket can be older than what the former tenure last knew. Unless it was still alive when

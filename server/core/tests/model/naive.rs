@@ -179,8 +179,8 @@ impl Elections {
     pub(crate) fn remember(&mut self, id: u64, reason: EndReason) {
         self.ended.push((id, reason));
         if self.ended.len() > self.config.limits.remembered_ends {
-            self.ended.remove(0);
-            self.forgot = true;
+            let (oldest, _) = self.ended.remove(0);
+            self.forgot |= oldest < self.tenure.0;
         }
     }
 
@@ -279,17 +279,26 @@ impl Elections {
         if let Some(ttl) = entry.ttl.filter(|ttl| *ttl < MIN_TTL || *ttl > max) {
             return Some(Reject::TtlOutOfRange { ttl, min: MIN_TTL, max });
         }
-        if self.everybody.len() >= limits.candidacies {
+        let replaced = |c: &&Candidate| {
+            entry.replace_former
+                && c.election == entry.election
+                && c.label == entry.candidate
+                && c.subject == entry.subject
+        };
+        let replaced = self.everybody.iter().filter(replaced).count();
+        if self.everybody.len() - replaced >= limits.candidacies {
             return Some(Reject::TooManyCandidacies { limit: limits.candidacies });
         }
-        if self.everybody.iter().filter(|c| c.subject == entry.subject).count() >= limits.candidacies_per_subject {
+        if self.everybody.iter().filter(|c| c.subject == entry.subject).count() - replaced
+            >= limits.candidacies_per_subject
+        {
             return Some(Reject::SubjectFull { limit: limits.candidacies_per_subject });
         }
         let members = self.everybody.iter().filter(|c| c.election == entry.election).count();
         if members == 0 && self.names().len() >= limits.elections {
             return Some(Reject::TooManyElections { limit: limits.elections });
         }
-        (members > 0 && members >= limits.candidacies_per_election)
+        (members > 0 && members - replaced >= limits.candidacies_per_election)
             .then(|| Reject::ElectionFull { election: entry.election.clone(), limit: limits.candidacies_per_election })
     }
 }
