@@ -18,6 +18,8 @@ pub struct Replica {
     writes: u64,
     /// The highest ceiling that this process has seen stored, by itself or by another.
     seen: u64,
+    /// A claim whose tenure never began, though it may be stored: what it wrote, and what it had found.
+    unused: Option<(Record, Found)>,
     now: Time,
 }
 
@@ -47,7 +49,7 @@ impl Replica {
     pub fn new(config: Config) -> Self {
         let elections = Elections::new(config.limits.remembered_ends);
         let out = VecDeque::from([Output::Read]);
-        Self { config, role: Role::Reading, elections, out, writes: 0, seen: 0, now: Time(0) }
+        Self { config, role: Role::Reading, elections, out, writes: 0, seen: 0, unused: None, now: Time(0) }
     }
 
     /// Something happened at `now`. Time that seems to go back stands still.
@@ -58,13 +60,7 @@ impl Replica {
             Input::Tick => {}
             Input::Found { found, clock_floor } => {
                 if matches!(self.role, Role::Reading) {
-                    if let Found::Record(record) = &found {
-                        self.seen = self.seen.max(record.ceiling);
-                    }
-                    let write = self.next_write();
-                    let claim = Claim::new(&self.config, found, clock_floor, self.seen, write, self.now);
-                    self.write(write, claim.record(&self.config));
-                    self.role = Role::Claiming(Box::new(claim));
+                    self.found(found, clock_floor);
                 }
             }
             Input::Written { write, ok } => self.written(write, ok),
@@ -183,6 +179,27 @@ impl Replica {
         }
     }
 
+    /// Claims the next tenure on what was found. A claim of this process that was stored too late handed out nothing: what it had
+    /// replaced still counts, or a slow disk would cost every leader its place.
+    fn found(&mut self, found: Found, clock_floor: u64) {
+        if let Found::Record(record) = &found {
+            self.seen = self.seen.max(record.ceiling);
+        }
+        let found = match (found, self.unused.take()) {
+            (Found::Record(record), Some((claim, before))) if record == claim => match before {
+                Found::Record(before) => Found::Record(Record { ceiling: record.ceiling, ..before }),
+                Found::Fresh | Found::Lost => before,
+            },
+            (found, _) => found,
+        };
+        let write = self.next_write();
+        let claim = Claim::new(&self.config, found.clone(), clock_floor, self.seen, write, self.now);
+        let record = claim.record(&self.config);
+        self.unused = Some((record.clone(), found));
+        self.write(write, record);
+        self.role = Role::Claiming(Box::new(claim));
+    }
+
     fn written(&mut self, write: WriteId, ok: bool) {
         let now = self.now;
         match &mut self.role {
@@ -223,6 +240,7 @@ impl Replica {
     fn begin(&mut self) {
         let role = std::mem::replace(&mut self.role, Role::Reading);
         let Role::Claiming(mut claim) = role else { unreachable!("only a claim begins a tenure") };
+        self.unused = None;
         let carried = std::mem::take(&mut claim.carried);
         let active = Active::new(&self.config, &claim);
         let (tenure, began, settles_in) = (active.tenure, active.began, active.settling(self.now));

@@ -36,6 +36,8 @@ pub(crate) struct Model {
     pending: Option<Sent>,
     ceiling: u64,
     longest_ttl: Millis,
+    /// What the last claim wrote, and what it had found.
+    claimed: Option<(Record, Found)>,
     now: Time,
     out: Vec<Output>,
 }
@@ -47,6 +49,7 @@ impl Model {
             role: Role::Reading,
             seen: 0,
             writes: 0,
+            claimed: None,
             right_until: Time(0),
             renew_at: Time(0),
             pending: None,
@@ -189,6 +192,18 @@ impl Model {
             return;
         }
         let own = self.config.max_ttl;
+        let mut found = found;
+        if let Found::Record(record) = &found {
+            self.seen = self.seen.max(record.ceiling);
+            let ceiling = record.ceiling;
+            if let Some((_, before)) = self.claimed.take().filter(|(claim, _)| claim == record) {
+                found = before;
+                if let Found::Record(record) = &mut found {
+                    record.ceiling = ceiling;
+                }
+            }
+        }
+        let base = found.clone();
         let record = if let Found::Record(record) = &found { Some(record.clone()) } else { None };
         let ceiling = record.as_ref().map_or(0, |record| record.ceiling);
         let outdated = ceiling < self.seen && record.is_some();
@@ -223,6 +238,7 @@ impl Model {
         };
         let sent = Sent { write: self.next_write(), at: self.now, ceiling: tenure.0 + HEADROOM };
         let record = Box::new(self.record(tenure, sent.ceiling, Millis(0)));
+        self.claimed = Some((*record.clone(), base));
         self.out.push(Output::Write { write: sent.write, record });
         self.role = Role::Claiming(sent, elections, trusted.and_then(|record| record.handover).unwrap_or_default());
     }
@@ -238,6 +254,7 @@ impl Model {
                     self.role = Role::Paused(soon);
                     return;
                 }
+                self.claimed = None;
                 self.right_until = self.right(sent.at);
                 self.renew_at = sent.at + self.config.renew_interval;
                 self.pending = None;
