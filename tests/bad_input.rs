@@ -182,11 +182,11 @@ async fn messages() -> anyhow::Result<()> {
     }
     assert_eq!(client.keep_alive(items(1_000)).await?.into_inner().results.len(), 1_000);
 
-    // Over 4 MiB: refused by its length, before it is read.
+    // Over 1 MiB: refused by its length, before it is read.
     let large = "v".repeat(4 << 20);
     let status = refused(&mut client, CampaignRequest { value: large, ..leased("jobs/large", "x", 5_000) }).await;
     assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status:?}");
-    assert!(status.message().contains("4194304"), "the text ought to name the limit: {status:?}");
+    assert!(status.message().contains("1048576"), "the text ought to name the limit: {status:?}");
     Campaign::open(&mut client, leased("jobs/large", "x", 5_000)).await?.elected().await?;
     Ok(())
 }

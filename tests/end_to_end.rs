@@ -1,7 +1,7 @@
 //! The real server and three real workers in Python: a crash, a resignation, a pause, a server that hangs or restarts.
 
 use anyhow::{Context as _, ensure};
-use leasehold_harness::{Observer, PATIENCE, PythonWorker, Seen, Server, seen, token_in};
+use leasehold_harness::{Language, Observer, PATIENCE, Seen, Server, Worker, seen, token_in};
 use leasehold_proto::v1::ChangeReason;
 use std::time::{Duration, Instant};
 
@@ -11,23 +11,23 @@ const LEASE: Duration = Duration::from_millis(3_150);
 const ELECTION: &str = "billing/nightly-report";
 
 /// Starts three workers, one after the other, so that their order is known: the first one leads, and works.
-async fn three_workers(server: &Server) -> anyhow::Result<[PythonWorker; 3]> {
-    let first = PythonWorker::start(server, ELECTION, "first", TTL)?;
+async fn three_workers(server: &Server) -> anyhow::Result<[Worker; 3]> {
+    let first = Worker::start(Language::Python, server, ELECTION, "first", TTL)?;
     first.says("elected token=", PATIENCE).await?;
     first.says("task step token=", PATIENCE).await?;
-    let second = PythonWorker::start(server, ELECTION, "second", TTL)?;
+    let second = Worker::start(Language::Python, server, ELECTION, "second", TTL)?;
     second.says("waiting ahead=1", PATIENCE).await?;
-    let third = PythonWorker::start(server, ELECTION, "third", TTL)?;
+    let third = Worker::start(Language::Python, server, ELECTION, "third", TTL)?;
     third.says("waiting ahead=2", PATIENCE).await?;
     Ok([first, second, third])
 }
 
-async fn elected(worker: &PythonWorker) -> anyhow::Result<(u64, Instant)> {
+async fn elected(worker: &Worker) -> anyhow::Result<(u64, Instant)> {
     let line = worker.says("elected token=", PATIENCE).await?;
     Ok((token_in(&line.text)?, line.at))
 }
 
-fn worked(worker: &PythonWorker) -> bool {
+fn worked(worker: &Worker) -> bool {
     worker.process.lines().iter().any(|line| line.text.starts_with("task step"))
 }
 
@@ -165,7 +165,7 @@ async fn a_leader_whose_server_hangs_stops_in_time() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn elected_line(worker: &PythonWorker) -> anyhow::Result<String> {
+fn elected_line(worker: &Worker) -> anyhow::Result<String> {
     let lines = worker.process.lines();
     Ok(lines.into_iter().find(|line| line.text.starts_with("elected")).context("it led")?.text)
 }
@@ -174,9 +174,9 @@ fn elected_line(worker: &PythonWorker) -> anyhow::Result<String> {
 async fn a_leader_goes_on_over_a_restart_of_the_server() -> anyhow::Result<()> {
     for crash in [false, true] {
         let mut server = Server::builder().arg("--max-ttl").arg("15s").start().await?;
-        let first = PythonWorker::start(&server, ELECTION, "first", Duration::from_secs(15))?;
+        let first = Worker::start(Language::Python, &server, ELECTION, "first", Duration::from_secs(15))?;
         let (token, _) = elected(&first).await?;
-        let second = PythonWorker::start(&server, ELECTION, "second", Duration::from_secs(15))?;
+        let second = Worker::start(Language::Python, &server, ELECTION, "second", Duration::from_secs(15))?;
         second.says("waiting ahead=1", PATIENCE).await?;
         if crash {
             server.kill9().await?;

@@ -58,10 +58,14 @@ need_rust() {
     command -v cc >/dev/null || debian gcc libc6-dev
 }
 
-need_buf() {
+need_node() {
     need node "get Node 20 from https://nodejs.org"
     need npm "get Node 20 with npm from https://nodejs.org"
     at_least Node "$(node --version | tr -d v)" 20
+}
+
+need_buf() {
+    need_node
     once "$cache/buf-$buf_version" "buf $buf_version" install_buf
     buf=$cache/buf-$buf_version/node_modules/.bin/buf
 }
@@ -101,4 +105,39 @@ need_python() {
 
 install_python() {
     python3 -m venv "$1" && "$1/bin/pip" install --disable-pip-version-check -q -r tests/python/requirements.txt
+}
+
+# After need_python: its packages have the protoc that makes the stubs.
+need_go_worker() {
+    local wanted
+    need_go
+    wanted=$(go version | cat - proto/leasehold/v1/*.proto examples/go/{*.go,go.mod,go.sum,stubs.sh} | sha256sum)
+    wanted=${wanted:0:12}
+    once "$cache/go-worker-$wanted" "Go worker" build_go_worker
+    export LEASEHOLD_GO_WORKER=$cache/go-worker-$wanted/worker
+}
+
+# Builds in a copy, so that it leaves no stubs in the tree and finds no old ones there.
+build_go_worker() {
+    local copy=$work/go/examples/go
+    mkdir -p "$copy" && cp -r proto "$work/go" && cp examples/go/{*.go,go.mod,go.sum,stubs.sh} "$copy" &&
+        GOFLAGS= PYTHON=$LEASEHOLD_PYTHON "$copy/stubs.sh" && GOFLAGS= go build -C "$copy" -o "$1/worker" .
+}
+
+need_node_worker() {
+    local wanted folder=$work/node/examples/node
+    need_node
+    wanted=$(node --version | cat - examples/node/{package.json,package-lock.json} | sha256sum | cut -c 1-12)
+    once "$cache/node-worker-$wanted" "Node packages" install_node_worker
+    # A module finds only packages that lie in a folder above it, so a copy of the worker stands beside them; and the
+    # worker reads ../../proto.
+    mkdir -p "$folder"
+    cp examples/node/{worker.js,package.json} "$folder"
+    ln -s "$cache/node-worker-$wanted/node_modules" "$folder"
+    ln -s "$PWD/proto" "$work/node"
+    export LEASEHOLD_NODE_WORKER=$folder/worker.js
+}
+
+install_node_worker() {
+    cp examples/node/{package.json,package-lock.json} "$1" && npm ci --prefix "$1" --no-audit --no-fund --loglevel=error
 }

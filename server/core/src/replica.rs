@@ -18,8 +18,9 @@ pub struct Replica {
     writes: u64,
     /// The highest ceiling that this process has seen stored, by itself or by another.
     seen: u64,
-    /// A claim whose tenure never began, though it may be stored: what it wrote, and what it had found.
-    unused: Option<(Record, Found)>,
+    /// A claim whose tenure never began, though it may be stored: what it wrote, what it had found, and the highest ceiling that
+    /// had been seen then.
+    unused: Option<(Record, Found, u64)>,
     now: Time,
 }
 
@@ -186,16 +187,19 @@ impl Replica {
             self.seen = self.seen.max(record.ceiling);
         }
         let found = match (found, self.unused.take()) {
-            (Found::Record(record), Some((claim, before))) if record == claim => match before {
-                Found::Record(before) => Found::Record(Record { ceiling: record.ceiling, ..before }),
-                Found::Fresh | Found::Lost => before,
+            (Found::Record(record), Some((claim, before, seen_before))) if record == claim => match before {
+                // One that was restored in another's place says as little as it did then.
+                Found::Record(before) if before.ceiling >= seen_before => {
+                    Found::Record(Record { ceiling: record.ceiling, ..before })
+                }
+                before => before,
             },
             (found, _) => found,
         };
         let write = self.next_write();
         let claim = Claim::new(&self.config, found.clone(), clock_floor, self.seen, write, self.now);
         let record = claim.record(&self.config);
-        self.unused = Some((record.clone(), found));
+        self.unused = Some((record.clone(), found, self.seen));
         self.write(write, record);
         self.role = Role::Claiming(Box::new(claim));
     }

@@ -20,7 +20,7 @@ pub use observer::{Observer, Seen, seen};
 pub use process::{Ending, Line, Process};
 pub use refusal::{Refusal, assert_refused, refusal};
 pub use server::{Server, ServerBuilder};
-pub use worker::{PythonWorker, grpcurl, python, token_in};
+pub use worker::{Language, Worker, grpcurl, python, token_in};
 
 /// The generated client of `leasehold.v1.ElectionService`, over one connection.
 pub type ElectionClient =

@@ -1,4 +1,4 @@
-//! The tools of other languages: the Python worker of `examples/python`, and grpcurl.
+//! Programs in other languages: the workers of `examples`, and grpcurl.
 
 use crate::{Line, Process, Server, repository};
 use anyhow::Context as _;
@@ -6,23 +6,40 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// A worker in Python, as it stands in `examples/python`.
+/// The languages of the workers in `examples`. All take the same flags and print the same facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// `examples/python`, with grpcio.
+    Python,
+    /// `examples/go`, with grpc-go.
+    Go,
+    /// `examples/node`, with grpc-js.
+    Node,
+}
+
+/// A worker, as it stands in `examples`.
 #[derive(Debug)]
-pub struct PythonWorker {
+pub struct Worker {
     /// The label of its candidacies.
     pub name: String,
     /// Its process.
     pub process: Process,
 }
 
-impl PythonWorker {
+impl Worker {
     /// Starts one that does a step of its task every 50 ms.
     ///
     /// # Errors
     ///
-    /// When Python isn't there: `tests/run` sees to it.
-    pub fn start(server: &Server, election: &str, name: &str, ttl: Duration) -> anyhow::Result<Self> {
-        let mut command = python(&repository().join("examples/python/worker.py"))?;
+    /// When what its language needs isn't there: `tests/run` sees to it.
+    pub fn start(
+        language: Language,
+        server: &Server,
+        election: &str,
+        name: &str,
+        ttl: Duration,
+    ) -> anyhow::Result<Self> {
+        let mut command = language.worker()?;
         command.arg(election).args(["--name", name, "--step", "0.05"]);
         command.args(["--ttl", &ttl.as_secs_f64().to_string()]);
         command.env("LEASEHOLD_ENDPOINT", server.address().to_string());
@@ -36,6 +53,21 @@ impl PythonWorker {
     /// When none comes within `timeout`.
     pub async fn says(&self, fact: &str, timeout: Duration) -> anyhow::Result<Line> {
         self.process.wait_for_line(|line| line.starts_with(fact), timeout).await
+    }
+}
+
+impl Language {
+    /// A command that runs its worker, without arguments.
+    fn worker(self) -> anyhow::Result<Command> {
+        match self {
+            Self::Python => python(&repository().join("examples/python/worker.py")),
+            Self::Go => Ok(Command::new(from_run("LEASEHOLD_GO_WORKER")?)),
+            Self::Node => {
+                let mut command = Command::new("node");
+                command.arg(from_run("LEASEHOLD_NODE_WORKER")?);
+                Ok(command)
+            }
+        }
     }
 }
 

@@ -43,6 +43,7 @@ fn main() -> Result<()> {
                     tell_failure(seed);
                     bail!("seed {seed} broke {} after {done} seeds", failure.guarantee);
                 }
+                eprintln!("seed {seed} broke {} {}", failure.guarantee, failure.detail);
             }
         }
         if told.elapsed() > Duration::from_secs(10) {

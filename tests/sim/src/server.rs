@@ -15,7 +15,7 @@ pub(crate) struct Server {
     pub(crate) replica: Option<Replica>,
     pub(crate) paused: bool,
     pub(crate) stopping: bool,
-    /// It knows what stands in the store.
+    /// It has seen the newest record.
     pub(crate) has_read: bool,
     /// It has had a tenure: what it found at its start is no longer the newest.
     pub(crate) was_active: bool,
@@ -130,7 +130,7 @@ impl World {
     /// The core handles one input, and what it says is done.
     pub(crate) fn tell(&mut self, input: Input) -> Result<(), Violation> {
         self.note(&Fact::Told(&input))?;
-        self.server.has_read |= matches!(input, Input::Found { .. });
+        self.server.has_read |= matches!(input, Input::Found { found: Found::Record(_), .. });
         let now = self.now + self.server.ahead;
         let Some(replica) = &mut self.server.replica else { return Ok(()) };
         replica.handle(now, input);

@@ -4,7 +4,7 @@ use leasehold_core::{
     Ask, CandidateName, ChangeReason, ElectionName, EndReason, Enrolment, Event, FencingToken, Found, Input, Kept,
     Millis, Output, Record, Reject, Reply, StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -69,12 +69,16 @@ pub(crate) struct Truth {
     pub(crate) outdated: bool,
     /// What stands in the store now isn't.
     tampered: bool,
+    /// What this process wrote to claim a tenure that hasn't begun: if it finds that, what it had found before still counts.
+    claim: Option<Record>,
     /// The moment before the last confirmed write of this tenure was sent, and what it is good for.
     pub(crate) right_until: Time,
     sent: BTreeMap<WriteId, (Time, Millis)>,
     pub(crate) candidacies: BTreeMap<Enrolment, Known>,
     pub(crate) leaders: BTreeMap<ElectionName, FencingToken>,
     pub(crate) ended: BTreeMap<Enrolment, EndReason>,
+    /// Told that they are over when they were opened again or proclaimed: that is final.
+    pub(crate) refused: BTreeSet<Enrolment>,
     pub(crate) owners: BTreeMap<FencingToken, Enrolment>,
     pub(crate) former: Former,
     /// What is being handled.
@@ -90,7 +94,7 @@ impl Truth {
     pub(crate) fn note(&mut self, now: Time, fact: &Fact<'_>) {
         match fact {
             Fact::Started { ahead } => {
-                self.ahead = *ahead;
+                (self.ahead, self.claim) = (*ahead, None);
                 self.sent.clear();
             }
             Fact::Crashed => self.end_tenure(false),
@@ -99,8 +103,10 @@ impl Truth {
                 (self.heir, self.inherits, self.newcomer) = (false, None, None);
                 match input {
                     Input::Found { found, .. } => {
-                        self.found = if let Found::Record(record) = found { Some(record.clone()) } else { None };
-                        self.outdated = self.tampered;
+                        let record = if let Found::Record(record) = found { Some(record.clone()) } else { None };
+                        if record.is_none() || record != self.claim {
+                            (self.found, self.outdated) = (record, self.tampered);
+                        }
                     }
                     Input::Written { write, ok: true } => {
                         if let Some((sent, good_for)) = self.sent.get(write) {
@@ -130,17 +136,19 @@ impl Truth {
         }
         self.leaders.clear();
         self.ended.clear();
+        self.refused.clear();
     }
 
     fn said(&mut self, now: Time, output: &Output) {
         match output {
             Output::Write { write, record } => {
                 self.sent.insert(*write, (now, record.duration - record.margin));
+                self.claim = if self.tenure.is_none() { Some((**record).clone()) } else { None };
             }
             Output::TenureBegan { tenure, began, .. } => {
                 self.tenure = Some(*tenure);
                 self.began = Time(began.0 - self.ahead.0);
-                self.settled = false;
+                (self.settled, self.claim) = (false, None);
                 let carried = self.found.as_ref().and_then(|record| record.handover.clone()).unwrap_or_default();
                 if !self.outdated {
                     carried.iter().for_each(|carried| self.learn(&carried.ticket, None));
@@ -168,6 +176,13 @@ impl Truth {
                         self.candidacies.insert(*enrolment, known);
                     }
                     _ => {}
+                }
+            }
+            Output::Event { stream, event: Event::Ended(_) } => {
+                if let Some(Input::Reopen { stream: asked, ticket }) = &self.input
+                    && asked == stream
+                {
+                    self.refused.insert(ticket.enrolment);
                 }
             }
             Output::Changed(change) => self.changed(&change.election, change.leader.as_ref(), change.reason),
@@ -244,6 +259,7 @@ impl Truth {
                     self.ended.entry(ticket.enrolment).or_insert(EndReason::Resigned);
                 }
             }
+            Err(Reject::Ended { .. }) => self.refused.extend(self.tickets().iter().map(|ticket| ticket.enrolment)),
             // A waiter was put back all the same.
             Err(Reject::NotLeading { .. }) => {
                 for ticket in self.tickets() {

@@ -24,8 +24,8 @@ pub(crate) struct Candidacy {
     pub(crate) enrolment: Option<Enrolment>,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) token: Option<FencingToken>,
-    /// When it learned that it leads.
-    led_since: Option<Time>,
+    /// When it learned that it leads, and from which tenure.
+    led_since: Option<(Time, Tenure)>,
     /// `None`: stream-bound.
     pub(crate) deadline: Option<Time>,
     pub(crate) stream: Option<StreamId>,
@@ -129,14 +129,14 @@ impl Worker {
                 let ours = self.candidacy.as_ref().is_some_and(|candidacy| candidacy.stream == Some(stream));
                 if ours && tenure >= self.highest {
                     self.highest = tenure;
-                    self.on_event(now, event);
+                    self.on_event(now, tenure, event);
                 }
             }
             Message::Answer { call, tenure, kept } => {
                 let Some(sent) = self.calls.remove(&call) else { return };
                 if tenure >= self.highest && now.since(sent) <= self.who.manners.patience {
                     self.highest = tenure;
-                    self.on_answer(now, sent, kept);
+                    self.on_answer((now, tenure), sent, kept);
                 }
             }
         }
@@ -153,7 +153,8 @@ impl Worker {
         }
     }
 
-    fn on_event(&mut self, now: Time, event: Event) {
+    fn on_event(&mut self, now: Time, tenure: Tenure, event: Event) {
+        let heard = (now, tenure);
         let Some(candidacy) = &mut self.candidacy else { return };
         match event {
             Event::Enrolled { enrolment, ticket } => {
@@ -161,35 +162,35 @@ impl Worker {
                 candidacy.take(ticket.map(|ticket| *ticket));
             }
             // It was asked when the lead was known already: the lead is gone.
-            Event::Waiting { .. } => candidacy.waits(candidacy.stream_opened),
+            Event::Waiting { .. } => candidacy.waits(candidacy.stream_opened, tenure),
             Event::Elected(lead) => {
-                candidacy.leads(now, Some(lead.token));
+                candidacy.leads(heard, Some(lead.token));
                 candidacy.take(lead.ticket);
             }
             Event::Draining { token, .. } => {
-                candidacy.leads(now, Some(token));
+                candidacy.leads(heard, Some(token));
                 candidacy.draining = true;
             }
             Event::Ended(_) => self.candidacy = None,
         }
     }
 
-    fn on_answer(&mut self, now: Time, sent: Time, kept: Kept) {
+    fn on_answer(&mut self, heard: (Time, Tenure), sent: Time, kept: Kept) {
         let extended = self.who.manners.ttl.map(|ttl| self.deadline(sent, ttl));
         let Some(candidacy) = &mut self.candidacy else { return };
         match kept {
             Kept::Waiting(ticket) => {
-                candidacy.waits(sent);
+                candidacy.waits(sent, heard.1);
                 candidacy.deadline = candidacy.deadline.max(extended);
                 candidacy.take(Some(ticket));
             }
             Kept::Leading(ticket) => {
-                candidacy.leads(now, ticket.token);
+                candidacy.leads(heard, ticket.token);
                 candidacy.deadline = candidacy.deadline.max(extended);
                 candidacy.take(Some(ticket));
             }
             Kept::Draining { ticket, .. } => {
-                candidacy.leads(now, ticket.token);
+                candidacy.leads(heard, ticket.token);
                 candidacy.draining = true;
                 candidacy.take(Some(ticket));
             }
@@ -199,16 +200,17 @@ impl Worker {
 }
 
 impl Candidacy {
-    /// It was told that it leads.
-    fn leads(&mut self, now: Time, token: Option<FencingToken>) {
+    /// It was told that it leads, then and by that tenure.
+    fn leads(&mut self, heard: (Time, Tenure), token: Option<FencingToken>) {
         if token > self.token {
-            (self.token, self.led_since) = (token, Some(now));
+            (self.token, self.led_since) = (token, Some(heard));
         }
     }
 
-    /// It was told that it waits, on asking at that moment. What was asked before it learned of its lead says nothing.
-    fn waits(&mut self, asked: Time) {
-        if self.led_since.is_some_and(|since| asked >= since) {
+    /// It was told by a tenure that it waits, on asking at that moment. What was asked before it learned of its lead says nothing,
+    /// unless a later tenure says it: that one doesn't know of the lead, and will grant it to whoever is first.
+    fn waits(&mut self, asked: Time, tenure: Tenure) {
+        if self.led_since.is_some_and(|(since, told_by)| asked >= since || tenure > told_by) {
             (self.token, self.led_since, self.draining) = (None, None, false);
         }
     }

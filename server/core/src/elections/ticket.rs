@@ -40,8 +40,6 @@ impl Elections {
             && (self.by_name.contains_key(&ticket.election) || self.by_name.len() < limits.elections);
         let id = ticket.enrolment;
         if !room || accepted_at + ticket.ttl.with_drift() <= turn.now {
-            // That is final: another call mustn't find it alive.
-            self.ends.remember(id, EndReason::Expired, turn.active.tenure);
             return Located::Over(EndReason::Expired);
         }
         self.insert(Candidacy::restored(ticket, accepted_at));

@@ -45,11 +45,7 @@ impl Elections {
                 let names = self.names();
                 let room = self.everybody.len() < limits.candidacies
                     && (names.contains(&ticket.election) || names.len() < limits.elections);
-                if !(unsettled && earlier && recent) || self.forgot {
-                    return Err(EndReason::Expired);
-                }
-                if !(alive && room) {
-                    self.remember(ticket.enrolment.0, EndReason::Expired);
+                if !(unsettled && earlier && alive && recent && room) || self.forgot {
                     return Err(EndReason::Expired);
                 }
                 self.put_back(ticket, accepted);

@@ -36,8 +36,8 @@ pub(crate) struct Model {
     pending: Option<Sent>,
     ceiling: u64,
     longest_ttl: Millis,
-    /// What the last claim wrote, and what it had found.
-    claimed: Option<(Record, Found)>,
+    /// What the last claim wrote, what it had found, and whether that was outdated.
+    claimed: Option<(Record, Found, bool)>,
     now: Time,
     out: Vec<Output>,
 }
@@ -196,9 +196,9 @@ impl Model {
         if let Found::Record(record) = &found {
             self.seen = self.seen.max(record.ceiling);
             let ceiling = record.ceiling;
-            if let Some((_, before)) = self.claimed.take().filter(|(claim, _)| claim == record) {
+            if let Some((_, before, outdated)) = self.claimed.take().filter(|(claim, _, _)| claim == record) {
                 found = before;
-                if let Found::Record(record) = &mut found {
+                if let (Found::Record(record), false) = (&mut found, outdated) {
                     record.ceiling = ceiling;
                 }
             }
@@ -238,7 +238,7 @@ impl Model {
         };
         let sent = Sent { write: self.next_write(), at: self.now, ceiling: tenure.0 + HEADROOM };
         let record = Box::new(self.record(tenure, sent.ceiling, Millis(0)));
-        self.claimed = Some((*record.clone(), base));
+        self.claimed = Some((*record.clone(), base, outdated));
         self.out.push(Output::Write { write: sent.write, record });
         self.role = Role::Claiming(sent, elections, trusted.and_then(|record| record.handover).unwrap_or_default());
     }

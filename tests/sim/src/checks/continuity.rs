@@ -3,7 +3,10 @@
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Known, Truth};
-use leasehold_core::{Enrolment, Event, FencingToken, Input, Kept, Output, Reply, Ticket, Time};
+use leasehold_core::{
+    ChangeReason, ElectionName, EndReason, Enrolment, Event, FencingToken, Input, Kept, Output, Reply, Ticket, Time,
+};
+use std::collections::BTreeMap;
 
 pub(crate) const NAME: &str = "continuity";
 
@@ -11,21 +14,28 @@ pub(crate) const NAME: &str = "continuity";
 pub(crate) struct Continuity {
     /// What the tenure that begins must know.
     handed_over: Vec<(Enrolment, Option<FencingToken>)>,
+    /// The last grant of each election. An older one that leads again was put back by a ticket that an honest worker would not
+    /// have used any more.
+    last: BTreeMap<ElectionName, FencingToken>,
 }
 
 /// Whether a leader's ticket must be put back: it led when the tenure before ended, its time outlasts that tenure's right, and
 /// nothing has happened to it since.
-fn must_stay(truth: &Truth, ticket: &Ticket) -> bool {
-    let (Some(record), Some(_)) = (&truth.found, ticket.token) else { return false };
+fn must_stay(truth: &Truth, last: &BTreeMap<ElectionName, FencingToken>, ticket: &Ticket) -> bool {
+    let (Some(record), Some(token)) = (&truth.found, ticket.token) else { return false };
+    if last.get(&ticket.election) != Some(&token) {
+        return false;
+    }
     let led = |known: &Known| known.token == ticket.token && !known.draining && known.leased;
     let by_right = record.renewed_at + (record.duration - record.margin);
     let right_ended = record.ended_at.map_or(by_right, |ended| ended.min(by_right));
     !truth.settled
+        && !truth.refused.contains(&ticket.enrolment)
         && !truth.outdated
         && record.tenure == ticket.tenure
         && truth.former.tenure == ticket.tenure
         && truth.former.candidacies.get(&ticket.enrolment).is_some_and(led)
-        && !truth.ended.contains_key(&ticket.enrolment)
+        && truth.ended.get(&ticket.enrolment).is_none_or(|reason| *reason == EndReason::Overtaken)
         && ticket.accepted_at + ticket.ttl.with_drift() > right_ended
 }
 
@@ -63,14 +73,25 @@ impl Guarantee for Continuity {
                         Kept::Leading(new) | Kept::Draining { ticket: new, .. } => new.token == ticket.token,
                         Kept::Waiting(_) | Kept::Ended(_) => false,
                     };
-                    wrong(must_stay(truth, ticket) && !leads, || format!("{ticket:?} led, and is told {kept:?}"))?;
+                    wrong(must_stay(truth, &self.last, ticket) && !leads, || {
+                        format!("{ticket:?} led, and is told {kept:?}")
+                    })?;
                 }
+            }
+            Fact::Said(Output::Changed(change)) if change.reason == ChangeReason::Elected => {
+                self.last.insert(change.election.clone(), FencingToken(change.revision.0));
+            }
+            Fact::Said(Output::Ended(ended)) if ended.reason == EndReason::Overtaken && ended.token.is_some() => {
+                let last =
+                    truth.former.candidacies.get(&ended.enrolment).is_some_and(|known| known.token == ended.token);
+                let newest = self.last.get(&ended.election) == ended.token.as_ref();
+                wrong(newest && last && !truth.outdated, || format!("{ended:?} led when the tenure before ended"))?;
             }
             Fact::Said(Output::Event { stream, event: Event::Ended(reason) }) => {
                 if let Some(Input::Reopen { stream: asked, ticket }) = &truth.input {
                     // It isn't a sign of life: what the tenure before accepted was sent before this one began.
                     let alive = truth.began + ticket.ttl.with_drift() > now;
-                    let refused = asked == stream && alive && must_stay(truth, ticket);
+                    let refused = asked == stream && alive && must_stay(truth, &self.last, ticket);
                     wrong(refused, || format!("{ticket:?} led, and is told {reason:?}"))?;
                 }
             }

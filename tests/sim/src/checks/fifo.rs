@@ -12,7 +12,8 @@ pub(crate) struct Fifo;
 /// Whether a waiter's ticket must be put back: the tenure still waits, and nothing ended the candidacy in it.
 fn has_its_place(truth: &Truth, ticket: &Ticket) -> bool {
     let earlier = truth.tenure.is_some_and(|tenure| ticket.tenure < tenure && ticket.enrolment.0 < tenure.0);
-    !truth.settled && ticket.token.is_none() && earlier && !truth.ended.contains_key(&ticket.enrolment)
+    let over = truth.ended.contains_key(&ticket.enrolment) || truth.refused.contains(&ticket.enrolment);
+    !truth.settled && ticket.token.is_none() && earlier && !over
 }
 
 impl Guarantee for Fifo {

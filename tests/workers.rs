@@ -1,0 +1,147 @@
+//! Workers in Python, Go and Node in one election, and pauses of those in Go and Node (`end_to_end`: those in Python).
+
+use anyhow::{Context as _, ensure};
+use leasehold_harness::{Language, Observer, PATIENCE, Seen, Server, Worker, seen, token_in};
+use leasehold_proto::v1::ChangeReason;
+use std::time::{Duration, Instant};
+
+const TTL: Duration = Duration::from_secs(2);
+/// How long the server waits for a worker that says nothing more: a twentieth longer than the worker.
+const LEASE: Duration = Duration::from_millis(2_100);
+/// Shorter than what is left of a lease after any KeepAlive, as those come every third of the TTL.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Starts the one that leads first, and waits until it works; its fencing token.
+async fn leading(language: Language, server: &Server, election: &str) -> anyhow::Result<(Worker, u64)> {
+    let worker = Worker::start(language, server, election, "first", TTL)?;
+    let (token, _) = elected(&worker).await?;
+    Ok((worker, token))
+}
+
+/// Waits until it leads and works with its token: that, and the moment it led.
+async fn elected(worker: &Worker) -> anyhow::Result<(u64, Instant)> {
+    let line = worker.says("elected token=", PATIENCE).await?;
+    let token = token_in(&line.text)?;
+    let step = worker.says("task step token=", PATIENCE).await?;
+    ensure!(token_in(&step.text)? == token && step.index > line.index, "{}", worker.process.stdout());
+    Ok((token, line.at))
+}
+
+fn worked(worker: &Worker) -> bool {
+    worker.process.lines().iter().any(|line| line.text.starts_with("task step"))
+}
+
+/// Waits for a step that hasn't come yet and pauses the worker right after it, so far away from the next one's check.
+async fn pause_after_a_step(worker: &Worker) -> anyhow::Result<()> {
+    let seen = worker.process.lines().len();
+    worker.process.wait_for_line_from(seen, |line| line.starts_with("task step"), PATIENCE).await?;
+    worker.process.sigstop().await
+}
+
+/// The three in this order in one election: the first is killed, the second resigns, the third leads.
+async fn lead_in_turn(server: &Server, order: [Language; 3]) -> anyhow::Result<()> {
+    let election = format!("workers/{order:?}").to_lowercase().replace(['[', ']', ' '], "").replace(',', "-");
+    let mut observer = Observer::of(&mut server.elections().await?, &election).await?;
+    observer.synced().await?;
+    let (mut first, token) = leading(order[0], server, &election).await?;
+    let mut second = Worker::start(order[1], server, &election, "second", TTL)?;
+    second.says("waiting ahead=1", PATIENCE).await?;
+    let third = Worker::start(order[2], server, &election, "third", TTL)?;
+    third.says("waiting ahead=2", PATIENCE).await?;
+
+    let killed = Instant::now();
+    first.process.kill9().await?;
+    let (next, at) = elected(&second).await?;
+    let took = at.duration_since(killed);
+    ensure!(took < TTL + Duration::from_secs(1), "the next one led only after {took:?}");
+    ensure!(next > token, "{next} after {token}");
+    ensure!(!worked(&third), "the one that waits has worked: {}", third.process.stdout());
+
+    let asked = Instant::now();
+    second.process.sigterm()?;
+    let (last, at) = elected(&third).await?;
+    let took = at.duration_since(asked);
+    ensure!(took < AT_ONCE, "the next one led only after {took:?}");
+    ensure!(last > next, "{last} after {next}");
+    let ending = second.process.wait(PATIENCE).await?;
+    assert_eq!((ending.status.code(), ending.stderr.as_str()), (Some(0), ""));
+    assert_eq!(ending.stdout.lines().last(), Some("resigned"));
+
+    let (changes, _) = observer.changes_until(|change| seen(change).leader.as_deref() == Some("third")).await?;
+    let of = |leader: Option<&str>, reason| Seen { leader: leader.map(str::to_owned), reason };
+    let expected = [
+        of(Some("first"), ChangeReason::Elected),
+        of(None, ChangeReason::Expired),
+        of(Some("second"), ChangeReason::Elected),
+        of(None, ChangeReason::Resigned),
+        of(Some("third"), ChangeReason::Elected),
+    ];
+    assert_eq!(changes.iter().map(seen).collect::<Vec<_>>(), expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn workers_in_three_languages_lead_in_turn() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let mut order = [Language::Python, Language::Go, Language::Node];
+    // Each language is killed once, resigns once and is last once.
+    for _ in 0..order.len() {
+        lead_in_turn(&server, order).await.with_context(|| format!("in the order {order:?}"))?;
+        order.rotate_left(1);
+    }
+    Ok(())
+}
+
+/// A leader that is paused until another one leads: it says that it lost before it does anything else.
+async fn knows_it_when_it_wakes(language: Language) -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let (first, token) = leading(language, &server, "workers/paused").await?;
+    let second = Worker::start(language, &server, "workers/paused", "second", TTL)?;
+    second.says("waiting ahead=1", PATIENCE).await?;
+    pause_after_a_step(&first).await?;
+    let (next, _) = elected(&second).await?;
+    ensure!(next > token, "{next} after {token}");
+    let before = first.process.lines().len();
+    first.process.sigcont()?;
+    let woke = first.process.wait_for_line_from(before, |_| true, PATIENCE).await?;
+    ensure!(woke.text.starts_with("lost reason="), "it says something else first: {}", first.process.stdout());
+    // It enters again, behind the other one.
+    first.process.wait_for_line_from(woke.index, |line| line == "waiting ahead=1", PATIENCE).await?;
+    let later = first.process.lines();
+    ensure!(!later[before..].iter().any(|line| line.text.starts_with("task step")), "{}", first.process.stdout());
+    Ok(())
+}
+
+/// The same while the server is paused as well: nobody is left who could tell it anything.
+async fn knows_it_by_its_own_clock(language: Language) -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let (first, _) = leading(language, &server, "workers/paused").await?;
+    pause_after_a_step(&first).await?;
+    server.process().sigstop().await?;
+    tokio::time::sleep(LEASE).await;
+    let before = first.process.lines().len();
+    first.process.sigcont()?;
+    let woke = first.process.wait_for_line_from(before, |_| true, PATIENCE).await?;
+    assert_eq!(woke.text, "lost reason=DEADLINE");
+    server.process().sigcont()
+}
+
+#[tokio::test]
+async fn a_leader_in_go_that_is_paused_past_its_ttl_knows_it_when_it_wakes() -> anyhow::Result<()> {
+    knows_it_when_it_wakes(Language::Go).await
+}
+
+#[tokio::test]
+async fn a_leader_in_node_that_is_paused_past_its_ttl_knows_it_when_it_wakes() -> anyhow::Result<()> {
+    knows_it_when_it_wakes(Language::Node).await
+}
+
+#[tokio::test]
+async fn a_leader_in_go_that_was_paused_knows_it_by_its_own_clock() -> anyhow::Result<()> {
+    knows_it_by_its_own_clock(Language::Go).await
+}
+
+#[tokio::test]
+async fn a_leader_in_node_that_was_paused_knows_it_by_its_own_clock() -> anyhow::Result<()> {
+    knows_it_by_its_own_clock(Language::Node).await
+}
