@@ -18,6 +18,8 @@ pub struct Replica {
     writes: u64,
     /// The highest ceiling that this process has seen stored, by itself or by another.
     seen: u64,
+    /// The longest TTL that this process knows of: a leader with that one may be out there, whatever the record says by now.
+    longest_ttl: Millis,
     /// A claim whose tenure never began, though it may be stored: what it wrote, what it had found, and the highest ceiling that
     /// had been seen then.
     unused: Option<(Record, Found, u64)>,
@@ -50,7 +52,18 @@ impl Replica {
     pub fn new(config: Config) -> Self {
         let elections = Elections::new(config.limits.remembered_ends);
         let out = VecDeque::from([Output::Read]);
-        Self { config, role: Role::Reading, elections, out, writes: 0, seen: 0, unused: None, now: Time(0) }
+        let longest_ttl = config.max_ttl;
+        Self {
+            config,
+            role: Role::Reading,
+            elections,
+            out,
+            writes: 0,
+            seen: 0,
+            longest_ttl,
+            unused: None,
+            now: Time(0),
+        }
     }
 
     /// Something happened at `now`. Time that seems to go back stands still.
@@ -185,6 +198,7 @@ impl Replica {
     fn found(&mut self, found: Found, clock_floor: u64) {
         if let Found::Record(record) = &found {
             self.seen = self.seen.max(record.ceiling);
+            self.longest_ttl = self.longest_ttl.max(record.longest_ttl);
         }
         let found = match (found, self.unused.take()) {
             (Found::Record(record), Some((claim, before, seen_before))) if record == claim => match before {
@@ -197,7 +211,7 @@ impl Replica {
             (found, _) => found,
         };
         let write = self.next_write();
-        let claim = Claim::new(&self.config, found.clone(), clock_floor, self.seen, write, self.now);
+        let claim = Claim::new(self.longest_ttl, found.clone(), clock_floor, self.seen, write, self.now);
         let record = claim.record(&self.config);
         self.unused = Some((record.clone(), found, self.seen));
         self.write(write, record);

@@ -25,12 +25,13 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Decides what the next tenure starts from. `seen` is the highest number that this process has seen.
-    pub(crate) fn new(config: &Config, found: Found, floor: u64, seen: u64, write: WriteId, now: Time) -> Self {
+    /// Decides what the next tenure starts from. `longest` is the longest TTL that this process knows of, by its setting or by any
+    /// record; `seen` is the highest number that it has seen.
+    pub(crate) fn new(longest: Millis, found: Found, floor: u64, seen: u64, write: WriteId, now: Time) -> Self {
         let (found, floor) = match found {
             Found::Record(record) => (Ok(record), floor),
             Found::Fresh => (Err(Millis(0)), floor),
-            Found::Lost => (Err(config.max_ttl.with_drift()), floor.saturating_add(AHEAD_WHEN_LOST)),
+            Found::Lost => (Err(longest.with_drift()), floor.saturating_add(AHEAD_WHEN_LOST)),
         };
         let ceiling = found.as_ref().map_or(0, |record| record.ceiling);
         let tenure = Tenure(ceiling.max(floor).max(seen).clamp(1, NUMBER_LIMIT - 1));
@@ -41,9 +42,9 @@ impl Claim {
             Ok(record) if record.ceiling < seen => Self {
                 tenure,
                 pending,
-                settle_for: record.longest_ttl.max(config.max_ttl).with_drift(),
+                settle_for: record.longest_ttl.max(longest).with_drift(),
                 former: None,
-                longest_ttl: record.longest_ttl.max(config.max_ttl),
+                longest_ttl: record.longest_ttl.max(longest),
                 carried: Vec::new(),
             },
             Ok(record) => Self {
@@ -51,11 +52,11 @@ impl Claim {
                 pending,
                 settle_for: if record.handover.is_some() { Millis(0) } else { record.longest_ttl.with_drift() },
                 former: Some(record.former()),
-                longest_ttl: record.longest_ttl.max(config.max_ttl),
+                longest_ttl: record.longest_ttl.max(longest),
                 carried: record.handover.unwrap_or_default(),
             },
             Err(settle_for) => {
-                Self { tenure, pending, settle_for, former: None, longest_ttl: config.max_ttl, carried: Vec::new() }
+                Self { tenure, pending, settle_for, former: None, longest_ttl: longest, carried: Vec::new() }
             }
         }
     }

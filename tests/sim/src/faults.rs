@@ -186,7 +186,10 @@ impl World {
     pub(crate) fn faults_end(&mut self) -> Result<(), Violation> {
         self.calm = true;
         (self.store.hangs_until, self.store.fails_until, self.store.slow_until) = (self.now, self.now, self.now);
-        self.network.apart.clear();
+        // What is said on the streams of those that were parted may come much later still.
+        for (worker, _) in std::mem::take(&mut self.network.apart) {
+            self.streams_of(worker).into_iter().for_each(|stream| self.cut(stream));
+        }
         self.resume_process()?;
         self.after(Millis(0), Event::Start);
         for worker in 0..self.workers.len() {

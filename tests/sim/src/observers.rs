@@ -59,9 +59,7 @@ impl World {
             let last = self.observers[observer].last;
             let resumes = last > Revision(0) && self.rng.chance(700);
             self.observers[observer].cursor = Some(if resumes { Cursor::after(last) } else { Cursor::snapshot() });
-            if !resumes {
-                self.note(&Fact::ObserverConnects { observer })?;
-            }
+            self.note(&Fact::ObserverConnects { observer, resumes })?;
         }
         let limit = self.rng.index(8) + 1;
         let reader = &mut self.observers[observer];

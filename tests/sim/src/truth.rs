@@ -27,8 +27,8 @@ pub(crate) enum Fact<'a> {
     Doubts { worker: usize },
     /// An observer was told this.
     Observed { observer: usize, batch: &'a leasehold_core::Batch },
-    /// An observer's stream begins anew.
-    ObserverConnects { observer: usize },
+    /// An observer's stream begins: after what it was told last, or anew.
+    ObserverConnects { observer: usize, resumes: bool },
     /// Faults have ended long enough ago for every election with a live candidate to have a leader.
     ProgressDue { wanted: &'a [ElectionName] },
     /// The end: what each live worker takes for its candidacy, and the tokens with which workers believe that they lead.
@@ -67,8 +67,8 @@ pub(crate) struct Truth {
     pub(crate) found: Option<Record>,
     /// What was found isn't what the last tenure wrote.
     pub(crate) outdated: bool,
-    /// What stands in the store now isn't.
-    tampered: bool,
+    /// What a fault put into the store, if nothing was written since.
+    tampered: Option<Found>,
     /// What this process wrote to claim a tenure that hasn't begun: if it finds that, what it had found before still counts.
     claim: Option<Record>,
     /// The moment before the last confirmed write of this tenure was sent, and what it is good for.
@@ -105,7 +105,7 @@ impl Truth {
                     Input::Found { found, .. } => {
                         let record = if let Found::Record(record) = found { Some(record.clone()) } else { None };
                         if record.is_none() || record != self.claim {
-                            (self.found, self.outdated) = (record, self.tampered);
+                            (self.found, self.outdated) = (record, self.tampered.as_ref() == Some(found));
                         }
                     }
                     Input::Written { write, ok: true } => {
@@ -118,7 +118,7 @@ impl Truth {
                 }
             }
             Fact::Said(output) => self.said(now, output),
-            Fact::Stored { by_fault, .. } => self.tampered = *by_fault,
+            Fact::Stored { found, by_fault } => self.tampered = by_fault.then(|| (*found).clone()),
             _ => {}
         }
     }

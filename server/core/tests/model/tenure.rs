@@ -44,6 +44,7 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn new(config: Config) -> Self {
+        let longest_ttl = config.max_ttl;
         Self {
             config,
             role: Role::Reading,
@@ -54,7 +55,7 @@ impl Model {
             renew_at: Time(0),
             pending: None,
             ceiling: 0,
-            longest_ttl: Millis(0),
+            longest_ttl,
             now: Time(0),
             out: vec![Output::Read],
         }
@@ -191,10 +192,10 @@ impl Model {
         if !matches!(self.role, Role::Reading) {
             return;
         }
-        let own = self.config.max_ttl;
         let mut found = found;
         if let Found::Record(record) = &found {
             self.seen = self.seen.max(record.ceiling);
+            self.longest_ttl = self.longest_ttl.max(record.longest_ttl);
             let ceiling = record.ceiling;
             if let Some((_, before, outdated)) = self.claimed.take().filter(|(claim, _, _)| claim == record) {
                 found = before;
@@ -210,7 +211,6 @@ impl Model {
         self.seen = self.seen.max(ceiling);
         let floor = if found == Found::Lost { floor + AHEAD_WHEN_LOST } else { floor };
         let tenure = Tenure(self.seen.max(floor).max(1));
-        self.longest_ttl = record.as_ref().map_or(own, |record| record.longest_ttl.max(own));
         let right_ended = |record: &Record| {
             let by_right = record.renewed_at + (record.duration - record.margin);
             record.ended_at.map_or(by_right, |ended| ended.min(by_right))

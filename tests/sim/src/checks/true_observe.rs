@@ -75,8 +75,13 @@ impl Guarantee for TrueObserve {
     fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::Said(Output::Changed(change)) => self.changed(truth, change)?,
-            Fact::ObserverConnects { observer } => {
-                self.pictures.insert(*observer, Picture::default());
+            Fact::ObserverConnects { observer, resumes } => {
+                let picture = self.pictures.entry(*observer).or_default();
+                if !resumes {
+                    *picture = Picture::default();
+                }
+                // Until it is synced it is told states: a stream that broke may have owed it the mark of a gap.
+                picture.live = false;
             }
             Fact::Observed { observer, batch } => {
                 let picture = self.pictures.entry(*observer).or_default();
