@@ -226,7 +226,11 @@ impl Driver {
         match output {
             Output::Changed(_) => {}
             Output::Read => self.store.read(),
-            Output::Write { write, record } => self.store.write(write, record, self.batch_began),
+            Output::Write { write, record, .. } => {
+                let record = record.expect("a file is always written with a record");
+                self.store.write(write, record, self.batch_began);
+            }
+            Output::Follow(_) | Output::MirrorSnapshot(_) | Output::MirrorChanged(_) => {}
             Output::Reply { call, reply } => {
                 if let Err(reject) = &reply {
                     self.refused(reject);
@@ -271,6 +275,10 @@ impl Driver {
         let (reject, phase) = match why {
             TenureEnd::RightEnded => {
                 tracing::error!(%tenure, "tenure ended: the store didn't confirm a renewal in time; starting another one");
+                (Reject::NotActive, Phase::Standby)
+            }
+            TenureEnd::Lost => {
+                tracing::warn!(%tenure, "tenure ended: somebody else holds the Lease");
                 (Reject::NotActive, Phase::Standby)
             }
             TenureEnd::Shutdown => {

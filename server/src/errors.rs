@@ -59,7 +59,7 @@ impl Refusal {
             Refusal::SlowReader => (Code::ResourceExhausted, "SLOW_READER"),
             Refusal::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             Refusal::Core(reject) => match reject {
-                Reject::NotActive => (Code::Unavailable, "NOT_ACTIVE"),
+                Reject::NotActive | Reject::OtherTenure => (Code::Unavailable, "NOT_ACTIVE"),
                 Reject::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
                 Reject::NumbersLow => (Code::Unavailable, "NUMBERS_LOW"),
                 Reject::Settling { .. } => (Code::Unavailable, "SETTLING"),
@@ -104,7 +104,11 @@ impl Refusal {
                 Reject::Settling { election, settling } => {
                     vec![("election", election.to_string()), ("settling_ms", settling.0.to_string())]
                 }
-                Reject::NotActive | Reject::ShuttingDown | Reject::NumbersLow | Reject::Superseded => Vec::new(),
+                Reject::NotActive
+                | Reject::OtherTenure
+                | Reject::ShuttingDown
+                | Reject::NumbersLow
+                | Reject::Superseded => Vec::new(),
             },
             _ => Vec::new(),
         };

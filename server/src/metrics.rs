@@ -204,6 +204,7 @@ mod tests {
             candidacies: 7,
             leaders: 2,
             revision: Revision(1),
+            mirrored: 0,
         };
         metrics.set_status(&status, 5, 4);
         metrics.changed(ChangeReason::Elected);

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::state_file::StateFile;
-use leasehold_core::{Input, Record, Time, WriteId};
+use leasehold_core::{Input, Outcome, Record, Time, WriteId};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
@@ -78,5 +78,6 @@ fn store(file: &StateFile, metrics: &Metrics, write: WriteId, record: &Record, s
     if let Err(error) = &result {
         tracing::warn!(%error, "can't store the record");
     }
-    Input::Written { write, ok: result.is_ok() }
+    let outcome = if result.is_ok() { Outcome::Stored(None) } else { Outcome::Unknown };
+    Input::Written { write, outcome }
 }

@@ -1,6 +1,7 @@
 //! The elections of one tenure: candidacies, queues, leaders, and their deadlines in one ordered structure.
 
 mod answer;
+mod changes;
 mod check;
 mod end;
 mod ends;
@@ -13,6 +14,7 @@ use crate::{
     CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken, Lead, Leader,
     Millis, Output, Revision, StreamId, Subject, Tenure, Ticket, Time, Value,
 };
+use changes::Changes;
 use ends::Ends;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub(crate) struct Elections {
     subjects: BTreeMap<Subject, usize>,
     leaders: usize,
     ends: Ends,
+    changes: Changes,
 }
 
 /// One election. It exists as long as it has a candidacy.
@@ -164,7 +167,7 @@ impl Candidacy {
 }
 
 impl Elections {
-    pub(crate) fn new(remembered_ends: usize) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             by_name: BTreeMap::new(),
             candidacies: BTreeMap::new(),
@@ -172,7 +175,8 @@ impl Elections {
             streams: BTreeMap::new(),
             subjects: BTreeMap::new(),
             leaders: 0,
-            ends: Ends::new(remembered_ends),
+            ends: Ends::new(config.limits.remembered_ends),
+            changes: Changes::default(),
         }
     }
 
@@ -212,6 +216,7 @@ impl Elections {
                         candidacy.accepted_in = Some((ticket.tenure, ticket.accepted_at));
                     }
                 });
+                self.changes.note(id);
                 self.changed(turn, &ticket.election, None, ChangeReason::Draining);
             }
         }
@@ -228,6 +233,9 @@ impl Elections {
         }
         if let Some(stream) = candidacy.stream {
             self.streams.insert(stream, id);
+        }
+        if candidacy.lease.is_some() {
+            self.changes.note(id);
         }
         self.candidacies.insert(id, candidacy);
     }
@@ -246,6 +254,9 @@ impl Elections {
 
     fn change_state(&mut self, id: Enrolment, change: impl FnOnce(&mut State)) {
         self.update(id, |candidacy| change(&mut candidacy.state));
+        if self.candidacies.get(&id).is_some_and(|candidacy| candidacy.lease.is_some()) {
+            self.changes.note(id);
+        }
     }
 
     /// Tells observers that an election changed. `revision` is the token of a grant; other changes draw a number.

@@ -1,6 +1,9 @@
 //! What a replica is told.
 
-use crate::{CandidateName, ElectionName, FencingToken, Found, Millis, Subject, Ticket, Value};
+use crate::{
+    CandidateName, ElectionName, FencingToken, Found, Lease, Millis, MirrorBatch, Outcome, Subject, Tenure, Ticket,
+    Value,
+};
 
 /// Names a Campaign stream; chosen by the shell, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,9 +31,33 @@ pub enum Input {
     Written {
         /// Which write.
         write: WriteId,
-        /// Whether the record is stored for certain. When it isn't, it may be stored all the same.
-        ok: bool,
+        /// How it went.
+        outcome: Outcome,
     },
+    /// The answer to [`Output::Read`](crate::Output::Read) when a Lease couldn't be read.
+    NotFound,
+    /// What stands in the Lease, told without having been asked for: by a watch. It may be older than what was read since.
+    Watched {
+        /// The Lease; `None` if it is gone.
+        lease: Option<Lease>,
+        /// As in `Found`.
+        clock_floor: u64,
+    },
+    /// A call or a stream that a standby has forwarded: only for the tenure that it knew when the call reached it.
+    Forwarded {
+        /// Whom it is meant for.
+        tenure: Tenure,
+        /// The call.
+        input: Box<Input>,
+    },
+    /// A standby wants to mirror this replica. The first answer is a snapshot.
+    MirrorOpened,
+    /// A mirror is gone.
+    MirrorClosed,
+    /// The active replica told this standby all that it has.
+    MirrorSnapshot(MirrorBatch),
+    /// The active replica told this standby what changed.
+    MirrorChanged(MirrorBatch),
     /// A worker enters an election. Its outcomes are events on `stream`.
     Campaign {
         /// The stream.

@@ -3,12 +3,12 @@
 //! The same state and the same input give the same outputs. Time is an argument.
 //!
 //! ```text
-//!  Found, Written ──────▶ replica.rs ──▶ tenure.rs      the right to be active, the line of numbers, the wait
-//!  Campaign, Reopen ────▶     │
-//!  StreamClosed, Call ──▶     └────────▶ elections.rs   candidacies, queues, leaders, deadlines
-//!  Tick, Shutdown ──────▶
-//!                             ◀──────── Read, Write, TenureBegan, RightUntil, Settled, TenureEnded, Stopped
-//!                             ◀──────── Reply, Event, Close, Changed ──▶ board.rs: what observers read
+//!  Found, Watched, Written ──▶ replica.rs ──▶ sight.rs       what was seen of the Lease, and when it may be taken over
+//!  Campaign, Reopen ─────────▶     │     └──▶ tenure.rs      the right to be active, the line of numbers, the wait
+//!  StreamClosed, Call ───────▶     └────────▶ elections.rs   candidacies, queues, leaders, deadlines
+//!  Tick, Shutdown ───────────▶                     └──▶ mirror.rs   what a standby knows of them
+//!                                  ◀──────── Read, Write, Follow, TenureBegan, RightUntil, Settled, TenureEnded, Stopped
+//!                                  ◀──────── Reply, Event, Close, Changed ──▶ board.rs: what observers read
 //! ```
 //!
 //! Verbs of [`Replica`]: [`new`](Replica::new), [`handle`](Replica::handle), [`poll_output`](Replica::poll_output),
@@ -20,23 +20,31 @@ mod board;
 mod config;
 mod elections;
 mod input;
+mod lease;
+mod mirror;
 mod name;
 mod number;
 mod output;
 mod record;
 mod reject;
 mod replica;
+mod sight;
 mod tenure;
 mod ticket;
 mod time;
 
 pub use board::{Batch, Board, Cursor, Seen, Selection};
-pub use config::{BadConfig, Config, Limits, MAX_MAX_CANDIDACIES, MAX_MAX_TTL, MIN_TTL};
+pub use config::{
+    BadConfig, Config, Limits, MAX_LEASE_DURATION, MAX_MAX_CANDIDACIES, MAX_MAX_TTL, MIN_LEASE_DURATION, MIN_TTL, Store,
+};
 pub use input::{Ask, CallId, Entry, Input, StreamId, WriteId};
+pub use lease::{Content, Holder, Lease, Outcome, Over, Signed, Version};
+pub use mirror::{MirrorBatch, Mirrored};
 pub use name::{BadWord, CandidateName, ElectionName, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value};
 pub use number::{AHEAD_WHEN_LOST, Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision, Tenure};
 pub use output::{
-    Change, ChangeReason, ElectionState, EndReason, Ended, Event, Kept, Lead, Leader, Output, Reply, Status, TenureEnd,
+    Active, Change, ChangeReason, ElectionState, EndReason, Ended, Event, Kept, Lead, Leader, Output, Reply, Status,
+    TenureEnd,
 };
 pub use record::{Found, Record};
 pub use reject::Reject;

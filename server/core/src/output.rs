@@ -1,8 +1,8 @@
 //! What a replica wants done or told. Outputs are to be acted on in the order in which they come.
 
 use crate::{
-    CallId, CandidateName, ElectionName, Enrolment, FencingToken, Millis, Record, Reject, Revision, StreamId, Tenure,
-    Ticket, Time, Value, WriteId,
+    CallId, CandidateName, ElectionName, Enrolment, FencingToken, Millis, MirrorBatch, Over, Record, Reject, Revision,
+    StreamId, Tenure, Ticket, Time, Value, WriteId,
 };
 use std::sync::Arc;
 
@@ -15,9 +15,18 @@ pub enum Output {
     Write {
         /// Which write.
         write: WriteId,
-        /// What to store.
-        record: Box<Record>,
+        /// What it replaces.
+        over: Over,
+        /// What to store. In a Lease it stands in this replica's name, and makes it the holder unless the record tells of an end.
+        /// `None`: a Lease that nobody holds.
+        record: Option<Box<Record>>,
     },
+    /// Another replica is active, as far as this one knows: forward calls to it. `None`: nobody is known to be.
+    Follow(Option<Active>),
+    /// All that the tenure knows, for a mirror that was opened.
+    MirrorSnapshot(Box<MirrorBatch>),
+    /// Something changed, for all mirrors.
+    MirrorChanged(Arc<MirrorBatch>),
     /// A tenure begins: the replica is active.
     TenureBegan {
         /// Which one.
@@ -67,6 +76,15 @@ pub enum Output {
     Ended(Box<Ended>),
 }
 
+/// Another replica that is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Active {
+    /// Its tenure.
+    pub tenure: Tenure,
+    /// Where it serves gRPC, as `HOST:PORT`.
+    pub address: String,
+}
+
 /// A candidacy that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -87,6 +105,8 @@ pub struct Ended {
 pub enum TenureEnd {
     /// Its right ran out before a renewal succeeded.
     RightEnded,
+    /// Somebody else holds the Lease.
+    Lost,
     /// The process is shut down.
     Shutdown,
 }
@@ -290,4 +310,6 @@ pub struct Status {
     pub leaders: usize,
     /// The last number that was handed out.
     pub revision: Revision,
+    /// Candidacies of the active replica that this standby knows of.
+    pub mirrored: usize,
 }

@@ -1,6 +1,6 @@
 //! The record: what outlives a tenure, in the state file or in the Lease.
 
-use crate::{Carried, Millis, Tenure};
+use crate::{Carried, Lease, Millis, Tenure};
 
 /// What a tenure leaves for the next one. Every write replaces the whole record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +19,19 @@ pub struct Record {
     pub ended_at: Option<Millis>,
     /// The longest TTL that any live candidacy may have. Only rises.
     pub longest_ttl: Millis,
-    /// Everything that the next tenure must know, if this one ended in good order after it had settled: then nobody waits.
+    /// The number of its last change of state, if it ended in good order after it had settled, with a Lease as its store: a standby
+    /// whose mirror has reached that number knows everything, and nobody waits.
+    pub last_change: Option<u64>,
+    /// Everything that the next tenure must know, if this one ended in good order after it had settled, with a file as its store:
+    /// then nobody waits.
     pub handover: Option<Vec<Carried>>,
 }
 
-/// What was read at the start of a claim.
+/// What stands in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
+    /// A Lease; `None` if there is none.
+    Lease(Option<Lease>),
     /// A record.
     Record(Record),
     /// None, and nothing was ever granted here.

@@ -8,6 +8,9 @@ pub enum Reject {
     /// The replica has no tenure, or its right is over.
     #[error("this replica isn't active; try again")]
     NotActive,
+    /// The call was forwarded to a tenure that is over.
+    #[error("the active replica has changed since this call was sent; try again")]
+    OtherTenure,
     /// The replica is being shut down.
     #[error("this replica is shutting down; try again")]
     ShuttingDown,

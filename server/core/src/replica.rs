@@ -1,12 +1,24 @@
 //! The replica: which role it has, and who gets to handle an input.
 
+mod claim;
+mod hold;
+mod stand_by;
+mod stop;
+
 use crate::elections::{Elections, Turn};
-use crate::tenure::{Active, Claim, right};
+use crate::mirror::Mirror;
+use crate::output;
+use crate::sight::Sight;
+use crate::tenure::{Active, Claim};
 use crate::{
-    Ask, Config, Found, Input, Millis, Output, Record, Reject, Reply, Status, StreamId, Tenure, TenureEnd, Time,
-    WriteId,
+    Ask, Config, Found, Holder, Input, Lease, Millis, Output, Over, Record, Reject, Reply, Status, Store, StreamId,
+    Tenure, TenureEnd, Time, WriteId,
 };
+use claim::Unused;
+use stand_by::Standby;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use stop::Releasing;
 
 /// One `leasehold-server` process as a state machine.
 #[derive(Debug)]
@@ -18,31 +30,47 @@ pub struct Replica {
     writes: u64,
     /// The highest ceiling that this process has seen stored, by itself or by another.
     seen: u64,
+    /// No tenure that this process has claimed is as high as this, with a Lease: what was claimed may still be on its way there.
+    unclaimed: u64,
     /// The longest TTL that this process knows of: a leader with that one may be out there, whatever the record says by now.
     longest_ttl: Millis,
-    /// A claim whose tenure never began, though it may be stored: what it wrote, what it had found, and the highest ceiling that
-    /// had been seen then.
-    unused: Option<(Record, Found, u64)>,
+    /// A claim whose tenure never began, though it may be stored.
+    unused: Option<Unused>,
+    /// What was seen of the Lease.
+    sight: Sight,
+    /// What the clock vouched for, and when.
+    clock_floor: (u64, Time),
+    /// What is known of the active replica's candidacies.
+    mirror: Mirror,
+    /// Who mirrors this replica.
+    mirrors: usize,
+    followed: Option<output::Active>,
+    /// The process is to end as soon as it is known how its claim went.
+    stops: bool,
     now: Time,
 }
 
 #[derive(Debug)]
 enum Role {
-    /// Waits for what stands in the store.
+    /// Waits for what stands in the file.
     Reading,
-    /// Reads again then: the last claim failed.
+    /// Reads the file again then: the last claim failed.
     Paused {
         until: Time,
     },
+    /// Watches the Lease until it may be taken over.
+    Standby(Standby),
     /// Waits for the first write of its tenure.
     Claiming(Box<Claim>),
     Active(Box<Active>),
-    /// Waits for a write that is under way, then for its last one.
+    /// Waits for a write to the file that is under way, then for its last one.
     Stopping {
         before: Option<WriteId>,
         last: WriteId,
         record: Option<Box<Record>>,
     },
+    /// Writes its last words into the Lease.
+    Releasing(Box<Releasing>),
     Stopped,
 }
 
@@ -50,19 +78,29 @@ impl Replica {
     /// A replica that begins by reading the record. `config` must be [valid](Config::validate).
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let elections = Elections::new(config.limits.remembered_ends);
-        let out = VecDeque::from([Output::Read]);
+        let elections = Elections::new(&config);
         let longest_ttl = config.max_ttl;
+        let (role, me) = match &config.store {
+            Store::File => (Role::Reading, Holder(String::new())),
+            Store::Lease { me, .. } => (Role::Standby(Standby::reading()), me.clone()),
+        };
         Self {
-            config,
-            role: Role::Reading,
+            role,
             elections,
-            out,
+            out: VecDeque::from([Output::Read]),
             writes: 0,
             seen: 0,
+            unclaimed: 0,
             longest_ttl,
             unused: None,
+            sight: Sight::new(me, config.duration),
+            clock_floor: (0, Time(0)),
+            mirror: Mirror::default(),
+            mirrors: 0,
+            followed: None,
+            stops: false,
             now: Time(0),
+            config,
         }
     }
 
@@ -70,14 +108,19 @@ impl Replica {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.now = now.max(self.now);
         self.pass_time();
+        self.dispatch(input);
+        self.renew_if_numbers_run_low();
+        self.tell_mirrors();
+        self.follow();
+    }
+
+    fn dispatch(&mut self, input: Input) {
         match input {
             Input::Tick => {}
-            Input::Found { found, clock_floor } => {
-                if matches!(self.role, Role::Reading) {
-                    self.found(found, clock_floor);
-                }
-            }
-            Input::Written { write, ok } => self.written(write, ok),
+            Input::Found { found, clock_floor } => self.found(found, clock_floor),
+            Input::NotFound => self.not_found(),
+            Input::Watched { lease, clock_floor } => self.watched(lease, clock_floor),
+            Input::Written { write, outcome } => self.written(write, outcome),
             Input::Shutdown => self.shutdown(),
             Input::Campaign { stream, entry } => match self.turn() {
                 Ok((elections, mut turn)) => {
@@ -96,8 +139,18 @@ impl Replica {
                 let reply = self.answer(ask);
                 self.out.push_back(Output::Reply { call, reply });
             }
+            Input::Forwarded { tenure, input } => self.forwarded(tenure, *input),
+            Input::MirrorOpened => self.open_mirror(),
+            Input::MirrorClosed => self.mirrors = self.mirrors.saturating_sub(1),
+            Input::MirrorSnapshot(snapshot) => {
+                self.mirror.replace(snapshot);
+                self.take_over_if_due();
+            }
+            Input::MirrorChanged(batch) => {
+                self.mirror.apply(batch);
+                self.take_over_if_due();
+            }
         }
-        self.renew_if_numbers_run_low();
     }
 
     /// The next thing to do or to tell, if there is one.
@@ -114,6 +167,8 @@ impl Replica {
                 Some(self.elections.next_deadline().map_or(own, |at| own.min(at)))
             }
             Role::Paused { until } => Some(*until),
+            Role::Standby(standby) => self.standby_deadline(standby),
+            Role::Releasing(releasing) => releasing.next_deadline(),
             Role::Reading | Role::Claiming(_) | Role::Stopping { .. } | Role::Stopped => None,
         }
     }
@@ -127,6 +182,8 @@ impl Replica {
             Role::Active(active) => {
                 assert!(active.line.last() >= active.tenure.0);
                 assert!(self.now < active.right_until, "active past its right");
+                assert!(active.pending.is_none() || !active.reading, "a read and a write at once");
+                assert!(self.mirrors == 0 || !self.elections.has_news(), "mirrors weren't told");
                 self.elections.check(active, self.now);
             }
             _ => assert!(self.elections.is_empty(), "elections without a tenure"),
@@ -150,13 +207,15 @@ impl Replica {
                     }
                 }
                 if let Role::Active(active) = &self.role
-                    && active.pending.is_none()
+                    && active.idle()
                     && active.renew_at <= now
                 {
                     self.renew();
                 }
             }
             Role::Paused { until } if *until <= now => self.read(),
+            Role::Standby(_) => self.take_over_if_due(),
+            Role::Releasing(_) => self.release_again(),
             _ => {}
         }
     }
@@ -168,8 +227,8 @@ impl Replica {
                 let turn = Turn { now: self.now, config: &self.config, active, out: &mut self.out };
                 Ok((&mut self.elections, turn))
             }
-            Role::Stopping { .. } | Role::Stopped => Err(Reject::ShuttingDown),
-            Role::Reading | Role::Paused { .. } | Role::Claiming(_) => Err(Reject::NotActive),
+            Role::Stopping { .. } | Role::Releasing(_) | Role::Stopped => Err(Reject::ShuttingDown),
+            Role::Reading | Role::Paused { .. } | Role::Standby(_) | Role::Claiming(_) => Err(Reject::NotActive),
         }
     }
 
@@ -181,10 +240,32 @@ impl Replica {
         }
     }
 
+    /// A call belongs to a tenure: one that a standby held up must not do in the next tenure what its sender meant for this one.
+    fn forwarded(&mut self, tenure: Tenure, input: Input) {
+        if self.tenure() == Some(tenure) {
+            return self.dispatch(input);
+        }
+        let why = match self.turn() {
+            Ok(_) => Reject::OtherTenure,
+            Err(why) => why,
+        };
+        match input {
+            Input::Campaign { stream, .. } | Input::Reopen { stream, .. } => {
+                self.out.push_back(Output::Close { stream, why: Some(why) });
+            }
+            Input::Call { call, .. } => self.out.push_back(Output::Reply { call, reply: Err(why) }),
+            _ => {}
+        }
+    }
+
     /// What this replica is and holds, as of the last [`handle`](Self::handle).
     #[must_use]
     pub fn status(&mut self) -> Status {
-        self.turn().map_or_else(|_| Status::default(), |(elections, turn)| elections.status(&turn))
+        let mirrored = self.mirror.len();
+        self.turn().map_or_else(
+            |_| Status { mirrored, ..Status::default() },
+            |(elections, turn)| Status { mirrored, ..elections.status(&turn) },
+        )
     }
 
     fn stream_closed(&mut self, stream: StreamId) {
@@ -193,132 +274,55 @@ impl Replica {
         }
     }
 
-    /// Claims the next tenure on what was found. A claim of this process that was stored too late handed out nothing: what it had
-    /// replaced still counts, or a slow disk would cost every leader its place.
-    fn found(&mut self, found: Found, clock_floor: u64) {
-        if let Found::Record(record) = &found {
-            self.seen = self.seen.max(record.ceiling);
-            self.longest_ttl = self.longest_ttl.max(record.longest_ttl);
+    fn open_mirror(&mut self) {
+        self.tell_mirrors();
+        if let Role::Active(active) = &self.role {
+            self.mirrors += 1;
+            self.out.push_back(Output::MirrorSnapshot(Box::new(self.elections.snapshot(active))));
         }
-        let found = match (found, self.unused.take()) {
-            (Found::Record(record), Some((claim, before, seen_before))) if record == claim => match before {
-                // One that was restored in another's place says as little as it did then.
-                Found::Record(before) if before.ceiling >= seen_before => {
-                    Found::Record(Record { ceiling: record.ceiling, ..before })
-                }
-                before => before,
-            },
-            (found, _) => found,
+    }
+
+    fn tell_mirrors(&mut self) {
+        if !self.elections.has_news() {
+            return;
+        }
+        match &self.role {
+            Role::Active(active) if self.mirrors > 0 => {
+                let batch = self.elections.take_news(active);
+                self.out.push_back(Output::MirrorChanged(Arc::new(batch)));
+            }
+            _ => self.elections.forget_news(),
+        }
+    }
+
+    /// Says whom to forward to, when that has changed.
+    fn follow(&mut self) {
+        let active = match &self.role {
+            Role::Standby(_) => self.sight.active(),
+            _ => None,
         };
-        let write = self.next_write();
-        let claim = Claim::new(self.longest_ttl, found.clone(), clock_floor, self.seen, write, self.now);
-        let record = claim.record(&self.config);
-        self.unused = Some((record.clone(), found, self.seen));
-        self.write(write, record);
-        self.role = Role::Claiming(Box::new(claim));
-    }
-
-    fn written(&mut self, write: WriteId, ok: bool) {
-        let now = self.now;
-        match &mut self.role {
-            Role::Claiming(claim) if claim.pending.write == write => {
-                if ok {
-                    self.seen = self.seen.max(claim.pending.ceiling);
-                }
-                if ok && right(&self.config, claim.pending.sent) > now {
-                    self.begin();
-                } else {
-                    self.role = Role::Paused { until: now + Millis(self.config.renew_interval.0 / 5) };
-                }
-            }
-            Role::Active(active) => {
-                if let Some(pending) = active.pending.filter(|pending| pending.write == write) {
-                    if ok {
-                        self.seen = self.seen.max(pending.ceiling);
-                    }
-                    active.renewed(&self.config, pending, ok, now);
-                    self.out.push_back(Output::RightUntil(active.right_until));
-                }
-            }
-            Role::Stopping { before, last, record } => {
-                if *before == Some(write) {
-                    *before = None;
-                    if let Some(record) = record.take() {
-                        self.out.push_back(Output::Write { write: *last, record });
-                    }
-                } else if *last == write {
-                    self.role = Role::Stopped;
-                    self.out.push_back(Output::Stopped);
-                }
-            }
-            _ => {}
+        let same = match (&self.followed, active) {
+            (Some(followed), Some((tenure, address))) => followed.tenure == tenure && followed.address == address,
+            (followed, active) => followed.is_none() && active.is_none(),
+        };
+        if !same {
+            self.followed = active.map(|(tenure, address)| output::Active { tenure, address: address.to_owned() });
+            self.out.push_back(Output::Follow(self.followed.clone()));
         }
-    }
-
-    fn begin(&mut self) {
-        let role = std::mem::replace(&mut self.role, Role::Reading);
-        let Role::Claiming(mut claim) = role else { unreachable!("only a claim begins a tenure") };
-        self.unused = None;
-        let carried = std::mem::take(&mut claim.carried);
-        let active = Active::new(&self.config, &claim);
-        let (tenure, began, settles_in) = (active.tenure, active.began, active.settling(self.now));
-        self.out.push_back(Output::RightUntil(active.right_until));
-        self.out.push_back(Output::TenureBegan { tenure, began, settles_in });
-        self.role = Role::Active(Box::new(active));
-        if let Ok((elections, mut turn)) = self.turn() {
-            elections.take_over(&mut turn, carried);
-        }
-        self.pass_time();
     }
 
     fn end_tenure(&mut self, why: TenureEnd) {
         let Role::Active(active) = &self.role else { return };
         self.out.push_back(Output::TenureEnded { tenure: active.tenure, why });
-        self.elections = Elections::new(self.config.limits.remembered_ends);
-        if why == TenureEnd::RightEnded {
-            self.read();
+        self.elections = Elections::new(&self.config);
+        self.mirrors = 0;
+        if why == TenureEnd::Shutdown {
+            return;
         }
-    }
-
-    fn shutdown(&mut self) {
-        let last = self.next_write();
-        match &self.role {
-            Role::Active(active) => {
-                let before = active.pending.map(|pending| pending.write);
-                // What a tenure inside its wait knows isn't all there is: the next one has to wait as well.
-                let handover = active.settles_at.is_none().then(|| self.elections.hand_over(active, self.now));
-                let record = Box::new(active.release(&self.config, handover, self.now));
-                self.end_tenure(TenureEnd::Shutdown);
-                if before.is_none() {
-                    self.out.push_back(Output::Write { write: last, record });
-                    self.role = Role::Stopping { before, last, record: None };
-                } else {
-                    self.role = Role::Stopping { before, last, record: Some(record) };
-                }
-            }
-            Role::Stopping { .. } => {}
-            Role::Reading | Role::Paused { .. } | Role::Claiming(_) | Role::Stopped => {
-                self.role = Role::Stopped;
-                self.out.push_back(Output::Stopped);
-            }
-        }
-    }
-
-    fn renew_if_numbers_run_low(&mut self) {
-        if let Role::Active(active) = &self.role
-            && active.pending.is_none()
-            && !active.failing
-            && active.line.runs_low()
-        {
-            self.renew();
-        }
-    }
-
-    fn renew(&mut self) {
-        let write = self.next_write();
-        if let Role::Active(active) = &mut self.role {
-            let record = active.renew(&self.config, write, self.now);
-            self.write(write, record);
+        match self.config.store {
+            Store::File => self.read(),
+            // A read or a write may be under way: what comes of it is looked at like anything else.
+            Store::Lease { .. } => self.stand_by(),
         }
     }
 
@@ -332,13 +336,36 @@ impl Replica {
         WriteId(self.writes)
     }
 
-    fn write(&mut self, write: WriteId, record: Record) {
-        self.out.push_back(Output::Write { write, record: Box::new(record) });
+    fn write(&mut self, write: WriteId, over: Over, record: Record) {
+        self.out.push_back(Output::Write { write, over, record: Some(Box::new(record)) });
     }
 
     /// The tenure, while the replica is active.
     #[must_use]
     pub fn tenure(&self) -> Option<Tenure> {
         if let Role::Active(active) = &self.role { Some(active.tenure) } else { None }
+    }
+
+    /// What was found says how high numbers have got, and how long TTLs.
+    fn learn(&mut self, record: &Record) {
+        self.seen = self.seen.max(record.ceiling);
+        self.longest_ttl = self.longest_ttl.max(record.longest_ttl);
+    }
+
+    fn see(&mut self, lease: Option<Lease>) {
+        if let Some(signed) = lease.as_ref().and_then(|lease| lease.content.signed.as_ref()) {
+            let record = signed.record.clone();
+            self.learn(&record);
+        }
+        self.sight.see(lease, self.now);
+    }
+
+    fn found(&mut self, found: Found, clock_floor: u64) {
+        self.clock_floor = (clock_floor, self.now);
+        match found {
+            Found::Lease(lease) => self.found_lease(lease),
+            found if matches!(self.role, Role::Reading) => self.claim_file(found),
+            _ => {}
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::number::{AHEAD_WHEN_LOST, HEADROOM, Line, NUMBER_LIMIT};
 use crate::record::Former;
-use crate::{Carried, Config, Found, Millis, Record, Tenure, Time, WriteId};
+use crate::{Carried, Config, Found, Millis, Over, Record, Tenure, Time, WriteId};
 
 /// A write that is under way.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,24 @@ pub(crate) struct Pending {
     /// The moment before it was sent: what it grants counts from here.
     pub(crate) sent: Time,
     pub(crate) ceiling: u64,
+    /// How far into the tenure it says that it was sent. No two writes of a tenure say the same, so that a write whose answer was lost
+    /// is recognised when it is found.
+    pub(crate) renewed_at: Millis,
+}
+
+/// What a new tenure starts from, beside what was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    /// The longest TTL that this process knows of, by its setting or by any record.
+    pub(crate) longest_ttl: Millis,
+    /// A number that the clock vouches for.
+    pub(crate) floor: u64,
+    /// The highest ceiling that this process has seen.
+    pub(crate) seen: u64,
+    /// No tenure that this process has claimed is as high as this.
+    pub(crate) unclaimed: u64,
+    /// What was found is older than what this process has seen.
+    pub(crate) outdated: bool,
 }
 
 /// What was read and decided before the first write of a tenure.
@@ -25,21 +43,22 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Decides what the next tenure starts from. `longest` is the longest TTL that this process knows of, by its setting or by any
-    /// record; `seen` is the highest number that it has seen.
-    pub(crate) fn new(longest: Millis, found: Found, floor: u64, seen: u64, write: WriteId, now: Time) -> Self {
+    /// Decides what the next tenure starts from.
+    pub(crate) fn new(start: Start, found: Found, write: WriteId, now: Time) -> Self {
+        let Start { longest_ttl: longest, floor, seen, unclaimed, outdated } = start;
         let (found, floor) = match found {
             Found::Record(record) => (Ok(record), floor),
             Found::Fresh => (Err(Millis(0)), floor),
-            Found::Lost => (Err(longest.with_drift()), floor.saturating_add(AHEAD_WHEN_LOST)),
+            Found::Lost | Found::Lease(_) => (Err(longest.with_drift()), floor.saturating_add(AHEAD_WHEN_LOST)),
         };
         let ceiling = found.as_ref().map_or(0, |record| record.ceiling);
-        let tenure = Tenure(ceiling.max(floor).max(seen).clamp(1, NUMBER_LIMIT - 1));
-        let pending = Pending { write, sent: now, ceiling: (tenure.0 + HEADROOM).min(NUMBER_LIMIT) };
+        let tenure = Tenure(ceiling.max(floor).max(seen).max(unclaimed).clamp(1, NUMBER_LIMIT - 1));
+        let ceiling = (tenure.0 + HEADROOM).min(NUMBER_LIMIT);
+        let pending = Pending { write, sent: now, ceiling, renewed_at: Millis(0) };
         match found {
             // An older record than one that this process has seen was put in its place: it says nothing of the tenure
             // before this one.
-            Ok(record) if record.ceiling < seen => Self {
+            Ok(record) if outdated || record.ceiling < seen => Self {
                 tenure,
                 pending,
                 settle_for: record.longest_ttl.max(longest).with_drift(),
@@ -71,6 +90,7 @@ impl Claim {
             renewed_at: Millis(0),
             ended_at: None,
             longest_ttl: self.longest_ttl,
+            last_change: None,
             handover: None,
         }
     }
@@ -92,12 +112,23 @@ pub(crate) struct Active {
     /// Until then nothing is granted; `None` once it has passed.
     pub(crate) settles_at: Option<Time>,
     pub(crate) former: Option<Former>,
-    longest_ttl: Millis,
+    pub(crate) longest_ttl: Millis,
+    /// What the next write replaces.
+    pub(crate) over: Over,
+    /// Writes without an answer, which may be found to be stored.
+    pub(crate) unconfirmed: Vec<Pending>,
+    /// The Lease is being read.
+    pub(crate) reading: bool,
+    /// What a watch has told doesn't look like what this replica wrote: read the Lease.
+    pub(crate) doubt: bool,
+    /// So many writes in a row have found that somebody else had written.
+    pub(crate) conflicts: u32,
+    renewed_at: Millis,
 }
 
 impl Active {
     /// The claim is stored.
-    pub(crate) fn new(config: &Config, claim: &Claim) -> Self {
+    pub(crate) fn new(config: &Config, claim: &Claim, over: Over) -> Self {
         let began = claim.pending.sent;
         Self {
             tenure: claim.tenure,
@@ -110,6 +141,12 @@ impl Active {
             settles_at: Some(began + claim.settle_for),
             former: claim.former,
             longest_ttl: claim.longest_ttl,
+            over,
+            unconfirmed: Vec::new(),
+            reading: false,
+            doubt: false,
+            conflicts: 0,
+            renewed_at: claim.pending.renewed_at,
         }
     }
 
@@ -121,39 +158,64 @@ impl Active {
     /// Starts a renewal.
     pub(crate) fn renew(&mut self, config: &Config, write: WriteId, now: Time) -> Record {
         let ceiling = self.line.wanted_ceiling();
-        self.pending = Some(Pending { write, sent: now, ceiling });
+        let renewed_at = self.next_renewed_at(now);
+        self.pending = Some(Pending { write, sent: now, ceiling, renewed_at });
         self.renew_at = now + config.renew_interval;
-        self.record(config, ceiling, now)
+        self.record(config, ceiling, renewed_at)
     }
 
-    /// A renewal came back. A right that has ended stays ended: the caller has checked that it hasn't.
-    pub(crate) fn renewed(&mut self, config: &Config, pending: Pending, ok: bool, now: Time) {
-        self.pending = None;
-        self.failing = !ok;
-        if ok {
-            self.right_until = self.right_until.max(right(config, pending.sent));
-            self.line.raise(pending.ceiling);
-        } else {
-            // Soon, but not at once: a store that fails fast shouldn't be asked in a tight loop.
-            self.renew_at = now + Millis(config.renew_interval.0 / 5);
-        }
+    /// Two writes of one millisecond still differ. Later than the truth by as much, which costs nobody anything.
+    fn next_renewed_at(&mut self, now: Time) -> Millis {
+        let next = now.since(self.began);
+        // A file has one writer, who needs no such mark.
+        let alone = self.over == Over::Anything;
+        self.renewed_at = if alone || next > self.renewed_at { next } else { self.renewed_at + Millis(1) };
+        self.renewed_at
+    }
+
+    /// A renewal is stored. A right that has ended stays ended: the caller has checked that it hasn't.
+    pub(crate) fn renewed(&mut self, config: &Config, pending: Pending) {
+        self.failing = false;
+        self.right_until = self.right_until.max(right(config, pending.sent));
+        self.line.raise(pending.ceiling);
+        let right_until = self.right_until;
+        self.unconfirmed.retain(|pending| right(config, pending.sent) > right_until);
+    }
+
+    /// A renewal failed. Soon again, but not at once: a store that fails fast shouldn't be asked in a tight loop.
+    pub(crate) fn retry_soon(&mut self, config: &Config, now: Time) {
+        self.failing = true;
+        self.renew_at = now + config.retry_interval();
+    }
+
+    /// Nothing is under way.
+    pub(crate) fn idle(&self) -> bool {
+        self.pending.is_none() && !self.reading
     }
 
     /// The last record of the tenure.
-    pub(crate) fn release(&self, config: &Config, handover: Option<Vec<Carried>>, now: Time) -> Record {
+    pub(crate) fn release(
+        &mut self,
+        config: &Config,
+        handover: Option<Vec<Carried>>,
+        last_change: Option<u64>,
+        now: Time,
+    ) -> Record {
         let ended_at = Some(now.since(self.began));
-        Record { ended_at, handover, ..self.record(config, self.line.wanted_ceiling(), now) }
+        let (ceiling, renewed_at) = (self.line.wanted_ceiling(), self.next_renewed_at(now));
+        Record { ended_at, last_change, handover, ..self.record(config, ceiling, renewed_at) }
     }
 
-    fn record(&self, config: &Config, ceiling: u64, now: Time) -> Record {
+    fn record(&self, config: &Config, ceiling: u64, renewed_at: Millis) -> Record {
         Record {
             tenure: self.tenure,
             ceiling,
             duration: config.duration,
             margin: config.margin,
-            renewed_at: now.since(self.began),
+            renewed_at,
             ended_at: None,
             longest_ttl: self.longest_ttl,
+            last_change: None,
             handover: None,
         }
     }
@@ -161,7 +223,7 @@ impl Active {
     /// When something has to be done next, candidacies aside.
     pub(crate) fn next_deadline(&self) -> Time {
         let mut next = self.right_until;
-        if self.pending.is_none() {
+        if self.idle() {
             next = next.min(self.renew_at);
         }
         self.settles_at.map_or(next, |at| next.min(at))

@@ -199,6 +199,8 @@ impl TryFrom<RecordJson<'_>> for Record {
             renewed_at: Millis(in_range("renewed_at_ms", json.renewed_at_ms)?),
             ended_at: optional("ended_at_ms", json.ended_at_ms)?.map(Millis),
             longest_ttl: Millis(in_range("longest_ttl_ms", json.longest_ttl_ms)?),
+            // A mirror's business: a file has none.
+            last_change: None,
             handover,
         })
     }

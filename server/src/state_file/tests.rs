@@ -19,6 +19,7 @@ fn record() -> Record {
         renewed_at: Millis(4000),
         ended_at: None,
         longest_ttl: Millis(15_000),
+        last_change: None,
         handover: None,
     }
 }

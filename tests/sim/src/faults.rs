@@ -116,27 +116,12 @@ impl World {
                     self.cut(stream);
                 }
             }
-            Fault::Partition => {
-                self.reach("worker parted from the server");
-                let until = self.now + self.rng.millis(500, 20_000);
-                self.network.apart.insert(worker, until);
-                for stream in self.streams_of(worker) {
-                    if self.rng.chance(500) {
-                        self.cut(stream);
-                    }
-                }
-            }
+            Fault::Partition => self.part(worker),
             Fault::WorkerCrash => {
                 self.reach("worker crashed");
                 self.worker_crashes(worker)?;
             }
-            Fault::WorkerPause if self.workers[worker].up && !self.workers[worker].paused => {
-                self.reach("worker paused");
-                self.workers[worker].paused = true;
-                let life = self.workers[worker].life;
-                let pause = self.rng.millis(100, 20_000);
-                self.after(pause, Event::WorkerResumes { worker, life });
-            }
+            Fault::WorkerPause => self.pause_worker(worker),
             Fault::StepDown => {
                 self.reach("step-down asked for");
                 let election = self.plan.elections[self.rng.index(self.plan.elections.len())].clone();
@@ -146,6 +131,43 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Nothing that the worker sends arrives, and nothing reaches it.
+    fn part(&mut self, worker: usize) {
+        self.reach("worker parted from the server");
+        let until = self.now + self.rng.millis(500, 20_000);
+        self.network.apart.insert(worker, until);
+        for stream in self.streams_of(worker) {
+            if self.rng.chance(500) {
+                self.cut(stream);
+            }
+        }
+    }
+
+    fn pause_worker(&mut self, worker: usize) {
+        if !self.workers[worker].up || self.workers[worker].paused {
+            return;
+        }
+        self.reach("worker paused");
+        self.workers[worker].paused = true;
+        let life = self.workers[worker].life;
+        let pause = self.rng.millis(100, 20_000);
+        self.after(pause, Event::WorkerResumes { worker, life });
+    }
+
+    /// What brings the server down may cut off its leaders as well: then the next tenure doesn't hear of them.
+    pub(crate) fn cut_off_a_leader(&mut self) {
+        let leaders: Vec<_> = (0..self.workers.len()).filter(|n| self.workers[*n].lead(self.now).is_some()).collect();
+        if self.calm || leaders.is_empty() || self.rng.chance(600) {
+            return;
+        }
+        let worker = leaders[self.rng.index(leaders.len())];
+        if self.plan.faults.contains(&Fault::Partition) {
+            self.part(worker);
+        } else if self.plan.faults.contains(&Fault::WorkerPause) {
+            self.pause_worker(worker);
+        }
     }
 
     /// Somebody sends tickets again, among them ones that a worker has long replaced; nobody hears the answers.

@@ -5,7 +5,7 @@ use crate::plan::Fault;
 use crate::store::Job;
 use crate::truth::Fact;
 use crate::world::{Event, World};
-use leasehold_core::{Board, Found, Input, Millis, Output, Replica, Time};
+use leasehold_core::{Board, Found, Input, Millis, Outcome, Output, Replica, Time};
 use std::collections::VecDeque;
 
 #[derive(Debug)]
@@ -75,6 +75,7 @@ impl World {
             self.put_record(*record)?;
         }
         self.note(&Fact::Crashed)?;
+        self.cut_off_a_leader();
         self.process_gone();
         Ok(())
     }
@@ -160,7 +161,9 @@ impl World {
         self.remember_tickets(&output);
         match output {
             Output::Read => self.push_job(Job::Read),
-            Output::Write { write, record } => self.push_job(Job::Write(write, record)),
+            Output::Write { write, record, .. } => {
+                self.push_job(Job::Write(write, record.expect("a file is always written with a record")));
+            }
             Output::TenureBegan { tenure, settles_in, .. } => {
                 self.reach(if settles_in == Millis(0) { "tenure began settled" } else { "tenure began with a wait" });
                 self.server.was_active = true;
@@ -172,7 +175,11 @@ impl World {
                 let history = self.rng.index(40) + 3;
                 self.server.board = Some(Board::new(tenure, history));
             }
-            Output::RightUntil(_) | Output::Ended(_) => {}
+            Output::RightUntil(_)
+            | Output::Ended(_)
+            | Output::Follow(_)
+            | Output::MirrorSnapshot(_)
+            | Output::MirrorChanged(_) => {}
             Output::Settled => {
                 if let Some(board) = &mut self.server.board {
                     board.settle();
@@ -181,6 +188,7 @@ impl World {
             Output::TenureEnded { why, .. } => {
                 self.reach(match why {
                     leasehold_core::TenureEnd::RightEnded => "right ended",
+                    leasehold_core::TenureEnd::Lost => "lost to another replica",
                     leasehold_core::TenureEnd::Shutdown => "shut down while active",
                 });
                 self.server.board = None;
@@ -244,13 +252,17 @@ impl World {
         }
         let Some(job) = self.store.jobs.pop_front() else { return Ok(()) };
         let answer = match job {
-            Job::Read => Input::Found { found: self.store.found.clone(), clock_floor: self.store.wall_clock << 20 },
+            Job::Read => {
+                self.note(&Fact::Read)?;
+                Input::Found { found: self.store.found.clone(), clock_floor: self.store.wall_clock << 20 }
+            }
             Job::Write(write, record) => {
                 let ok = self.store.fails_until <= self.now;
                 if ok || self.rng.chance(400) {
                     self.put_record(*record)?;
                 }
-                Input::Written { write, ok }
+                let outcome = if ok { Outcome::Stored(None) } else { Outcome::Unknown };
+                Input::Written { write, outcome }
             }
         };
         if !self.store.jobs.is_empty() {

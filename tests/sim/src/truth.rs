@@ -2,7 +2,7 @@
 
 use leasehold_core::{
     Ask, CandidateName, ChangeReason, ElectionName, EndReason, Enrolment, Event, FencingToken, Found, Input, Kept,
-    Millis, Output, Record, Reject, Reply, StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
+    Millis, Outcome, Output, Record, Reject, Reply, StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,8 @@ pub(crate) enum Fact<'a> {
     SaidAll,
     /// The store holds this now.
     Stored { found: &'a Found, by_fault: bool },
+    /// The store is read; the core is told when the process gets to it.
+    Read,
     /// A worker believes that it leads.
     Believes { worker: usize, election: &'a ElectionName, token: FencingToken, until: Option<Time> },
     /// A worker doesn't believe that it leads.
@@ -67,8 +69,10 @@ pub(crate) struct Truth {
     pub(crate) found: Option<Record>,
     /// What was found isn't what the last tenure wrote.
     pub(crate) outdated: bool,
-    /// What a fault put into the store, if nothing was written since.
-    tampered: Option<Found>,
+    /// What stands in the store now isn't.
+    tampered: bool,
+    /// What was read last wasn't.
+    read_tampered: bool,
     /// What this process wrote to claim a tenure that hasn't begun: if it finds that, what it had found before still counts.
     claim: Option<Record>,
     /// The moment before the last confirmed write of this tenure was sent, and what it is good for.
@@ -105,10 +109,10 @@ impl Truth {
                     Input::Found { found, .. } => {
                         let record = if let Found::Record(record) = found { Some(record.clone()) } else { None };
                         if record.is_none() || record != self.claim {
-                            (self.found, self.outdated) = (record, self.tampered.as_ref() == Some(found));
+                            (self.found, self.outdated) = (record, self.read_tampered);
                         }
                     }
-                    Input::Written { write, ok: true } => {
+                    Input::Written { write, outcome: Outcome::Stored(_) } => {
                         if let Some((sent, good_for)) = self.sent.get(write) {
                             self.right_until = *sent + *good_for;
                         }
@@ -118,7 +122,8 @@ impl Truth {
                 }
             }
             Fact::Said(output) => self.said(now, output),
-            Fact::Stored { found, by_fault } => self.tampered = by_fault.then(|| (*found).clone()),
+            Fact::Stored { by_fault, .. } => self.tampered = *by_fault,
+            Fact::Read => self.read_tampered = self.tampered,
             _ => {}
         }
     }
@@ -141,7 +146,7 @@ impl Truth {
 
     fn said(&mut self, now: Time, output: &Output) {
         match output {
-            Output::Write { write, record } => {
+            Output::Write { write, record: Some(record), .. } => {
                 self.sent.insert(*write, (now, record.duration - record.margin));
                 self.claim = if self.tenure.is_none() { Some((**record).clone()) } else { None };
             }

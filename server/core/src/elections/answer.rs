@@ -34,6 +34,7 @@ impl Elections {
             candidacies: self.candidacies.len(),
             leaders: self.leaders,
             revision: Revision(turn.active.line.last()),
+            mirrored: 0,
         }
     }
 
@@ -86,6 +87,9 @@ impl Elections {
         match self.candidacies.get_mut(&id) {
             Some(candidacy) if candidacy.token().is_some() => candidacy.value = value,
             _ => return Err(Reject::NotLeading { election }),
+        }
+        if self.candidacies.get(&id).is_some_and(|candidacy| candidacy.lease.is_some()) {
+            self.changes.note(id);
         }
         let revision = self.changed(turn, &election, None, ChangeReason::Proclaimed);
         match self.candidacies.get(&id).and_then(|candidacy| candidacy.ticket(turn.active)) {

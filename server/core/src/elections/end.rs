@@ -30,6 +30,9 @@ impl Elections {
             }
         }
         self.ends.remember(id, reason, turn.active.tenure);
+        if candidacy.lease.is_some() {
+            self.changes.note(id);
+        }
         let token = candidacy.token();
         let ended = Ended { enrolment: id, election: name.clone(), candidate: candidacy.candidate, token, reason };
         turn.out.push_back(Output::Ended(Box::new(ended)));

@@ -151,6 +151,7 @@ impl Numbers {
     pub(crate) fn found(&self, found: &Found) -> String {
         match found {
             Found::Record(record) => self.record(record),
+            Found::Lease(_) => unreachable!("this store is a file"),
             Found::Fresh => "fresh".to_owned(),
             Found::Lost => "lost".to_owned(),
         }

@@ -1,6 +1,6 @@
 //! The store of the bench: one record in memory, with reads and writes one after the other, that can be slow, fail, or hang.
 
-use leasehold_core::{Found, Input, Millis, Record, Time, WriteId};
+use leasehold_core::{Found, Input, Millis, Outcome, Record, Time, WriteId};
 use std::collections::VecDeque;
 
 /// What becomes of writes. Reads always work.
@@ -63,7 +63,8 @@ impl Store {
                 if self.mode != Mode::Fails {
                     self.found = Found::Record(*record);
                 }
-                Some(Input::Written { write, ok: self.mode == Mode::Works })
+                let outcome = if self.mode == Mode::Works { Outcome::Stored(None) } else { Outcome::Unknown };
+                Some(Input::Written { write, outcome })
             }
         }
     }

@@ -3,8 +3,8 @@
 use crate::render::{Numbers, end, seconds};
 use crate::store::Store;
 use leasehold_core::{
-    Ask, CallId, Config, Ended, Event, FencingToken, Found, Input, Kept, Millis, Output, Replica, Reply, StreamId,
-    Tenure, TenureEnd, Ticket, Time,
+    Ask, CallId, Config, Ended, Event, FencingToken, Found, Input, Kept, Millis, Outcome, Output, Replica, Reply,
+    StreamId, Tenure, TenureEnd, Ticket, Time,
 };
 use std::collections::BTreeMap;
 
@@ -144,10 +144,14 @@ impl World {
             }
             self.say_over(over.take(), &Output::Read);
             let Some(answer) = self.store.answer(self.now) else { return };
-            if let Input::Written { write, ok } = &answer
+            if let Input::Written { write, outcome } = &answer
                 && self.show_store
             {
-                self.say(&format!("written {} {}", write.0, if *ok { "ok" } else { "failed" }));
+                self.say(&format!(
+                    "written {} {}",
+                    write.0,
+                    if matches!(outcome, Outcome::Stored(_)) { "ok" } else { "failed" }
+                ));
             }
             let Some(replica) = &mut self.replica else { return };
             replica.handle(self.now, answer);
@@ -170,7 +174,8 @@ impl World {
                 self.store.read(self.now);
                 self.say_store("read");
             }
-            Output::Write { write, record } => {
+            Output::Write { write, record, .. } => {
+                let record = record.expect("a file is always written with a record");
                 self.numbers.learn(record.tenure.0);
                 let line = format!("write {}: {}", write.0, self.numbers.record(&record));
                 self.say_store(&line);
@@ -189,6 +194,7 @@ impl World {
             Output::TenureEnded { tenure, why } => {
                 let why = match why {
                     TenureEnd::RightEnded => "its right ended",
+                    TenureEnd::Lost => "somebody else holds the Lease",
                     TenureEnd::Shutdown => "shut down",
                 };
                 self.say(&format!("tenure {} ended, {why}", self.numbers.show(tenure.0)));
@@ -211,6 +217,9 @@ impl World {
             // Whoever has to know is told by other outputs.
             Output::Changed(change) => self.say(&self.numbers.change(&change)),
             Output::Ended(_) => unreachable!("said before"),
+            Output::Follow(_) | Output::MirrorSnapshot(_) | Output::MirrorChanged(_) => {
+                unreachable!("a file has one replica")
+            }
         }
     }
 

@@ -258,6 +258,7 @@ impl Elections {
             candidacies: self.everybody.len(),
             leaders: self.everybody.iter().filter(|c| c.token.is_some()).count(),
             revision: Revision(self.next - 1),
+            mirrored: 0,
         }
     }
 }

@@ -208,7 +208,9 @@ impl Pair {
     fn act(&mut self, output: Output) {
         match output {
             Output::Read => self.store.read(self.now),
-            Output::Write { write, record } => self.store.write(self.now, write, record),
+            Output::Write { write, record, .. } => {
+                self.store.write(self.now, write, record.expect("a file is always written with a record"));
+            }
             Output::Stopped => self.running = None,
             Output::Event { event: Event::Enrolled { ticket, .. }, .. } => {
                 self.tickets.extend(ticket.map(|ticket| *ticket))

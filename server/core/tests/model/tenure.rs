@@ -2,8 +2,8 @@
 
 use crate::naive::Elections;
 use leasehold_core::{
-    AHEAD_WHEN_LOST, Ask, Carried, Config, Found, HEADROOM, Input, Millis, Output, Record, Reject, Reply, Status,
-    Tenure, TenureEnd, Time, WriteId,
+    AHEAD_WHEN_LOST, Ask, Carried, Config, Found, HEADROOM, Input, Millis, Outcome, Output, Over, Record, Reject,
+    Reply, Status, Tenure, TenureEnd, Time, WriteId,
 };
 
 /// A write that is under way.
@@ -88,7 +88,14 @@ impl Model {
         match input {
             Input::Tick => {}
             Input::Found { found, clock_floor } => self.found(found, clock_floor),
-            Input::Written { write, ok } => self.written(write, ok),
+            Input::Written { write, outcome } => self.written(write, matches!(outcome, Outcome::Stored(_))),
+            Input::NotFound
+            | Input::Watched { .. }
+            | Input::Forwarded { .. }
+            | Input::MirrorOpened
+            | Input::MirrorClosed
+            | Input::MirrorSnapshot(_)
+            | Input::MirrorChanged(_) => unreachable!("a file has one replica"),
             Input::Shutdown => self.shutdown(),
             Input::Campaign { stream, entry } => match self.active() {
                 Ok(elections) => elections.campaign(stream, entry),
@@ -184,6 +191,7 @@ impl Model {
             renewed_at,
             ended_at: None,
             longest_ttl: self.longest_ttl,
+            last_change: None,
             handover: None,
         }
     }
@@ -239,7 +247,7 @@ impl Model {
         let sent = Sent { write: self.next_write(), at: self.now, ceiling: tenure.0 + HEADROOM };
         let record = Box::new(self.record(tenure, sent.ceiling, Millis(0)));
         self.claimed = Some((*record.clone(), base, outdated));
-        self.out.push(Output::Write { write: sent.write, record });
+        self.out.push(Output::Write { write: sent.write, over: Over::Anything, record: Some(record) });
         self.role = Role::Claiming(sent, elections, trusted.and_then(|record| record.handover).unwrap_or_default());
     }
 
@@ -270,7 +278,7 @@ impl Model {
             }
             Role::Stopping(before, last, record) => {
                 self.role = if before == Some(write) {
-                    self.out.push(Output::Write { write: last, record: record.clone() });
+                    self.out.push(Output::Write { write: last, over: Over::Anything, record: Some(record.clone()) });
                     Role::Stopping(None, last, record)
                 } else if last == write {
                     self.out.push(Output::Stopped);
@@ -309,7 +317,7 @@ impl Model {
         let record = self.record(elections.tenure, sent.ceiling, self.now.since(elections.began));
         self.pending = Some(sent);
         self.renew_at = self.now + self.config.renew_interval;
-        self.out.push(Output::Write { write, record: Box::new(record) });
+        self.out.push(Output::Write { write, over: Over::Anything, record: Some(Box::new(record)) });
     }
 
     fn shutdown(&mut self) {
@@ -325,7 +333,7 @@ impl Model {
                 self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Shutdown });
                 let before = self.pending.map(|sent| sent.write);
                 if before.is_none() {
-                    self.out.push(Output::Write { write: last, record: record.clone() });
+                    self.out.push(Output::Write { write: last, over: Over::Anything, record: Some(record.clone()) });
                 }
                 self.role = Role::Stopping(before, last, record);
             }

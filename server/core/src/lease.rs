@@ -1,0 +1,83 @@
+//! The Lease as the core sees it: who holds it, what a Leasehold replica has written into it, and what a write replaces.
+
+use crate::{Millis, Record};
+
+/// Names one version of the Lease, for compare-and-swap: Kubernetes' `resourceVersion`. Opaque, and never compared in order: it goes
+/// back when etcd is restored from a backup.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub String);
+
+/// Names a replica in the Lease. No two processes have the same one, not even two lives of one container.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Holder(pub String);
+
+/// What stands in a Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The version that was read.
+    pub version: Version,
+    /// Everything else that matters.
+    pub content: Content,
+}
+
+/// What replicas look at. As long as it is the same, nobody has written: others may set labels as they like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// `spec.holderIdentity`; `None` if it is empty.
+    pub holder: Option<Holder>,
+    /// `spec.leaseDurationSeconds`.
+    pub duration: Option<Millis>,
+    /// `spec.renewTime`, as it was written: only ever compared with itself.
+    pub renew_time: String,
+    /// What a replica of Leasehold has written into the annotations; `None` if something of it is missing or can't be read.
+    pub signed: Option<Signed>,
+}
+
+/// The annotations of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// Who wrote them. It still holds the Lease if `spec.holderIdentity` says so as well.
+    pub by: Holder,
+    /// Where that replica serves gRPC, as `HOST:PORT`.
+    pub address: String,
+    /// What the next tenure has to know.
+    pub record: Record,
+}
+
+impl Content {
+    /// What the replica that holds this Lease has written. `None` if nobody does, or somebody who isn't of Leasehold.
+    #[must_use]
+    pub fn held(&self) -> Option<&Signed> {
+        self.signed.as_ref().filter(|signed| self.holder.as_ref() == Some(&signed.by))
+    }
+
+    /// The last words of a tenure that ended in good order. An empty holder alone is no release: `kubectl apply` of a manifest that says
+    /// `holderIdentity: ""` empties the holder of a running installation.
+    #[must_use]
+    pub fn released(&self) -> Option<&Record> {
+        let record = self.signed.as_ref().map(|signed| &signed.record)?;
+        (self.holder.is_none() && record.ended_at.is_some()).then_some(record)
+    }
+}
+
+/// What a write replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Whatever is there: the store has one writer.
+    Anything,
+    /// This version of the Lease, and no other.
+    Version(Version),
+    /// Nothing: there is no Lease, this makes one.
+    Nothing,
+}
+
+/// How a write went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is stored for certain; a Lease has this version now.
+    Stored(Option<Version>),
+    /// Somebody else has written since that version was read, or the Lease is gone, or is there already.
+    Conflict,
+    /// No answer, or an error: it may be stored all the same.
+    Unknown,
+}

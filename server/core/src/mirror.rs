@@ -1,0 +1,90 @@
+//! The mirror: what a standby knows of the active replica's candidacies, so that an orderly end costs nobody anything.
+//!
+//! The active replica counts every change of state of a leased candidacy. A release names the last number of its tenure; a
+//! standby whose mirror has reached it knows everything.
+
+use crate::{Carried, Enrolment, Millis, Record, Tenure, Ticket};
+use std::collections::BTreeMap;
+
+/// A leased candidacy of the active replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirrored {
+    /// What it is.
+    pub ticket: Ticket,
+    /// When in the tenure its drain ends, if it was told to hand over.
+    pub drains_until: Option<Millis>,
+}
+
+/// Some changes of state, taken together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorBatch {
+    /// Whose.
+    pub tenure: Tenure,
+    /// The number of the last change before these.
+    pub after: u64,
+    /// The number of the last one of these.
+    pub number: u64,
+    /// What is there, or has changed.
+    pub there: Vec<Mirrored>,
+    /// What is over.
+    pub gone: Vec<Enrolment>,
+}
+
+/// What a standby has been told.
+#[derive(Debug, Default)]
+pub(crate) struct Mirror {
+    tenure: Tenure,
+    number: u64,
+    /// A gap would go unnoticed otherwise: nothing counts until a snapshot has come.
+    whole: bool,
+    candidacies: BTreeMap<Enrolment, Mirrored>,
+}
+
+impl Mirror {
+    /// Begins anew with all that there is.
+    pub(crate) fn replace(&mut self, snapshot: MirrorBatch) {
+        let candidacies = snapshot.there.into_iter().map(|mirrored| (mirrored.ticket.enrolment, mirrored)).collect();
+        *self = Self { tenure: snapshot.tenure, number: snapshot.number, whole: true, candidacies };
+    }
+
+    /// Changes what is known. After a gap nothing is, until the next snapshot.
+    pub(crate) fn apply(&mut self, batch: MirrorBatch) {
+        if batch.tenure < self.tenure || (batch.tenure == self.tenure && batch.number <= self.number) {
+            return;
+        }
+        self.whole &= batch.tenure == self.tenure && batch.after == self.number;
+        if !self.whole {
+            return;
+        }
+        self.number = batch.number;
+        for enrolment in batch.gone {
+            self.candidacies.remove(&enrolment);
+        }
+        for mirrored in batch.there {
+            self.candidacies.insert(mirrored.ticket.enrolment, mirrored);
+        }
+    }
+
+    /// Whether this is all that the tenure knew when it ended like this.
+    pub(crate) fn knows_the_end_of(&self, record: &Record) -> bool {
+        self.whole && record.tenure == self.tenure && record.last_change == Some(self.number)
+    }
+
+    /// Everything that the next tenure must know, if this is all that the one that ended like this knew.
+    pub(crate) fn handover(&self, record: &Record) -> Option<Vec<Carried>> {
+        if !self.knows_the_end_of(record) {
+            return None;
+        }
+        let ended_at = record.ended_at?;
+        let carried = |mirrored: &Mirrored| Carried {
+            ticket: mirrored.ticket.clone(),
+            drain_left: mirrored.drains_until.map(|until| until - ended_at),
+        };
+        Some(self.candidacies.values().map(carried).collect())
+    }
+
+    /// How many candidacies are known.
+    pub(crate) fn len(&self) -> usize {
+        self.candidacies.len()
+    }
+}

@@ -1,0 +1,141 @@
+//! Claims: the first write of a tenure, and what becomes of it.
+
+use super::{Replica, Role};
+use crate::tenure::{Active, Claim, Start, right};
+use crate::{Found, Outcome, Output, Over, Record, Store, Time, Version, WriteId};
+
+/// So many numbers are set aside for each millisecond, rounded down.
+const NUMBERS_PER_MS: u64 = (1 << 20) / 1000;
+
+/// A claim whose tenure never began, though it may be stored: nothing was handed out in its name.
+#[derive(Debug)]
+pub(super) struct Unused {
+    claim: Claim,
+    record: Record,
+    /// What it replaced.
+    before: Found,
+    /// The highest ceiling that had been seen then.
+    seen: u64,
+    outdated: bool,
+}
+
+impl Replica {
+    /// Claims the next tenure on what the file holds.
+    pub(super) fn claim_file(&mut self, found: Found) {
+        if let Found::Record(record) = &found {
+            let record = record.clone();
+            self.learn(&record);
+        }
+        self.claim(found, false, Over::Anything);
+    }
+
+    /// Claims the next tenure on what was found. A claim of this process that never began handed out nothing: what it had replaced
+    /// still counts, or a slow store would cost every leader its place.
+    pub(super) fn claim(&mut self, found: Found, outdated: bool, over: Over) {
+        let (found, outdated) = match (found, self.unused.take()) {
+            (Found::Record(record), Some(unused)) if record == unused.record => match unused.before {
+                // One that was restored in another's place says as little as it did then.
+                Found::Record(before) if before.ceiling >= unused.seen && !unused.outdated => {
+                    (Found::Record(Record { ceiling: record.ceiling, ..before }), false)
+                }
+                before => (before, unused.outdated),
+            },
+            (found, _) => (found, outdated),
+        };
+        let (clock_floor, at) = self.clock_floor;
+        let start = Start {
+            longest_ttl: self.longest_ttl,
+            floor: clock_floor.saturating_add(self.now.since(at).0.saturating_mul(NUMBERS_PER_MS)),
+            seen: self.seen,
+            unclaimed: self.unclaimed,
+            outdated,
+        };
+        let write = self.next_write();
+        let claim = Claim::new(start, found.clone(), write, self.now);
+        let record = claim.record(&self.config);
+        if let Store::Lease { .. } = self.config.store {
+            self.unclaimed = claim.tenure.0 + 1;
+        }
+        self.unused =
+            Some(Unused { claim: claim.clone(), record: record.clone(), before: found, seen: self.seen, outdated });
+        self.write(write, over, record);
+        self.role = Role::Claiming(Box::new(claim));
+    }
+
+    pub(super) fn written(&mut self, write: WriteId, outcome: Outcome) {
+        match &mut self.role {
+            Role::Claiming(claim) if claim.pending.write == write => self.claimed(outcome),
+            Role::Active(_) => self.renewed(write, outcome),
+            Role::Standby(_) => self.made(write, outcome),
+            Role::Stopping { .. } => self.stopped_writing(write),
+            Role::Releasing(_) => self.released(write, outcome),
+            _ => {}
+        }
+    }
+
+    fn claimed(&mut self, outcome: Outcome) {
+        let Role::Claiming(claim) = &self.role else { return };
+        let (sent, ceiling) = (claim.pending.sent, claim.pending.ceiling);
+        match outcome {
+            Outcome::Stored(version) => {
+                self.seen = self.seen.max(ceiling);
+                if right(&self.config, sent) > self.now {
+                    self.begin(version);
+                } else {
+                    self.claim_failed(true);
+                }
+            }
+            // It wasn't stored: somebody was faster.
+            Outcome::Conflict => self.claim_failed(true),
+            Outcome::Unknown => self.claim_failed(false),
+        }
+    }
+
+    fn claim_failed(&mut self, at_once: bool) {
+        let retry = self.now + self.config.retry_interval();
+        match self.config.store {
+            Store::File => self.role = Role::Paused { until: retry },
+            Store::Lease { .. } if self.stops => self.stop_now(),
+            Store::Lease { .. } => self.read_as_standby(if at_once { self.now } else { retry }),
+        }
+    }
+
+    /// The claim of this process whose answer didn't come is found to be stored. It counts from the moment it was sent.
+    pub(super) fn begins_with_what_was_found(&mut self) -> bool {
+        let (Some(unused), Some(lease)) = (&self.unused, self.sight.lease()) else { return false };
+        let mine = lease.content.held().is_some_and(|signed| signed.record == unused.record);
+        if !mine || right(&self.config, unused.claim.pending.sent) <= self.now {
+            return false;
+        }
+        let version = lease.version.clone();
+        self.role = Role::Claiming(Box::new(unused.claim.clone()));
+        self.begin(Some(version));
+        true
+    }
+
+    fn begin(&mut self, version: Option<Version>) {
+        let role = std::mem::replace(&mut self.role, Role::Reading);
+        let Role::Claiming(mut claim) = role else { unreachable!("only a claim begins a tenure") };
+        self.unused = None;
+        self.sight.wrote(claim.tenure, claim.pending.renewed_at);
+        let carried = std::mem::take(&mut claim.carried);
+        let over = version.map_or(Over::Anything, Over::Version);
+        let active = Active::new(&self.config, &claim, over);
+        let (tenure, began, settles_in) = (active.tenure, active.began, active.settling(self.now));
+        self.out.push_back(Output::RightUntil(active.right_until));
+        self.out.push_back(Output::TenureBegan { tenure, began, settles_in });
+        self.role = Role::Active(Box::new(active));
+        if let Ok((elections, mut turn)) = self.turn() {
+            elections.take_over(&mut turn, carried);
+        }
+        self.pass_time();
+        if self.stops {
+            self.shutdown();
+        }
+    }
+
+    /// When the next retry is due, at the earliest.
+    pub(super) fn retry_at(&self) -> Time {
+        self.now + self.config.retry_interval()
+    }
+}

@@ -1,0 +1,164 @@
+//! Standby: watches the Lease, and takes it over when that is due.
+
+use super::{Replica, Role};
+use crate::sight::{HEAD_START, TakeOver};
+use crate::{Found, Lease, Millis, Outcome, Output, Over, Time, WriteId};
+
+/// What a standby waits for.
+#[derive(Debug)]
+pub(super) struct Standby {
+    /// The Lease is being read.
+    reading: bool,
+    /// A Lease that nobody holds is being made.
+    making: Option<WriteId>,
+    /// Reads the Lease then, if nothing is heard of it before.
+    read_at: Time,
+    /// Writes nothing before: the last write failed.
+    not_before: Time,
+}
+
+impl Standby {
+    /// Begins by reading.
+    pub(super) fn reading() -> Self {
+        Self { reading: true, making: None, read_at: Time(0), not_before: Time(0) }
+    }
+}
+
+impl Replica {
+    /// Goes back to watching: reads what stands there now.
+    pub(super) fn stand_by(&mut self) {
+        self.read_as_standby(self.now);
+    }
+
+    /// Reads the Lease, and writes nothing before that moment.
+    pub(super) fn read_as_standby(&mut self, not_before: Time) {
+        self.role = Role::Standby(Standby { not_before, ..Standby::reading() });
+        self.out.push_back(Output::Read);
+    }
+
+    /// The Lease was read.
+    pub(super) fn found_lease(&mut self, lease: Option<Lease>) {
+        self.see(lease);
+        match &mut self.role {
+            Role::Standby(standby) => {
+                standby.reading = false;
+                self.heard();
+            }
+            Role::Active(_) => self.recheck(),
+            Role::Releasing(_) => self.release_over_what_was_found(),
+            _ => {}
+        }
+    }
+
+    /// The Lease couldn't be read.
+    pub(super) fn not_found(&mut self) {
+        let retry = self.retry_at();
+        match &mut self.role {
+            Role::Standby(standby) => (standby.reading, standby.read_at) = (false, retry),
+            Role::Active(active) => {
+                active.reading = false;
+                active.retry_soon(&self.config, self.now);
+            }
+            Role::Releasing(_) => self.release_later(),
+            _ => {}
+        }
+    }
+
+    /// A watch tells of the Lease. What it tells may be old: an active replica reads before it believes it; a standby needn't, as what
+    /// it does next is a compare-and-swap.
+    pub(super) fn watched(&mut self, lease: Option<Lease>, clock_floor: u64) {
+        self.clock_floor = (clock_floor, self.now);
+        match &self.role {
+            Role::Standby(_) => {
+                self.see(lease);
+                self.heard();
+            }
+            Role::Active(_) => {
+                if !self.looks_mine(lease.as_ref()) {
+                    self.doubt();
+                }
+                self.see(lease);
+            }
+            _ => self.see(lease),
+        }
+    }
+
+    /// Something was heard of the Lease.
+    fn heard(&mut self) {
+        // A watch tells of each renewal: silence for longer than that means that it is broken, or that there are none.
+        let silence = self.config.renew_interval + self.config.retry_interval();
+        if let Role::Standby(standby) = &mut self.role {
+            standby.read_at = self.now + silence;
+        }
+        if !self.begins_with_what_was_found() {
+            self.take_over_if_due();
+        }
+    }
+
+    /// Takes the Lease over, or makes one, or reads it, if that is due.
+    pub(super) fn take_over_if_due(&mut self) {
+        let Role::Standby(standby) = &self.role else { return };
+        if standby.reading || standby.making.is_some() {
+            return;
+        }
+        let due = self.take_over_at().is_some_and(|at| at.max(standby.not_before) <= self.now);
+        if due && self.sight.lease().is_some() {
+            self.claim_lease();
+        } else if due {
+            let write = self.next_write();
+            if let Role::Standby(standby) = &mut self.role {
+                standby.making = Some(write);
+            }
+            // Never with a claim in it: whoever held the one that is gone may still have its right.
+            self.out.push_back(Output::Write { write, over: Over::Nothing, record: None });
+        } else if standby.read_at <= self.now {
+            self.read_as_standby(standby.not_before);
+        }
+    }
+
+    /// When this standby may write.
+    fn take_over_at(&self) -> Option<Time> {
+        let known = |lease: &Lease| lease.content.released().is_some_and(|end| self.mirror.knows_the_end_of(end));
+        Some(match self.sight.take_over()? {
+            TakeOver::Missing | TakeOver::Mine => Time(0),
+            TakeOver::At(at) => at,
+            TakeOver::Released(since) if self.sight.lease().is_some_and(known) => since,
+            TakeOver::Released(since) => since + HEAD_START,
+        })
+    }
+
+    fn claim_lease(&mut self) {
+        let Some(lease) = self.sight.lease().cloned() else { return };
+        let mut outdated = false;
+        let found = match lease.content.signed {
+            Some(signed) => {
+                outdated = self.sight.outdated(&signed.record);
+                let mut record = signed.record;
+                record.handover = self.mirror.handover(&record);
+                Found::Record(record)
+            }
+            None => Found::Lost,
+        };
+        self.claim(found, outdated, Over::Version(lease.version));
+    }
+
+    /// How making a Lease went.
+    pub(super) fn made(&mut self, write: WriteId, outcome: Outcome) {
+        let retry = self.now + self.config.renew_interval;
+        let Role::Standby(standby) = &mut self.role else { return };
+        if standby.making != Some(write) {
+            return;
+        }
+        // Whether it is there now, and what is in it, a read tells. Where this replica may not make one, somebody else has to.
+        let not_before = if matches!(outcome, Outcome::Unknown) { retry } else { standby.not_before };
+        self.read_as_standby(not_before);
+    }
+
+    pub(super) fn standby_deadline(&self, standby: &Standby) -> Option<Time> {
+        if standby.reading || standby.making.is_some() {
+            return None;
+        }
+        let write = self.take_over_at().map(|at| at.max(standby.not_before));
+        Some(write.map_or(standby.read_at, |at| at.min(standby.read_at)).max(self.now + Millis(1)))
+    }
+}

@@ -1,0 +1,134 @@
+//! What a replica has seen of the Lease: since when it stands unchanged, and when it may be taken over.
+//!
+//! A standby never compares wall clocks. It waits until *it* has seen the Lease unchanged for a whole lease duration: whoever
+//! wrote it last has sent that write before it was seen, so its right is over by then.
+
+use crate::lease::{Content, Holder, Lease};
+use crate::{Millis, Tenure, Time};
+
+/// A standby whose mirror doesn't reach the end of a tenure that was released gives one whose mirror does a head start.
+pub(crate) const HEAD_START: Millis = Millis(200);
+
+/// All that was seen.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    /// Who looks.
+    me: Holder,
+    last: Option<Seen>,
+    /// The longest duration that anybody has claimed, this replica itself among them.
+    duration: Millis,
+    /// The tenure that was seen held last, and when.
+    held: Option<(Tenure, Time)>,
+    /// The highest tenure that was ever seen.
+    highest: Tenure,
+    /// The newest renewal that was ever seen.
+    newest: (Tenure, Millis),
+}
+
+/// What was seen last.
+#[derive(Debug)]
+struct Seen {
+    /// `None`: there is no Lease.
+    lease: Option<Lease>,
+    since: Time,
+    /// It is a release that counts at once.
+    handed_over: bool,
+}
+
+/// When the Lease that was seen last may be taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakeOver {
+    /// Once it was unchanged for a whole duration.
+    At(Time),
+    /// It was released: at once for whoever knows how that tenure ended, a little later for everybody else.
+    Released(Time),
+    /// This process wrote it, and its right has ended: nobody else has one.
+    Mine,
+    /// There is none: one has to be made.
+    Missing,
+}
+
+impl Sight {
+    pub(crate) fn new(me: Holder, duration: Millis) -> Self {
+        let newest = (Tenure(0), Millis(0));
+        Self { me, last: None, duration, held: None, highest: Tenure(0), newest }
+    }
+
+    /// The Lease is seen.
+    pub(crate) fn see(&mut self, lease: Option<Lease>, now: Time) {
+        let content = lease.as_ref().map(|lease| &lease.content);
+        let unchanged = self.last.as_ref().is_some_and(|last| last.content() == content);
+        if let Some(longer) = content.and_then(|content| content.duration) {
+            self.duration = self.duration.max(longer);
+        }
+        let handed_over = content.is_some_and(|content| self.hands_over(content, now));
+        if let Some(signed) = content.and_then(|content| content.signed.as_ref()) {
+            let record = &signed.record;
+            self.duration = self.duration.max(record.duration);
+            self.highest = self.highest.max(record.tenure);
+            self.newest = self.newest.max((record.tenure, record.renewed_at));
+        }
+        if let Some(held) = content.and_then(Content::held) {
+            self.held = Some((held.record.tenure, now));
+        }
+        match &mut self.last {
+            // Somebody may have written what doesn't matter.
+            Some(last) if unchanged => last.lease = lease,
+            _ => self.last = Some(Seen { lease, since: now, handed_over }),
+        }
+    }
+
+    /// This replica has written a renewal.
+    pub(crate) fn wrote(&mut self, tenure: Tenure, renewed_at: Millis) {
+        self.highest = self.highest.max(tenure);
+        self.newest = self.newest.max((tenure, renewed_at));
+    }
+
+    /// Whether that is who looks.
+    pub(crate) fn is_me(&self, holder: &Holder) -> bool {
+        *holder == self.me
+    }
+
+    /// Whether this is a release that counts at once: of the tenure that was seen held within the last duration, and no higher one
+    /// is known. An old one may come back with a restored manifest.
+    fn hands_over(&self, content: &Content, now: Time) -> bool {
+        let (Some(record), Some((tenure, at))) = (content.released(), self.held) else { return false };
+        record.tenure == tenure && self.highest <= tenure && now.since(at) <= self.duration
+    }
+
+    /// Whether a record is older than one that was seen: it was restored, and says nothing of the tenure before the next.
+    pub(crate) fn outdated(&self, record: &crate::Record) -> bool {
+        (record.tenure, record.renewed_at) < self.newest
+    }
+
+    /// What was seen last, if there was a Lease.
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        self.last.as_ref().and_then(|last| last.lease.as_ref())
+    }
+
+    /// When what was seen last may be taken over. `None`: nothing was seen yet.
+    pub(crate) fn take_over(&self) -> Option<TakeOver> {
+        let last = self.last.as_ref()?;
+        let Some(lease) = &last.lease else { return Some(TakeOver::Missing) };
+        if lease.content.held().is_some_and(|signed| signed.by == self.me) {
+            return Some(TakeOver::Mine);
+        }
+        Some(if last.handed_over { TakeOver::Released(last.since) } else { TakeOver::At(last.since + self.duration) })
+    }
+
+    /// The replica that holds the Lease, as far as is known: the tenure and the address. One that was wiped out of the Lease holds
+    /// it still.
+    pub(crate) fn active(&self) -> Option<(Tenure, &str)> {
+        let content = &self.lease()?.content;
+        let signed = content.signed.as_ref()?;
+        let holds = content.holder.as_ref().is_none_or(|holder| *holder == signed.by);
+        let (mine, over) = (signed.by == self.me, signed.record.ended_at.is_some());
+        (holds && !mine && !over).then_some((signed.record.tenure, signed.address.as_str()))
+    }
+}
+
+impl Seen {
+    fn content(&self) -> Option<&Content> {
+        self.lease.as_ref().map(|lease| &lease.content)
+    }
+}
