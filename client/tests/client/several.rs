@@ -184,3 +184,11 @@ async fn a_replica_that_was_replaced_is_heard_on_no_endpoint() {
     assert_eq!(resign.request.ticket, b"reopened");
     resign.answer(resigned());
 }
+
+#[tokio::test]
+async fn a_stream_that_a_standby_ends_is_opened_again_where_it_was() {
+    let (mut first, _second) = two().await;
+    let (_leadership, stream) = first.lead(Duration::from_secs(2)).await;
+    stream.fail(tonic::Status::unavailable("the active replica changed")).await;
+    assert_eq!(first.campaign().await.request.ticket, b"elected");
+}
