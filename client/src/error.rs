@@ -2,6 +2,7 @@
 
 use crate::Lost;
 use crate::proto::EndReason;
+use crate::route::Fault;
 use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -83,6 +84,18 @@ impl Error {
                 Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled
             ),
             Self::NotGranted { .. } | Self::Ended { .. } | Self::Invalid { .. } => false,
+        }
+    }
+
+    /// What it says of the connection, if it comes from there or from the replica at its other end. None: any replica would
+    /// have answered so.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Unreachable { .. } => Some(Fault::Broken),
+            Self::Outdated { .. } | Self::Refused { reason: Reason::NotActive | Reason::ShuttingDown, .. } => {
+                Some(Fault::Refused)
+            }
+            _ => None,
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn spawn(wires: Arc<Wires>, terms: Terms) -> Hold {
     let (resign, to_resign) = oneshot::channel();
     let (election, candidate) = (terms.election.clone(), terms.candidate.clone());
     let started = clock::now();
-    let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
+    let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY, wires.endpoints());
     let keeper = Keeper { wires, terms, shared: shared.clone(), started, entered: false, backoff };
     tokio::spawn(keeper.run(Orders { proclaims: to_proclaim, resign: to_resign }));
     Hold { election, candidate, shared, proclaims, resign: Some(resign) }
@@ -74,7 +74,11 @@ impl Keeper {
         let mut last_error = None;
         loop {
             if self.entered || last_error.is_some() {
-                let delay = clock::now().plus(self.backoff.delay());
+                let delay = match &last_error {
+                    Some(error) => self.backoff.after(error),
+                    None => self.backoff.delay(),
+                };
+                let delay = clock::now().plus(delay);
                 tokio::select! {
                     biased;
                     _ = &mut orders.resign => return None,
@@ -123,7 +127,6 @@ impl Keeper {
 
     /// The first answer to a Campaign: a candidacy, or why there is none.
     fn entered(&mut self, sent: Moment, first: CampaignResponse) -> Result<Kept, Error> {
-        self.wires.tenure.admit(first.tenure)?;
         match first.event {
             Some(Event::Enrolled(enrolled)) => {
                 self.entered = true;
@@ -275,8 +278,7 @@ impl Keeper {
         version: u64,
         answer: Result<ProclaimResponse, Error>,
     ) -> (Result<(), Error>, Next) {
-        let admitted = answer.and_then(|answer| self.wires.tenure.admit(answer.tenure).map(|()| answer));
-        match admitted {
+        match answer {
             Ok(answer) => (Ok(()), kept.take(answer.ticket, answer.tenure, version)),
             // The next KeepAlive tells how it stands.
             Err(error) => (Err(error), Next::Hurry),

@@ -17,9 +17,11 @@ from leasehold.v1 import election_pb2 as pb
 from leasehold.v1 import election_pb2_grpc as rpc
 
 FATAL = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
-CHANNEL = [  # Notice a dead connection within 15 s, and try again at least every second.
+GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+CHANNEL = [  # Notice a dead connection within 15 s, give up a new one after 2 s, and try again at least every second.
     ("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.min_reconnect_backoff_ms", 2_000), ("grpc.use_local_subchannel_pool", 1),
 ]
 
 
@@ -32,13 +34,40 @@ def say(fact):
     print(fact, flush=True)
 
 
+class Service:
+    """The replicas: the next address, over a new connection, when the one in use is gone, and the highest tenure seen."""
+
+    def __init__(self, endpoints):
+        self.addresses = [endpoint.strip().removeprefix("http://") for endpoint in endpoints.split(",")]
+        self.lock, self.tenure = threading.Lock(), 0
+        self.connect(0)
+
+    def connect(self, at):
+        channel = grpc.insecure_channel(self.addresses[at % len(self.addresses)], options=CHANNEL)
+        self.current = at, rpc.ElectionServiceStub(channel)
+
+    def leave(self, at):
+        """Goes on, unless somebody did since `at`. A stream that is open stays where it is until it breaks."""
+        with self.lock:
+            if self.current[0] == at:
+                self.connect(at + 1)
+
+    def admit(self, tenure, at):
+        """Whether this isn't the word of a replica that was replaced since."""
+        with self.lock:
+            self.tenure = max(self.tenure, tenure)
+        if tenure < self.tenure:
+            self.leave(at)
+        return tenure == self.tenure
+
+
 class Candidacy:
     """One candidacy, from Campaign to its end. Once `over` says why it ended, it leads no more, for good."""
 
-    def __init__(self, stub, request):
-        self.stub, self.request, self.ttl = stub, request, request.ttl.ToMilliseconds() / 1000
+    def __init__(self, service, request):
+        self.service, self.request, self.ttl = service, request, request.ttl.ToMilliseconds() / 1000
         self.changed = threading.Condition()  # Guards what follows, and tells when it changes.
-        self.ticket, self.token, self.tenure, self.deadline, self.over = b"", 0, 0, 0.0, ""
+        self.ticket, self.token, self.deadline, self.over = b"", 0, 0.0, ""
         for job in (self.follow, self.keep_alive):
             threading.Thread(target=job, daemon=True).start()
 
@@ -58,11 +87,14 @@ class Candidacy:
         """Reads the Campaign stream; when it breaks, opens it again with the ticket, which extends nothing."""
         while not self.over:
             request = pb.CampaignRequest(ticket=self.ticket) if self.ticket else self.request
-            sent = now()
+            (at, stub), sent = self.service.current, now()
             try:
-                for event in self.stub.Campaign(request):
-                    self.take(event, sent)
+                for event in stub.Campaign(request):
+                    if self.service.admit(event.tenure, at):
+                        self.take(event, sent)
             except grpc.RpcError as error:
+                if error.code() in GONE:
+                    self.service.leave(at)
                 if error.code() in FATAL:
                     print(error.details(), file=sys.stderr, flush=True)
                     self.end("REFUSED" if request.ticket else "FATAL")
@@ -70,9 +102,9 @@ class Candidacy:
 
     def take(self, event, sent):
         with self.changed:
-            if event.tenure < self.tenure or self.over:
-                return  # A lower tenure is that of a replica that was replaced since.
-            self.tenure, kind = event.tenure, event.WhichOneof("event")
+            if self.over:
+                return
+            kind = event.WhichOneof("event")
             if kind == "enrolled" and not self.ticket:
                 # Sending Campaign counts as the first KeepAlive.
                 self.ticket, self.deadline = event.enrolled.ticket, sent + self.ttl
@@ -91,21 +123,25 @@ class Candidacy:
             self.changed.wait_for(lambda: self.ticket or self.over)
         while not self.over:
             request = pb.KeepAliveRequest(items=[pb.KeepAliveItem(ticket=self.ticket)])
-            sent = now()
+            (at, stub), sent = self.service.current, now()
             try:
-                answer = self.stub.KeepAlive(request, timeout=self.ttl / 3)
-            except grpc.RpcError:
+                answer = stub.KeepAlive(request, timeout=self.ttl / 4)
+            except grpc.RpcError as error:
+                answer = None
+                if error.code() in GONE:
+                    self.service.leave(at)
+            if answer is None or not self.service.admit(answer.tenure, at):
                 time.sleep(self.ttl / 20)  # A call that failed extends nothing; there is time for another.
                 continue
-            self.kept(answer.tenure, answer.results[0], sent)
+            self.kept(answer.results[0], sent)
             time.sleep(max(0.0, sent + self.ttl / 3 - now()))
 
-    def kept(self, tenure, result, sent):
+    def kept(self, result, sent):
         with self.changed:
             self.check()  # A deadline that has passed isn't brought back by a late answer.
-            if tenure < self.tenure or self.over:
+            if self.over:
                 return
-            self.tenure, state = tenure, pb.CandidacyState.Name(result.state).removeprefix("CANDIDACY_STATE_")
+            state = pb.CandidacyState.Name(result.state).removeprefix("CANDIDACY_STATE_")
             if state in ("WAITING", "LEADING"):
                 self.deadline = max(self.deadline, sent + self.ttl)
                 if state == "LEADING" or not self.token:  # An answer may be older than the grant on the stream.
@@ -120,7 +156,7 @@ class Candidacy:
         """Leaves. From here on it doesn't lead, whatever the answer, and the ticket isn't used again."""
         self.end("RESIGNED")
         try:
-            self.stub.Resign(pb.ResignRequest(ticket=self.ticket), timeout=2)
+            self.service.current[1].Resign(pb.ResignRequest(ticket=self.ticket), timeout=2)
         except grpc.RpcError:
             pass  # Then it runs out by itself.
         say("resigned")
@@ -148,7 +184,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("election", help="e.g. billing/nightly-report")
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="label of this candidate")
-    parser.add_argument("--endpoint", default=os.environ.get("LEASEHOLD_ENDPOINT", "127.0.0.1:7400"))
+    parser.add_argument("--endpoint", default=os.environ.get("LEASEHOLD_ENDPOINT", "127.0.0.1:7400"),
+                        help="the service; of several addresses, with commas between them, one is used at a time")
     parser.add_argument("--ttl", type=float, default=15, help="seconds that the lead outlives this process")
     parser.add_argument("--step", type=float, default=1, help="seconds between two steps of the task")
     parser.add_argument("--replace-former", action="store_true", help="the former process of this name is surely dead")
@@ -158,10 +195,10 @@ def main():
         signal.signal(signum, lambda *_: stop.set())
     request = pb.CampaignRequest(election=args.election, candidate=args.name, replace_former=args.replace_former)
     request.ttl.FromMilliseconds(round(args.ttl * 1000))
-    with grpc.insecure_channel(args.endpoint.removeprefix("http://"), options=CHANNEL) as channel:
-        while not stop.is_set():
-            work(Candidacy(rpc.ElectionServiceStub(channel), request), stop, args.step)
-            request.replace_former = False  # Said once, at the start: what came before this process is dead.
+    service = Service(args.endpoint)
+    while not stop.is_set():
+        work(Candidacy(service, request), stop, args.step)
+        request.replace_former = False  # Said once, at the start: what came before this process is dead.
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ const COMMON: &str = "Common options";
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, after_help = exit::HELP, max_term_width = 110)]
 pub(crate) struct Cli {
-    /// Where the service is.
+    /// Where the service is. Of several addresses, with commas between them, the first that answers is used.
     #[arg(
         long,
         global = true, help_heading = COMMON,
         env = "LEASEHOLD_ENDPOINT",
         default_value = "http://127.0.0.1:7400",
-        value_name = "URL"
+        value_name = "URL[,URL...]"
     )]
     pub(crate) endpoint: String,
 

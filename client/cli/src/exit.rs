@@ -113,7 +113,8 @@ fn explain_client(error: &leasehold::Error, endpoint: &str) -> (Exit, String) {
     use leasehold::{Error, Reason};
     match error {
         Error::Unreachable { detail } => {
-            let at = if detail.contains(endpoint) { String::new() } else { format!(" at {endpoint}") };
+            let named = endpoint.split(',').all(|address| detail.contains(address.trim().trim_end_matches('/')));
+            let at = if named { String::new() } else { format!(" at {endpoint}") };
             let what_to_do =
                 "Is a server running there? Start one with leasehold-server, or name another with --endpoint";
             (Exit::Unreachable, format!("can't reach the service{at}: {detail}.\n{what_to_do} or LEASEHOLD_ENDPOINT."))

@@ -3,7 +3,10 @@
 
 mod deadline;
 mod entering;
+mod following;
 mod keeping;
 mod observing;
+mod proxy;
 mod puppet;
+mod several;
 mod vanishing;
