@@ -3,11 +3,12 @@
 use crate::clock;
 use crate::handle::{Answer, EventSender, Inbox, Message, StreamItem, StreamKind};
 use crate::metrics::Metrics;
+use crate::mirror::News;
 use crate::observers::Observers;
 use crate::store::Store;
 use leasehold_core::{
-    CallId, Change, ChangeReason, Config, Ended, Input, Millis, Output, Reject, Replica, StreamId, Tenure, TenureEnd,
-    Time,
+    Active, CallId, Change, ChangeReason, Config, Ended, Found, Input, Millis, Output, Reject, Replica, StreamId,
+    Tenure, TenureEnd, Time,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +24,12 @@ const LONGEST_SLEEP: Millis = Millis(250);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// No tenure, for now.
-    Standby,
+    Standby {
+        /// The Lease was read: this replica can forward, or take over. Never so with a file.
+        heard: bool,
+        /// It knows whom to forward to.
+        follows: bool,
+    },
     /// Active.
     Active {
         /// The tenure.
@@ -57,6 +63,21 @@ pub(crate) struct Driver {
     sent: bool,
     phase: watch::Sender<Phase>,
     stopped: bool,
+    /// The Lease was read.
+    heard: bool,
+    /// Whom this replica forwards to.
+    active: watch::Sender<Option<Active>>,
+    /// Standbys that mirror this replica, and one that waits for its snapshot.
+    mirrors: Vec<mpsc::Sender<News>>,
+    opening: Option<mpsc::Sender<News>>,
+}
+
+/// What everybody may know of the loop while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) phases: watch::Receiver<Phase>,
+    /// Whom this replica forwards to.
+    pub(crate) active: watch::Receiver<Option<Active>>,
 }
 
 impl Driver {
@@ -66,8 +87,9 @@ impl Driver {
         (store, store_results): (Store, mpsc::Receiver<Input>),
         observers: Arc<Observers>,
         metrics: Arc<Metrics>,
-    ) -> (Self, watch::Receiver<Phase>) {
-        let (phase, phases) = watch::channel(Phase::Standby);
+    ) -> (Self, Known) {
+        let (phase, phases) = watch::channel(Phase::Standby { heard: false, follows: false });
+        let (active, actives) = watch::channel(None);
         let driver = Self {
             replica: Replica::new(config),
             inbox,
@@ -85,8 +107,12 @@ impl Driver {
             sent: true,
             phase,
             stopped: false,
+            heard: false,
+            active,
+            mirrors: Vec::new(),
+            opening: None,
         };
-        (driver, phases)
+        (driver, Known { phases, active: actives })
     }
 
     /// Runs until the tenure of a shutdown is stored.
@@ -105,7 +131,10 @@ impl Driver {
             }
             tokio::select! {
                 biased;
-                Some(result) = self.store_results.recv() => self.handle(result),
+                Some(result) = self.store_results.recv() => {
+                    self.hear(&result);
+                    self.handle(result);
+                }
                 _ = self.inbox.closed.recv_many(&mut closed, BATCH) => {
                     for stream in closed.drain(..) {
                         self.streams.remove(&stream);
@@ -145,26 +174,72 @@ impl Driver {
         self.replica.handle(now, input);
     }
 
+    fn handle_for(&mut self, meant_for: Option<Tenure>, input: Input) {
+        match meant_for {
+            Some(tenure) => self.handle(Input::Forwarded { tenure, input: Box::new(input) }),
+            None => self.handle(input),
+        }
+    }
+
+    /// A Lease that can be read is enough to serve: as active, or as a standby.
+    fn hear(&mut self, result: &Input) {
+        let heard = matches!(result, Input::Watched { .. } | Input::Found { found: Found::Lease(_), .. });
+        if heard && !self.heard {
+            self.heard = true;
+            self.stand_by();
+        }
+    }
+
+    /// Says what this replica is while it has no tenure.
+    fn stand_by(&self) {
+        let (heard, follows) = (self.heard, self.active.borrow().is_some());
+        self.phase.send_if_modified(|phase| {
+            let next = Phase::Standby { heard, follows };
+            let changed = matches!(phase, Phase::Standby { .. }) && *phase != next;
+            if changed {
+                *phase = next;
+            }
+            changed
+        });
+    }
+
+    fn tell_mirrors(&mut self, news: &News) {
+        let before = self.mirrors.len();
+        // One that is too slow begins anew.
+        self.mirrors.retain(|mirror| mirror.try_send(news.clone()).is_ok());
+        for _ in self.mirrors.len()..before {
+            self.handle(Input::MirrorClosed);
+        }
+    }
+
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Campaign { stream, entry, events } => {
+            Message::Campaign { stream, entry, events, meant_for } => {
                 if !events.is_closed() {
                     self.streams.insert(stream, events);
-                    self.handle(Input::Campaign { stream, entry: *entry });
+                    self.handle_for(meant_for, Input::Campaign { stream, entry: *entry });
                 }
             }
-            Message::Reopen { stream, ticket, events } => {
+            Message::Reopen { stream, ticket, events, meant_for } => {
                 if !events.is_closed() {
                     self.streams.insert(stream, events);
-                    self.handle(Input::Reopen { stream, ticket: *ticket });
+                    self.handle_for(meant_for, Input::Reopen { stream, ticket: *ticket });
                 }
             }
-            Message::Ask { ask, reply } => {
+            Message::Ask { ask, reply, meant_for } => {
                 let call = CallId(self.next_call);
                 self.next_call += 1;
                 self.calls.insert(call, reply);
-                self.handle(Input::Call { call, ask });
+                self.handle_for(meant_for, Input::Call { call, ask });
             }
+            Message::Mirror(news) => {
+                // One at a time: its snapshot is the next thing that the core says of mirrors.
+                self.opening = Some(news);
+                self.handle(Input::MirrorOpened);
+                self.send_outputs();
+                self.opening = None;
+            }
+            Message::Mirrored(input) => self.handle(*input),
             Message::Shutdown => self.handle(Input::Shutdown),
         }
     }
@@ -226,11 +301,22 @@ impl Driver {
         match output {
             Output::Changed(_) => {}
             Output::Read => self.store.read(),
-            Output::Write { write, record, .. } => {
-                let record = record.expect("a file is always written with a record");
-                self.store.write(write, record, self.batch_began);
+            Output::Write { write, over, record } => self.store.write(write, over, record, self.batch_began),
+            Output::Follow(active) => {
+                if let Some(Active { tenure, address }) = &active {
+                    tracing::info!(%tenure, address, "another replica is active; forwarding to it");
+                }
+                self.active.send_replace(active);
+                self.stand_by();
             }
-            Output::Follow(_) | Output::MirrorSnapshot(_) | Output::MirrorChanged(_) => {}
+            Output::MirrorSnapshot(batch) => {
+                if let Some(mirror) = self.opening.take() {
+                    // It has just been opened: there is room.
+                    let _ = mirror.try_send(News::Snapshot(Arc::from(batch)));
+                    self.mirrors.push(mirror);
+                }
+            }
+            Output::MirrorChanged(batch) => self.tell_mirrors(&News::Changed(batch)),
             Output::Reply { call, reply } => {
                 if let Err(reject) = &reply {
                     self.refused(reject);
@@ -272,14 +358,16 @@ impl Driver {
 
     fn tenure_ended(&mut self, tenure: Tenure, why: TenureEnd) {
         self.inbox.right.end();
+        self.mirrors.clear();
+        let standby = Phase::Standby { heard: self.heard, follows: false };
         let (reject, phase) = match why {
             TenureEnd::RightEnded => {
                 tracing::error!(%tenure, "tenure ended: the store didn't confirm a renewal in time; starting another one");
-                (Reject::NotActive, Phase::Standby)
+                (Reject::NotActive, standby)
             }
             TenureEnd::Lost => {
                 tracing::warn!(%tenure, "tenure ended: somebody else holds the Lease");
-                (Reject::NotActive, Phase::Standby)
+                (Reject::NotActive, standby)
             }
             TenureEnd::Shutdown => {
                 tracing::info!(%tenure, "tenure ended: shutting down");
@@ -311,6 +399,6 @@ impl Driver {
     fn count(&mut self) {
         let status = self.replica.status();
         self.metrics.observers.set(i64::try_from(self.observers.count()).unwrap_or(i64::MAX));
-        self.metrics.set_status(&status, self.streams.len(), self.inbox.messages.len());
+        self.metrics.set_status(&status, self.streams.len(), self.inbox.messages.len(), self.mirrors.len());
     }
 }

@@ -42,6 +42,10 @@ pub struct Metrics {
     pub grants: Counter,
     /// Tickets whose KeepAlive was accepted.
     pub keep_alives: Counter,
+    /// Calls that a standby has handed on.
+    pub forwarded: Counter,
+    mirrored: Gauge,
+    mirrors: Gauge,
     ends: Family<Reason, Counter>,
     refusals: Family<Reason, Counter>,
     store_writes: Family<WriteResult, Counter>,
@@ -94,6 +98,10 @@ impl Metrics {
             ends: families.add("ends", "Candidacies that ended, by reason"),
             refusals: families.add("refusals", "Calls refused, by the reason in their ErrorInfo"),
             keep_alives: families.add("keep_alives", "Tickets whose KeepAlive was accepted"),
+            forwarded: families.add("forwarded_calls", "Calls handed on to the active replica"),
+            mirrored: families
+                .add("mirrored_candidacies", "Candidacies of the active replica that this standby knows of"),
+            mirrors: families.add("mirrors", "Standbys that mirror this replica"),
             store_writes: families.add("store_writes", "Writes of the record, by result: ok or error"),
             store_write: families.add_seconds(
                 "store_write",
@@ -117,8 +125,8 @@ impl Metrics {
         this
     }
 
-    /// What the replica is and holds, how many Campaign streams are open, and how many calls wait in the inbox.
-    pub fn set_status(&self, status: &Status, campaign_streams: usize, inbox_depth: usize) {
+    /// What the replica is and holds, how many Campaign streams are open, and how many calls wait in the inbox, and how many standbys mirror.
+    pub fn set_status(&self, status: &Status, campaign_streams: usize, inbox_depth: usize, mirrors: usize) {
         let settled = status.tenure.is_some() && status.settling == Millis(0);
         self.active.set(i64::from(status.tenure.is_some()));
         self.tenure.set(status.tenure.map_or(0, |tenure| i64::try_from(tenure.0).unwrap_or(i64::MAX)));
@@ -129,6 +137,8 @@ impl Metrics {
             (&self.leaders, status.leaders),
             (&self.campaign_streams, campaign_streams),
             (&self.inbox_depth, inbox_depth),
+            (&self.mirrored, status.mirrored),
+            (&self.mirrors, mirrors),
         ] {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
@@ -206,7 +216,7 @@ mod tests {
             revision: Revision(1),
             mirrored: 0,
         };
-        metrics.set_status(&status, 5, 4);
+        metrics.set_status(&status, 5, 4, 1);
         metrics.changed(ChangeReason::Elected);
         metrics.changed(ChangeReason::Restored);
         metrics.ended(EndReason::Expired);
@@ -248,10 +258,10 @@ mod tests {
     fn a_tenure_grants_only_once_it_has_settled() {
         let metrics = Metrics::new();
         let settling = Status { tenure: Some(Tenure(7)), settling: Millis(1), ..Status::default() };
-        metrics.set_status(&settling, 0, 0);
+        metrics.set_status(&settling, 0, 0, 0);
         let text = metrics.encode();
         assert_eq!((value(&text, "leasehold_active"), value(&text, "leasehold_tenure_settled")), (1.0, 0.0));
-        metrics.set_status(&Status::default(), 0, 0);
+        metrics.set_status(&Status::default(), 0, 0, 0);
         let text = metrics.encode();
         assert_eq!((value(&text, "leasehold_active"), value(&text, "leasehold_tenure_settled")), (0.0, 0.0));
     }
@@ -265,6 +275,6 @@ mod tests {
         let text = other.encode();
         assert!((value(&text, "leasehold_grants_total")).abs() < 1e-9);
         let kinds = |kind: &str| text.lines().filter(|line| line.starts_with(kind)).count();
-        assert_eq!((kinds("# HELP"), kinds("# TYPE")), (16, 16));
+        assert_eq!((kinds("# HELP"), kinds("# TYPE")), (19, 19));
     }
 }

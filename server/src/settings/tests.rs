@@ -33,7 +33,7 @@ fn without_flags_it_is_a_complete_service_on_loopback() {
     assert_eq!(settings.listen.to_string(), "127.0.0.1:7400");
     assert_eq!(settings.http_listen.to_string(), "127.0.0.1:7401");
     assert_eq!(settings.data_dir, Path::new("/home/ada/.local/state/leasehold"));
-    assert_eq!(settings.core_config(), Config::embedded(Millis(15_000)));
+    assert_eq!(settings.core_config(Holder(String::new())), Config::embedded(Millis(15_000)));
     assert_eq!((settings.max_observers, settings.max_streams_per_connection, settings.inbox), (10_000, 4096, 8192));
     assert_eq!((settings.issuer.as_str(), settings.log_level.as_str()), ("leasehold", "info"));
     assert_eq!((settings.insecure, settings.log_format), (false, LogFormat::Text));
@@ -59,6 +59,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
         "--log-level=debug",
     ];
     let expected = Settings {
+        replica: None,
         listen: "0.0.0.0:1".parse().unwrap(),
         http_listen: "[::1]:2".parse().unwrap(),
         data_dir: "/d".into(),
@@ -79,7 +80,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
         log_level: "debug".into(),
     };
     assert_eq!(settings(&words).unwrap(), expected);
-    assert_eq!(expected.core_config().limits, expected.limits);
+    assert_eq!(expected.core_config(Holder(String::new())).limits, expected.limits);
 
     for separator in ["-", "_"] {
         let lines = words.map(|word| {
@@ -188,7 +189,10 @@ fn the_help_says_every_default_and_every_variable() {
     for flag in CommandLine::command().get_arguments() {
         let name = flag.get_long().unwrap();
         let help = flag.get_help().unwrap().to_string();
-        assert!(help.contains("[default: ") || ["config", "insecure"].contains(&name), "--{name}: {help}");
+        assert!(
+            help.contains("[default: ") || ["config", "insecure", "kubernetes"].contains(&name),
+            "--{name}: {help}"
+        );
         let variable = format!("LEASEHOLD_{}", name.replace('-', "_").to_uppercase());
         assert_eq!(flag.get_env().unwrap(), variable.as_str());
     }

@@ -2,7 +2,7 @@
 
 use super::{Replica, Role};
 use crate::tenure::{Active, Claim, Start, right};
-use crate::{Found, Outcome, Output, Over, Record, Store, Time, Version, WriteId};
+use crate::{Found, Outcome, Output, Over, Record, Signed, Store, Time, Version, WriteId};
 
 /// So many numbers are set aside for each millisecond, rounded down.
 const NUMBERS_PER_MS: u64 = (1 << 20) / 1000;
@@ -103,8 +103,9 @@ impl Replica {
     /// The claim of this process whose answer didn't come is found to be stored. It counts from the moment it was sent.
     pub(super) fn begins_with_what_was_found(&mut self) -> bool {
         let (Some(unused), Some(lease)) = (&self.unused, self.sight.lease()) else { return false };
-        let mine = lease.content.held().is_some_and(|signed| signed.record == unused.record);
-        if !mine || right(&self.config, unused.claim.pending.sent) <= self.now {
+        // Two replicas that claim over the same release write the same record: only the name tells whose it is.
+        let mine = |signed: &Signed| self.sight.is_me(&signed.by) && signed.record == unused.record;
+        if !lease.content.held().is_some_and(mine) || right(&self.config, unused.claim.pending.sent) <= self.now {
             return false;
         }
         let version = lease.version.clone();

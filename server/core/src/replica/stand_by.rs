@@ -132,6 +132,8 @@ impl Replica {
         let mut outdated = false;
         let found = match lease.content.signed {
             Some(signed) => {
+                // Another replica's claim may look the same as one of this one's that never began.
+                self.unused.take_if(|_| !self.sight.is_me(&signed.by));
                 outdated = self.sight.outdated(&signed.record);
                 let mut record = signed.record;
                 record.handover = self.mirror.handover(&record);

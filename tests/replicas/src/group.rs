@@ -1,0 +1,228 @@
+//! Some replicas of one service: their processes, their way to the API server and the way to them.
+
+use crate::Proxy;
+use anyhow::{Context as _, bail};
+use leasehold_harness::{Server, ServerBuilder};
+use leasehold_kube_harness::{ControlPlane, Kubectl};
+use leasehold_proto::v1::{GetStatusRequest, GetStatusResponse, Role};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The namespace of the tests.
+pub(crate) const NAMESPACE: &str = "leasehold";
+/// The Lease of the tests.
+pub(crate) const LEASE: &str = "leasehold";
+
+/// Exactly the rights of the manifests.
+const RULES: &str = "
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [leasehold]
+  verbs: [get, list, watch, update]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: ['']
+  resources: [secrets]
+  resourceNames: [leasehold-keys]
+  verbs: [get]
+- apiGroups: ['']
+  resources: [secrets]
+  verbs: [create]
+- apiGroups: ['', events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+";
+
+/// How a group is started.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct GroupBuilder {
+    count: usize,
+    rules: String,
+    args: Vec<String>,
+    env: Vec<Vec<(String, String)>>,
+}
+
+/// Replicas with one API server. They are killed when this is dropped.
+#[derive(Debug)]
+pub struct Group {
+    /// The replicas, by their number.
+    pub replicas: Vec<Replica>,
+    /// The API server.
+    pub plane: ControlPlane,
+}
+
+/// One replica.
+#[derive(Debug)]
+pub struct Replica {
+    /// Its process.
+    pub server: Server,
+    /// Its way to the API server, and nobody else's.
+    pub api: Proxy,
+    /// A way to it beside its own address.
+    pub way: Proxy,
+}
+
+impl GroupBuilder {
+    /// So many replicas; three without this.
+    pub fn count(mut self, count: usize) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// Other rights than those of the manifests.
+    pub fn rules(mut self, rules: &str) -> Self {
+        rules.clone_into(&mut self.rules);
+        self
+    }
+
+    /// An argument for all replicas; a flag and its value are two.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// A variable in the environment of one replica.
+    pub fn env(mut self, replica: usize, name: &str, value: &str) -> Self {
+        self.env.resize(self.env.len().max(replica + 1), Vec::new());
+        self.env[replica].push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the API server, makes the Lease as the manifest does (without a spec), and starts the replicas.
+    ///
+    /// # Errors
+    ///
+    /// When something doesn't start.
+    pub async fn start(self) -> anyhow::Result<Group> {
+        let plane = ControlPlane::start().await?;
+        let account = plane.service_account_kubeconfig(NAMESPACE, "leasehold", &self.rules).await?;
+        let lease = format!(
+            "{{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {{name: {LEASE}, namespace: {NAMESPACE}}}}}"
+        );
+        plane.admin().apply(&lease).await?;
+        self.start_on(plane, &account).await
+    }
+
+    /// Starts the replicas on an API server, whatever is there, with the rights of `account`.
+    ///
+    /// # Errors
+    ///
+    /// When something doesn't start.
+    pub async fn start_on(self, plane: ControlPlane, account: &Kubectl) -> anyhow::Result<Group> {
+        let mut replicas = Vec::new();
+        for number in 0..self.count {
+            let env = self.env.get(number).cloned().unwrap_or_default();
+            replicas.push(Replica::start(&plane, account, number, &self.args, env).await?);
+        }
+        Ok(Group { replicas, plane })
+    }
+}
+
+impl Replica {
+    async fn start(
+        plane: &ControlPlane,
+        account: &Kubectl,
+        number: usize,
+        args: &[String],
+        env: Vec<(String, String)>,
+    ) -> anyhow::Result<Self> {
+        let api = Proxy::to(plane.address()).await?;
+        let account = account.through(api.address()).await?;
+        let mut builder = Server::builder()
+            .arg("--kubernetes")
+            .arg("--namespace")
+            .arg(NAMESPACE)
+            .arg("--replica")
+            .arg(format!("r{number}"))
+            .env("KUBECONFIG", account.kubeconfig().display().to_string());
+        builder = args.iter().fold(builder, ServerBuilder::arg);
+        builder = env.into_iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+        let server = builder.start().await.with_context(|| format!("replica {number}"))?;
+        let way = Proxy::to(server.address()).await?;
+        Ok(Self { server, api, way })
+    }
+
+    /// What it says of itself, within two seconds.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't answer.
+    pub async fn status(&self) -> anyhow::Result<GetStatusResponse> {
+        let ask = async { Ok(self.server.admin().await?.get_status(GetStatusRequest {}).await?.into_inner()) };
+        tokio::time::timeout(Duration::from_secs(2), ask).await.context("no status within 2 s")?
+    }
+}
+
+impl Group {
+    /// Three replicas with the settings and rights of the manifests.
+    pub fn builder() -> GroupBuilder {
+        GroupBuilder { count: 3, rules: RULES.to_owned(), args: Vec::new(), env: Vec::new() }
+    }
+
+    /// The addresses of all replicas, as the client takes them.
+    #[must_use]
+    pub fn endpoints(&self) -> String {
+        self.replicas.iter().map(|replica| replica.server.endpoint()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Waits until one replica says that it is active, and gives back its number. Those that don't answer are passed over.
+    ///
+    /// # Errors
+    ///
+    /// When none is within `timeout`, or two are at once.
+    pub async fn active(&self, timeout: Duration) -> anyhow::Result<usize> {
+        self.active_where(timeout, |_| true).await
+    }
+
+    /// As `active`, but waits until it grants as well.
+    ///
+    /// # Errors
+    ///
+    /// As `active`.
+    pub async fn settled(&self, timeout: Duration) -> anyhow::Result<usize> {
+        self.active_where(timeout, |status| status.settling.is_none()).await
+    }
+
+    /// As `active`, for one of which `fits` is true as well.
+    ///
+    /// # Errors
+    ///
+    /// As `active`.
+    pub async fn active_where(
+        &self,
+        timeout: Duration,
+        fits: impl Fn(&GetStatusResponse) -> bool,
+    ) -> anyhow::Result<usize> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let mut found = Vec::new();
+            for (number, replica) in self.replicas.iter().enumerate() {
+                if let Ok(status) = replica.status().await
+                    && status.role() == Role::Active
+                    && fits(&status)
+                {
+                    found.push((number, status.tenure));
+                }
+            }
+            match found[..] {
+                [(number, _)] => return Ok(number),
+                [] if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(20)).await,
+                [] => bail!("no replica is active within {timeout:?}"),
+                // One after the other was asked: between the two questions the lead may have changed.
+                _ if Instant::now() < deadline => {}
+                _ => bail!("several replicas say that they are active: {found:?}"),
+            }
+        }
+    }
+
+    /// The Lease as it stands.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read.
+    pub async fn lease(&self) -> anyhow::Result<serde_json::Value> {
+        self.plane.admin().json(&["get", "lease", LEASE, "--namespace", NAMESPACE]).await
+    }
+}
