@@ -85,8 +85,11 @@ impl Replica {
                     self.claim_failed(true);
                 }
             }
-            // It wasn't stored: somebody was faster.
-            Outcome::Conflict => self.claim_failed(true),
+            // It wasn't stored: somebody was faster, perhaps with a claim that says the same but for its author.
+            Outcome::Conflict => {
+                self.unused = None;
+                self.claim_failed(true);
+            }
             Outcome::Unknown => self.claim_failed(false),
         }
     }
@@ -103,7 +106,9 @@ impl Replica {
     /// The claim of this process whose answer didn't come is found to be stored. It counts from the moment it was sent.
     pub(super) fn begins_with_what_was_found(&mut self) -> bool {
         let (Some(unused), Some(lease)) = (&self.unused, self.sight.lease()) else { return false };
-        let mine = lease.content.held().is_some_and(|signed| signed.record == unused.record);
+        // Two replicas that replace the same Lease may claim the same numbers.
+        let mine =
+            lease.content.held().is_some_and(|signed| self.sight.is_me(&signed.by) && signed.record == unused.record);
         if !mine || right(&self.config, unused.claim.pending.sent) <= self.now {
             return false;
         }

@@ -132,6 +132,9 @@ impl Replica {
         let mut outdated = false;
         let found = match lease.content.signed {
             Some(signed) => {
+                if !self.sight.is_me(&signed.by) {
+                    self.unused = None;
+                }
                 outdated = self.sight.outdated(&signed.record);
                 let mut record = signed.record;
                 record.handover = self.mirror.handover(&record);
