@@ -22,7 +22,7 @@
 
 use crate::args::{duration, election, entry, flag, length, need, optional, text, word};
 use crate::store::Mode;
-use crate::world::World;
+use crate::world::{World, found_words};
 use datadriven::TestCase;
 use leasehold_core::{Ask, Config, FencingToken, Found, Input, Limits, Millis, Ticket, Value};
 
@@ -167,7 +167,7 @@ fn aside(world: &mut World, case: &mut TestCase) -> Result<(), String> {
             } else if flag(case, "remove")? {
                 world.store.found = Found::Lost;
             }
-            world.say(&world.numbers.found(&world.store.found));
+            world.say(&found_words(&world.numbers, &world.store.found));
         }
         "show-store" => world.show_store = true,
         "hide-store" => world.show_store = false,
