@@ -63,6 +63,9 @@ impl Replica {
     }
 
     pub(super) fn written(&mut self, write: WriteId, outcome: Outcome) {
+        if let Outcome::Stored(Some(version)) = &outcome {
+            self.sight.owns(version.clone());
+        }
         match &mut self.role {
             Role::Claiming(claim) if claim.pending.write == write => self.claimed(outcome),
             Role::Active(_) => self.renewed(write, outcome),
