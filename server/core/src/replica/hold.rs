@@ -128,7 +128,10 @@ impl Replica {
 
 fn judge(sight: &Sight, config: &Config, active: &Active, content: &Content) -> Verdict {
     let newer = content.signed.as_ref().is_some_and(|signed| signed.record.tenure > active.tenure);
-    if newer || content.holder.as_ref().is_some_and(|holder| !sight.is_me(holder)) {
+    let theirs = content.holder.as_ref().is_some_and(|holder| !sight.is_me(holder));
+    // Of an earlier tenure: that one is over, and somebody has put its Lease back.
+    let over = content.held().is_some_and(|signed| signed.record.tenure < active.tenure);
+    if newer || (theirs && !over) {
         return Verdict::Lost;
     }
     let Some(signed) = content.held() else { return Verdict::Touched };
