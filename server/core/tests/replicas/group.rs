@@ -145,7 +145,7 @@ impl Group {
         for lease in &events {
             self.show_change(lease.as_ref());
             for (name, member) in &mut self.members {
-                let (lease, clock_floor) = (lease.clone(), member.clock_floor);
+                let (lease, clock_floor) = (lease.clone(), member.clock_floor(self.now));
                 if member.replica.is_some()
                     && member.link.mode != Mode::CutOff
                     && let Some(input) = member.watch.carry(Input::Watched { lease, clock_floor })
@@ -161,7 +161,8 @@ impl Group {
         let now = self.now;
         let (api, members) = (&mut self.api, &mut self.members);
         let answer = members.values_mut().find_map(|member| {
-            let answer = member.link.run(api, now, member.clock_floor)?;
+            let floor = member.clock_floor(now);
+            let answer = member.link.run(api, now, floor)?;
             Some((member.name.clone(), answer))
         });
         // What was done is told before it is answered.
@@ -174,18 +175,18 @@ impl Group {
 
     /// Its connection is new, or was broken: it is told of what stands there now.
     pub(crate) fn watch_anew(&mut self, name: &str) {
-        let lease = self.api.lease.clone();
+        let (lease, now) = (self.api.lease.clone(), self.now);
         let member = self.member(name);
-        let clock_floor = member.clock_floor;
+        let clock_floor = member.clock_floor(now);
         if let Some(input) = member.watch.carry(Input::Watched { lease, clock_floor }) {
             self.tell(name, input);
         }
     }
 
     pub(crate) fn set_clock(&mut self, name: &str, floor: u64) {
-        let back = floor < self.member(name).clock_floor;
-        self.numbers.may_go_back |= back;
-        self.member(name).clock_floor = floor;
+        let now = self.now;
+        self.numbers.may_go_back |= floor < self.member(name).clock_floor(now);
+        self.member(name).stopped_clock = Some(floor);
     }
 
     /// A standby mirrors whom it follows, once that one is active.

@@ -10,7 +10,7 @@
 //!                                     what becomes of its requests to the API server
 //! watch a=on|off|held                 whether it is told of changes of the Lease; on again: of what stands there now
 //! mirror a=on|off|held                whether it mirrors the active replica
-//! clock a=N                           the number that its wall clock vouches for
+//! clock a=N                           its wall clock stands still, and vouches for that number
 //! lease                               what stands there
 //! edit delete|empty|take|renew|give-back|strip|label [by=other] [duration=15s] [save=r] [restore=r]
 //!                                     somebody else: deletes it; applies the manifest, with an empty holder; takes it, renews it
@@ -204,7 +204,10 @@ fn call(group: &mut Group, case: &mut TestCase) -> Result<(), String> {
     let (at, via) = (optional::<String>(case, "at")?, optional::<String>(case, "via")?);
     let hold = optional::<String>(case, "hold")?;
     let input = input(group, case)?;
-    let active = |group: &Group| group.members.values().find(|m| m.tenure().is_some()).map(|m| m.name.clone());
+    let active = |group: &Group| {
+        let mut members = group.members.values();
+        members.find(|m| m.tenure().is_some() && m.inbox.is_none()).map(|m| m.name.clone())
+    };
     let reaches = match via {
         Some(via) => group.member(&via).follows.clone().map(|follows| {
             let input = Input::Forwarded { tenure: follows.tenure, input: Box::new(input) };

@@ -61,7 +61,8 @@ pub(crate) struct Member {
     pub(crate) follows: Option<Active>,
     /// Until when it may act as active, by its own clock.
     pub(crate) right_until: Option<Time>,
-    pub(crate) clock_floor: u64,
+    /// A wall clock that stands still there.
+    pub(crate) stopped_clock: Option<u64>,
     /// No two replicas' clocks show the same time.
     ahead: Millis,
     lives: u32,
@@ -81,7 +82,7 @@ impl Member {
             inbox: None,
             follows: None,
             right_until: None,
-            clock_floor: 0,
+            stopped_clock: None,
             ahead: Millis(index * 1_000_000),
             lives: 0,
         }
@@ -106,6 +107,11 @@ impl Member {
     pub(crate) fn end(&mut self) {
         (self.replica, self.inbox, self.follows, self.right_until, self.mirrors) = (None, None, None, None, None);
         self.openers.clear();
+    }
+
+    /// What its wall clock vouches for.
+    pub(crate) fn clock_floor(&self, now: Time) -> u64 {
+        self.stopped_clock.unwrap_or((now.0 << 20) / 1000)
     }
 
     pub(crate) fn clock(&self, now: Time) -> Time {
