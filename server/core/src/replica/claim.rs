@@ -111,21 +111,20 @@ impl Replica {
                 if right(&self.config, sent) > self.now {
                     self.begin(version);
                 } else {
-                    self.claim_failed(true);
+                    self.claim_failed();
                 }
             }
-            // It wasn't stored: somebody was faster, perhaps with a claim that says the same but for its author.
-            Outcome::Conflict => self.claim_failed(true),
-            Outcome::Unknown => self.claim_failed(false),
+            // A conflict: somebody was faster, perhaps with a claim that says the same but for its author.
+            Outcome::Conflict | Outcome::Unknown => self.claim_failed(),
         }
     }
 
-    fn claim_failed(&mut self, at_once: bool) {
+    /// Looks again at once, but doesn't write at once: whoever changes the Lease all the time isn't raced.
+    fn claim_failed(&mut self) {
         let retry = self.now + self.config.retry_interval();
         match self.config.store {
             Store::File => self.role = Role::Paused { until: retry },
             Store::Lease { .. } if self.stops => self.stop_now(),
-            Store::Lease { .. } if at_once => self.stand_by(),
             Store::Lease { .. } => {
                 self.read_as_standby(retry);
                 self.must_read();

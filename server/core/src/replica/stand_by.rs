@@ -15,7 +15,7 @@ pub(super) struct Standby {
     read_at: Time,
     /// Writes nothing before: the last write failed.
     not_before: Time,
-    /// Nor before it has read: a claim of its own may be stored.
+    /// Nor before it has read: its last claim may be stored, or somebody else's.
     unsure: bool,
 }
 
@@ -39,7 +39,7 @@ impl Replica {
         self.out.push_back(Output::Read);
     }
 
-    /// The last claim may be stored: what was seen before it says nothing any more.
+    /// What was seen before the last claim says nothing any more.
     pub(super) fn must_read(&mut self) {
         if let Role::Standby(standby) = &mut self.role {
             standby.unsure = true;
