@@ -61,12 +61,7 @@ impl Sight {
     /// The Lease is seen.
     pub(crate) fn see(&mut self, lease: Option<Lease>, now: Time) {
         let content = lease.as_ref().map(|lease| &lease.content);
-        let unchanged = self.last.as_ref().is_some_and(|last| {
-            // Somebody may have written what doesn't matter. But whoever didn't look for long can't tell a label from a Lease that
-            // another replica has held meanwhile, and that was restored since.
-            let blind = now.since(last.looked).0 * 2 > self.duration.0;
-            last.content() == content && (last.version() == lease.as_ref().map(|lease| &lease.version) || !blind)
-        });
+        let unchanged = self.last.as_ref().is_some_and(|last| last.still_stands(lease.as_ref(), now, self.duration));
         if let Some(longer) = content.and_then(|content| content.duration) {
             self.duration = self.duration.max(longer);
         }
@@ -144,11 +139,16 @@ impl Sight {
 }
 
 impl Seen {
-    fn version(&self) -> Option<&Version> {
-        self.lease.as_ref().map(|lease| &lease.version)
-    }
-
-    fn content(&self) -> Option<&Content> {
-        self.lease.as_ref().map(|lease| &lease.content)
+    /// Whether nobody has written since, but for what doesn't matter: others may set labels as they like.
+    fn still_stands(&self, lease: Option<&Lease>, now: Time, duration: Millis) -> bool {
+        let (Some(before), Some(lease)) = (&self.lease, lease) else { return self.lease.as_ref() == lease };
+        if before.version == lease.version {
+            return true;
+        }
+        // Two that were made look the same, whoever has held and lost the Lease between them.
+        let bare = lease.content.holder.is_none() && lease.content.signed.is_none();
+        // And whoever didn't look for long can't tell one that was labelled from one that was restored.
+        let blind = now.since(self.looked).0 * 2 > duration.0;
+        before.content == lease.content && !bare && !blind
     }
 }
