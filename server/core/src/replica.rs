@@ -210,7 +210,8 @@ impl Replica {
                     && active.idle()
                     && active.renew_at <= now
                 {
-                    self.renew();
+                    // One that may not make a Lease hears no conflict when somebody else has made it.
+                    if active.failing && active.over == Over::Nothing { self.doubt() } else { self.renew() }
                 }
             }
             Role::Paused { until } if *until <= now => self.read(),
