@@ -323,7 +323,10 @@ impl Replica {
         match self.config.store {
             Store::File => self.read(),
             // A read or a write may be under way: what comes of it is looked at like anything else.
-            Store::Lease { .. } => self.stand_by(),
+            Store::Lease { .. } => {
+                self.stand_by();
+                self.must_read();
+            }
         }
     }
 
