@@ -80,6 +80,7 @@ fn process(group: &mut Group, case: &mut TestCase) -> Result<(), String> {
     let name = word(case)?;
     let member = group.members.get_mut(&name).ok_or_else(|| format!("there is no replica {name}"))?;
     match what.as_str() {
+        "start" if member.replica.is_some() => return Err(format!("{name} runs already")),
         "start" => {
             member.start(|me: Holder| {
                 let config = Config::replica(me, max_ttl.unwrap_or(Millis(15_000)));
