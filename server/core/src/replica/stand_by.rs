@@ -15,12 +15,14 @@ pub(super) struct Standby {
     read_at: Time,
     /// Writes nothing before: the last write failed.
     not_before: Time,
+    /// Nor before it has read: its last claim may be stored, or somebody else's.
+    unsure: bool,
 }
 
 impl Standby {
     /// Begins by reading.
     pub(super) fn reading() -> Self {
-        Self { reading: true, making: None, read_at: Time(0), not_before: Time(0) }
+        Self { reading: true, making: None, read_at: Time(0), not_before: Time(0), unsure: false }
     }
 }
 
@@ -32,8 +34,16 @@ impl Replica {
 
     /// Reads the Lease, and writes nothing before that moment.
     pub(super) fn read_as_standby(&mut self, not_before: Time) {
-        self.role = Role::Standby(Standby { not_before, ..Standby::reading() });
+        let unsure = matches!(&self.role, Role::Standby(standby) if standby.unsure);
+        self.role = Role::Standby(Standby { not_before, unsure, ..Standby::reading() });
         self.out.push_back(Output::Read);
+    }
+
+    /// What was seen before the last claim says nothing any more.
+    pub(super) fn must_read(&mut self) {
+        if let Role::Standby(standby) = &mut self.role {
+            standby.unsure = true;
+        }
     }
 
     /// The Lease was read.
@@ -41,7 +51,7 @@ impl Replica {
         self.see(lease);
         match &mut self.role {
             Role::Standby(standby) => {
-                standby.reading = false;
+                (standby.reading, standby.unsure) = (false, false);
                 self.heard();
             }
             Role::Active(_) => self.recheck(),
@@ -118,6 +128,9 @@ impl Replica {
 
     /// When this standby may write.
     fn take_over_at(&self) -> Option<Time> {
+        if matches!(&self.role, Role::Standby(standby) if standby.unsure) {
+            return None;
+        }
         let known = |lease: &Lease| lease.content.released().is_some_and(|end| self.mirror.knows_the_end_of(end));
         Some(match self.sight.take_over()? {
             TakeOver::Missing | TakeOver::Mine => Time(0),
@@ -132,8 +145,9 @@ impl Replica {
         let mut outdated = false;
         let found = match lease.content.signed {
             Some(signed) => {
-                // Another replica's claim may look the same as one of this one's that never began.
-                self.unused.take_if(|_| !self.sight.is_me(&signed.by));
+                if !self.sight.is_me(&signed.by) {
+                    self.unused = None;
+                }
                 outdated = self.sight.outdated(&signed.record);
                 let mut record = signed.record;
                 record.handover = self.mirror.handover(&record);
