@@ -29,7 +29,7 @@ pub const MEDDLING: World = World {
     begin: Begin::Empty,
     slow: Slow::All,
     ticks: 5,
-    faults: Faults { empties: 1, strips: 1, deletions: 1, stops: 1, starts: 1, ..NONE },
+    faults: Faults { empties: 1, strips: 1, deletions: 1, stops: 1, ..NONE },
     ..CALM
 };
 
@@ -93,7 +93,7 @@ pub const RESTORED: World = World {
 };
 
 /// An older Lease is put back, and only one who runs has seen the newer one.
-pub const NEWCOMER: World = World { name: "newcomer", witness: Witness::One, ..RESTORED };
+pub const NEWCOMER: World = World { name: "newcomer", ticks: 5, witness: Witness::One, ..RESTORED };
 
 /// Orderly ends, with mirrors that are complete or behind.
 pub const HANDOVER: World = World {
@@ -143,7 +143,7 @@ pub const STANDBY: World = World {
 
 /// Answers come late or never, before and after an orderly end.
 pub const LATE_NEWS: World =
-    World { name: "late-news", ticks: 6, faults: Faults { stops: 1, late_news: 2, ..NONE }, ..CALM };
+    World { name: "late-news", ticks: 5, faults: Faults { stops: 1, late_news: 2, ..NONE }, ..CALM };
 
 /// Workers enter, and hear of their grant late or never.
 pub const UNHEARD: World = World {
@@ -176,12 +176,13 @@ pub const QUICK: [World; 17] = [
 ];
 
 /// What takes minutes.
-pub const DEEP: [World; 6] = [
+pub const DEEP: [World; 7] = [
+    World { name: "meddling, longer", ticks: 6, faults: Faults { starts: 1, ..MEDDLING.faults }, ..MEDDLING },
     World { name: "slow-api, longer", ticks: 6, ..SLOW_API },
     World { name: "newcomer, longer", ticks: 8, ..NEWCOMER },
     World {
         name: "network, standby and resigns",
-        ticks: 6,
+        ticks: 5,
         faults: Faults { resigns: 1, held_by_network: 1, held_by_standby: 1, late_news: 1, ..NONE },
         ..CALM
     },
