@@ -299,6 +299,8 @@ impl Replica {
     /// Says whom to forward to, when that has changed.
     fn follow(&mut self) {
         let active = match &self.role {
+            // Gone or stripped, the Lease says nothing of who is active: whoever was repairs it.
+            Role::Standby(_) if self.sight.says_nothing() => return,
             Role::Standby(_) => self.sight.active(),
             _ => None,
         };

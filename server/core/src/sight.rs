@@ -109,6 +109,12 @@ impl Sight {
         (record.tenure, record.renewed_at) < self.newest
     }
 
+    /// Whether what was seen last is older than something that was seen before.
+    pub(crate) fn is_restored(&self) -> bool {
+        let signed = self.lease().and_then(|lease| lease.content.signed.as_ref());
+        signed.is_some_and(|signed| self.outdated(&signed.record))
+    }
+
     /// What was seen last, if there was a Lease.
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.last.as_ref().and_then(|last| last.lease.as_ref())
@@ -124,6 +130,11 @@ impl Sight {
             return Some(TakeOver::Mine);
         }
         Some(if last.handed_over { TakeOver::Released(last.since) } else { TakeOver::At(last.since + self.duration) })
+    }
+
+    /// Whether there is no Lease, or one without annotations of ours.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.lease().is_none_or(|lease| lease.content.signed.is_none())
     }
 
     /// The replica that holds the Lease, as far as is known: the tenure and the address. One that was wiped out of the Lease holds

@@ -1,7 +1,7 @@
 //! The store on Kubernetes: reads and writes of the Lease one after the other, each bounded in time, so that a hung API server never
 //! holds up the loop.
 
-use super::object::{Signature, seen, sign, version};
+use super::object::{Signature, seen, sign, strip, version};
 use super::{ApiError, Cluster, bounded};
 use crate::clock;
 use crate::metrics::Metrics;
@@ -138,7 +138,7 @@ impl Task {
         let object = object.ok_or_else(gone)?;
         let object = match record {
             Some(record) => sign(object, &self.signature, record, now()),
-            None => object,
+            None => strip(object),
         };
         let (leases, params) = (self.cluster.leases(), PostParams::default());
         let limit = self.cluster.request_timeout;
