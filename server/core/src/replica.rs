@@ -235,8 +235,8 @@ impl Replica {
 
     fn answer(&mut self, ask: Ask) -> Result<Reply, Reject> {
         match (self.turn(), ask) {
+            (_, Ask::Status) => Ok(Reply::Status(Box::new(self.status()))),
             (Ok((elections, mut turn)), ask) => elections.answer(&mut turn, ask),
-            (Err(_), Ask::Status) => Ok(Reply::Status(Box::default())),
             (Err(why), _) => Err(why),
         }
     }
