@@ -5,7 +5,6 @@ use leasehold_proto::v1::{Election, Leadership};
 use std::fmt;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 /// Between two questions.
@@ -27,13 +26,13 @@ pub struct Probes {
     pub what: String,
     /// Answers that named the leader.
     pub answers: usize,
-    /// Calls that failed, and those whose answer was that it can't be known yet.
-    pub failures: Vec<String>,
+    /// Calls that failed, and those whose answer was that it can't be known yet: how long that took, and why.
+    pub failures: Vec<(Duration, String)>,
     /// Answers that can't be true.
     pub wrong: Vec<Election>,
-    /// The longest time between two answers.
+    /// The longest time between two answers, without that by which the asking task itself was late: the machine was busy then.
     pub longest_gap: Duration,
-    /// The longest time by which the asking task itself was late: the machine was busy.
+    /// The longest time by which it was late.
     pub longest_delay: Duration,
 }
 
@@ -89,12 +88,9 @@ impl Prober {
 impl fmt::Display for Probes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, answers, failures, longest_gap, longest_delay, .. } = self;
-        let failures = failures.len();
-        write!(
-            f,
-            "{what}: {answers} answers, {failures} failures, the longest time without an answer {longest_gap:?} "
-        )?;
-        write!(f, "(the prober itself was {longest_delay:?} late at most)")
+        let slowest = failures.iter().map(|(took, _)| *took).max().unwrap_or_default();
+        write!(f, "{what}: {answers} answers, {} failures, {slowest:?} at most for one, ", failures.len())?;
+        write!(f, "the longest time without an answer {longest_gap:?} (the prober was {longest_delay:?} late at most)")
     }
 }
 
@@ -110,29 +106,31 @@ where
         longest_gap: Duration::ZERO,
         longest_delay: Duration::ZERO,
     };
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = None;
+    let (mut last, mut late) = (Instant::now(), Duration::ZERO);
     while !stop.is_cancelled() {
-        let due = ticks.tick().await;
-        probes.longest_delay = probes.longest_delay.max(due.elapsed());
-        match tokio::time::timeout(PATIENCE, ask()).await {
-            Ok(Ok(election)) if election.leadership() == Leadership::Unsettled => {
-                probes.failures.push("it isn't known yet".to_owned());
-            }
+        let due = Instant::now() + INTERVAL;
+        tokio::time::sleep_until(due.into()).await;
+        let asked = Instant::now();
+        let delay = asked - due;
+        (late, probes.longest_delay) = (late + delay, probes.longest_delay.max(delay));
+        let why = match tokio::time::timeout(PATIENCE, ask()).await {
+            Ok(Ok(election)) if election.leadership() == Leadership::Unsettled => "it isn't known yet".to_owned(),
             Ok(Ok(election)) if election.leader.as_ref().is_none_or(|leader| leader.fencing_token != token) => {
                 probes.wrong.push(election);
+                continue;
             }
             Ok(Ok(_)) => {
                 let now = Instant::now();
-                probes.longest_gap = probes.longest_gap.max(last.map_or(Duration::ZERO, |last| now - last));
-                (probes.answers, last) = (probes.answers + 1, Some(now));
+                probes.longest_gap = probes.longest_gap.max((now - last).saturating_sub(late));
+                (probes.answers, last, late) = (probes.answers + 1, now, Duration::ZERO);
+                continue;
             }
-            Ok(Err(error)) => probes.failures.push(error),
-            Err(_) => probes.failures.push(format!("no answer within {PATIENCE:?}")),
-        }
+            Ok(Err(error)) => error,
+            Err(_) => format!("no answer within {PATIENCE:?}"),
+        };
+        probes.failures.push((asked.elapsed(), why));
     }
     // A silence that goes on counts as well.
-    probes.longest_gap = probes.longest_gap.max(last.map_or(Duration::ZERO, |last| last.elapsed()));
+    probes.longest_gap = probes.longest_gap.max(last.elapsed().saturating_sub(late));
     probes
 }

@@ -2,7 +2,7 @@
 
 use crate::{SLACK, START};
 use anyhow::{Context as _, ensure};
-use leasehold_replica_tests::{Conduct, Group, Terms, Witness};
+use leasehold_replica_tests::{Conduct, Group, Replica, Terms, Witness};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ const TTL: Duration = Duration::from_secs(6);
 /// So many numbers are set aside for each second of the wall clock.
 const NUMBERS_PER_SECOND: u64 = 1 << 20;
 const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
 
 /// Debian's libfaketime. It moves what the server asks of the C library, so the wall clock: its monotonic clock is a system call.
 fn libfaketime() -> anyhow::Result<String> {
@@ -63,7 +64,20 @@ async fn wall_clocks_that_are_wrong_break_no_promise() -> anyhow::Result<()> {
         let seconds = term.tenure / NUMBERS_PER_SECOND;
         ensure!(seconds + HOUR / 2 > terms[ahead].tenure / NUMBERS_PER_SECOND, "{term:?}");
     }
+    let clocks: Vec<u64> = group.replicas.iter().map(first_line_at).collect::<Result<_, _>>()?;
+    for (number, offset) in [(0, HOUR), (1, DAY - HOUR)] {
+        let apart = (DAY + clocks[number] - clocks[2]) % DAY;
+        ensure!(apart.abs_diff(offset) < 60, "replica {number}'s clock isn't wrong: {apart} s apart");
+    }
     let log = group.replicas[0].server.process().stderr();
     ensure!(!log.contains("certificate"), "TLS depends on the wall clock, and must bear an hour");
     Ok(())
+}
+
+/// The time of day, in seconds, of the first line that a replica has logged: all begin within seconds of each other.
+fn first_line_at(replica: &Replica) -> anyhow::Result<u64> {
+    let log = replica.server.process().stderr();
+    let (_, time) = log.split_once('T').context("a line begins with its date and time")?;
+    let parts = time.get(..8).context("a time has eight characters")?.split(':');
+    parts.map(str::parse::<u64>).try_fold(0, |seconds, part| Ok(seconds * 60 + part?))
 }
