@@ -58,9 +58,9 @@ impl Api {
 
     /// All is well again.
     pub(crate) fn recover(&mut self) {
-        let revision = self.revision;
+        let (revision, restored) = (self.revision, self.restored);
         let (lease, states) = (self.lease.take(), std::mem::take(&mut self.states));
-        *self = Self { lease, states, revision, ..Self::default() };
+        *self = Self { lease, states, revision, restored, ..Self::default() };
     }
 }
 

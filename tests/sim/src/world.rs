@@ -15,7 +15,7 @@ use leasehold_core::{Lease, Millis, Ticket, Time};
 use std::collections::{BTreeMap, VecDeque};
 
 /// So many of the last events a failure shows.
-const TRACE: usize = 300;
+const TRACE: usize = 6000;
 
 /// Something that is going to happen.
 #[derive(Debug)]

@@ -30,7 +30,8 @@ impl Guarantee for Progress {
                 wrong(truth.tenure.is_none(), || "no replica is active".to_owned())?;
                 let idle = truth.leaders.iter().find(|(_, token)| !led.contains(token));
                 wrong(idle.is_some(), || {
-                    format!("a TTL later still {idle:?} is the leader, and no worker believes that it leads")
+                    let known = truth.candidacies.values().find(|known| known.token == idle.map(|(_, token)| *token));
+                    format!("a TTL later still {idle:?} is the leader, and no worker believes that it leads: {known:?}")
                 })
             }
             Fact::SaidAll if truth.settled && truth.tenure.is_some() => {

@@ -117,9 +117,13 @@ impl World {
         for stream in self.open_streams(|pipe| pipe.entry.at == at) {
             let Some(pipe) = self.network.pipes.get_mut(&stream) else { continue };
             pipe.cut = true;
-            let (owner, handler) = (pipe.owner, pipe.handler);
+            let (owner, handler, up) = (pipe.owner, pipe.handler, pipe.up_last);
             if let Some(owner) = owner {
                 self.tell_over(owner, stream);
+            }
+            // What opens it may still be on its way, to the next process.
+            if up > self.now {
+                self.at(up, Event::Arrive { at, parcel: Parcel::Ask(Input::StreamClosed { stream }) });
             }
             if let Some(handler) = handler {
                 self.forward_close(at, handler, stream);

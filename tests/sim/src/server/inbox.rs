@@ -110,6 +110,12 @@ impl World {
     /// Nobody is there to take it.
     pub(crate) fn undelivered(&mut self, parcel: Parcel) {
         match parcel {
+            // Whoever would have passed it on is gone: the end of that connection tells as much.
+            Parcel::Ask(Input::StreamClosed { stream }) => {
+                if let Some(handler) = self.handler_of(stream) {
+                    self.forward_close(handler.at, handler, stream);
+                }
+            }
             Parcel::Ask(input) | Parcel::Forwarded { input, .. } => self.refuse(&input),
             Parcel::Back { to, message, .. } => {
                 if let Message::Event { stream, .. } | Message::StreamOver { stream } = message {
