@@ -179,9 +179,7 @@ impl Truth {
         match fact {
             Fact::Stored { by_fault, .. } => self.past.tampered = *by_fault,
             Fact::Read => self.past.read_tampered = self.past.tampered,
-            Fact::Told(Input::Found { found, .. }) if !with_lease => {
-                view.found_file(found, self.past.read_tampered)
-            }
+            Fact::Told(Input::Found { found, .. }) if !with_lease => view.found_file(found, self.past.read_tampered),
             Fact::Applied { record: Some(record), replaced, me, .. } => self.past.applied(record, *replaced, me),
             _ => {}
         }

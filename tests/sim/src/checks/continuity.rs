@@ -59,6 +59,8 @@ impl Guarantee for Continuity {
                 let below = self.handed_over.iter().all(|(id, _)| id.0 < tenure.0);
                 wrong(!below, || format!("tenure {tenure} begins below what it takes over"))?;
             }
+            // The process was told to stop meanwhile.
+            Fact::Said(Output::TenureEnded { .. }) => self.handed_over.clear(),
             Fact::SaidAll => {
                 for (id, token) in self.handed_over.drain(..) {
                     let known = truth.candidacies.get(&id).map(|known| known.token);

@@ -134,6 +134,16 @@ impl World {
         self.network.pipes.retain(|_, pipe| !pipe.cut || pipe.down_last.max(pipe.up_hop) + Millis(60_000) > now);
     }
 
+    /// What was said on a stream can't be passed on: whoever said it notices.
+    pub(crate) fn give_up(&mut self, stream: StreamId) {
+        let Some(pipe) = self.network.pipes.get_mut(&stream).filter(|pipe| !pipe.cut) else { return };
+        pipe.cut = true;
+        let (entry, handler) = (pipe.entry, pipe.handler);
+        if let Some(handler) = handler {
+            self.forward_close(entry.at, handler, stream);
+        }
+    }
+
     fn open_streams(&self, which: impl Fn(&Pipe) -> bool) -> Vec<StreamId> {
         let open = self.network.pipes.iter().filter(|(_, pipe)| !pipe.cut && which(pipe));
         open.map(|(stream, _)| *stream).collect()

@@ -120,6 +120,7 @@ impl World {
             Parcel::Back { to, message, .. } => {
                 if let Message::Event { stream, .. } | Message::StreamOver { stream } = message {
                     self.tell_over(to, stream);
+                    self.give_up(stream);
                 }
             }
             // Asks again.
