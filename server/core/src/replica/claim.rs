@@ -13,7 +13,7 @@ pub(super) struct Unused {
     /// The last one.
     claim: Claim,
     record: Record,
-    /// The first one that replaced the same: any of them may be the one that is stored.
+    /// The first one that replaced the same, or one of these: any of them may be the one that is stored.
     first: Tenure,
     over: Over,
     /// What they replaced.
@@ -43,21 +43,24 @@ impl Replica {
             let record = record.clone();
             self.learn(&record);
         }
-        self.claim(found, false, Over::Anything);
+        self.claim(found, true, false, Over::Anything);
     }
 
     /// Claims the next tenure on what was found. A claim of this process that never began handed out nothing: what it had replaced
-    /// still counts, or a slow store would cost every leader its place.
-    pub(super) fn claim(&mut self, found: Found, outdated: bool, over: Over) {
+    /// still counts, or a slow store would cost every leader its place. One that looks the same may be another's: `mine` tells.
+    pub(super) fn claim(&mut self, found: Found, mine: bool, outdated: bool, over: Over) {
         let unused = self.unused.take();
-        let first = unused.as_ref().filter(|unused| unused.repeats(&over)).map(|unused| unused.first);
+        // One that is found in a Lease may be found once more, when somebody has labelled it since.
+        let labelled = |unused: &Unused| matches!(&found, Found::Record(record) if unused.covers(record));
+        let goes_on = |unused: &&Unused| unused.repeats(&over) || (mine && over != Over::Anything && labelled(unused));
+        let first = unused.as_ref().filter(goes_on).map(|unused| unused.first);
         let (found, outdated) = match (found, unused) {
-            (Found::Record(record), Some(unused)) if unused.covers(&record) => match unused.before {
+            (Found::Record(record), Some(unused)) if mine && unused.covers(&record) => match unused.before {
                 // One that was restored in another's place says as little as it did then.
                 Found::Record(before) if before.ceiling >= unused.seen && !unused.outdated => {
-                    (Found::Record(Record { ceiling: record.ceiling, ..before }), false)
+                    (Found::Record(Record { ceiling: record.ceiling, ..before }), outdated)
                 }
-                before => (before, unused.outdated),
+                before => (before, outdated || unused.outdated),
             },
             (found, _) => (found, outdated),
         };

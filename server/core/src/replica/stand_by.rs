@@ -161,12 +161,10 @@ impl Replica {
 
     fn claim_lease(&mut self) {
         let Some(lease) = self.sight.lease().cloned() else { return };
-        let mut outdated = false;
+        let (mut mine, mut outdated) = (false, false);
         let found = match lease.content.signed {
             Some(signed) => {
-                if !self.sight.is_me(&signed.by) {
-                    self.unused = None;
-                }
+                mine = self.sight.is_me(&signed.by);
                 outdated = self.sight.outdated(&signed.record);
                 let mut record = signed.record;
                 record.handover = self.mirror.handover(&record);
@@ -174,7 +172,7 @@ impl Replica {
             }
             None => Found::Lost,
         };
-        self.claim(found, outdated, Over::Version(lease.version));
+        self.claim(found, mine, outdated, Over::Version(lease.version));
     }
 
     /// How making a Lease went, or stripping one.
