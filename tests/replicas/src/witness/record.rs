@@ -123,3 +123,67 @@ impl fmt::Display for Record {
         write!(f, "{} errors on the way", self.errors.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Leading, Record};
+    use leasehold::proto::{ElectionChange, Leader};
+    use std::time::{Duration, Instant};
+
+    /// Times are in seconds.
+    fn record(leads: &[(&str, u64, u64, u64)], changes: &[(u64, Option<(&str, u64)>)]) -> Record {
+        let zero = Instant::now();
+        let at = |seconds| zero + Duration::from_secs(seconds);
+        let lead = |&(worker, token, from, until): &(&str, u64, u64, u64)| Leading {
+            election: "e".to_owned(),
+            worker: worker.to_owned(),
+            token,
+            from: at(from),
+            until: Some(at(until)),
+            why: String::new(),
+        };
+        let leader = |(candidate, token): (&str, u64)| Leader {
+            candidate: candidate.to_owned(),
+            fencing_token: token,
+            ..Leader::default()
+        };
+        let change = |&(revision, named): &(u64, Option<(&str, u64)>)| {
+            let leader = named.map(leader);
+            (zero, ElectionChange { election: "e".to_owned(), revision, leader, ..ElectionChange::default() })
+        };
+        Record {
+            leads: leads.iter().map(lead).collect(),
+            changes: changes.iter().map(change).collect(),
+            errors: Vec::new(),
+            until: at(10),
+        }
+    }
+
+    #[track_caller]
+    fn assert_broken(promise: &str, result: anyhow::Result<()>) {
+        let error = result.expect_err("the promise is broken").to_string();
+        assert!(error.starts_with(promise), "{error}");
+    }
+
+    #[test]
+    fn what_keeps_all_promises_passes() {
+        let fair = record(&[("a", 5, 0, 3), ("b", 7, 3, 10)], &[(5, Some(("a", 5))), (6, None), (7, Some(("b", 7)))]);
+        fair.check().expect("no promise is broken");
+        fair.kept(&fair.leads[1]).expect("it led to the end");
+        assert_broken("continuity", fair.kept(&fair.leads[0]));
+    }
+
+    #[test]
+    fn each_broken_promise_is_found() {
+        assert_broken("one-leader", record(&[("a", 5, 0, 4), ("b", 7, 3, 10)], &[]).check());
+        assert_broken("tokens-rise", record(&[("a", 7, 0, 3), ("b", 5, 3, 10)], &[]).check());
+        assert_broken("tokens-rise", record(&[("a", 5, 0, 3), ("b", 5, 3, 10)], &[]).check());
+        let one = [("a", 5, 0, 10)];
+        assert_broken("tokens-rise", record(&one, &[(7, Some(("x", 7))), (8, Some(("a", 5)))]).check());
+        assert_broken("true-observe", record(&one, &[(5, Some(("a", 5))), (5, Some(("a", 5)))]).check());
+        assert_broken("true-observe", record(&one, &[(5, Some(("b", 5)))]).check());
+        let vacant = record(&one, &[(5, Some(("a", 5))), (6, None), (7, Some(("a", 5)))]);
+        vacant.check().expect("each change alone is possible");
+        assert_broken("continuity", vacant.kept(&vacant.leads[0]));
+    }
+}

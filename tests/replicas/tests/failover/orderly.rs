@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// The longest time without an answer.
 const SILENCE: Duration = Duration::from_millis(500);
+/// Kubernetes probes whether a pod is ready once a second at most.
+const PROBE: Duration = Duration::from_secs(1);
 /// How long a server may take to end.
 const END: Duration = Duration::from_secs(10);
 const KEEP: Duration = Duration::from_millis(1500);
@@ -71,8 +73,9 @@ async fn an_orderly_end_changes_no_leader_and_delays_nobody() -> anyhow::Result<
     Ok(())
 }
 
+/// What the machine has held up the prober for, it may have held up the replicas for as well.
 fn assert_short(probes: &Probes) -> anyhow::Result<()> {
-    ensure!(probes.longest_gap < SILENCE, "{probes:#?}");
+    ensure!(probes.longest_gap < SILENCE + probes.longest_delay, "{probes:#?}");
     Ok(())
 }
 
@@ -80,11 +83,13 @@ fn assert_short(probes: &Probes) -> anyhow::Result<()> {
 async fn ready(group: &Group, number: usize) -> anyhow::Result<()> {
     let deadline = Instant::now() + START;
     let url = format!("{}/readyz", group.replicas[number].server.http());
-    while http_get(&url).await?.status != 200 {
+    loop {
+        tokio::time::sleep(PROBE).await;
+        if http_get(&url).await?.status == 200 {
+            return Ok(());
+        }
         ensure!(Instant::now() < deadline, "replica {number} isn't ready within {START:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Ok(())
 }
 
 /// An election whose leader was told to hand over, and one with waiters, before the active replica ends.
