@@ -124,6 +124,13 @@ build_go_worker() {
         GOFLAGS= PYTHON=$LEASEHOLD_PYTHON "$copy/stubs.sh" && GOFLAGS= go build -C "$copy" -o "$1/worker" .
 }
 
+need_client_go() {
+    need_go
+    setup "client-go" tests/replicas/client-go/build
+    LEASEHOLD_CLIENT_GO=$(tests/replicas/client-go/build)
+    export LEASEHOLD_CLIENT_GO
+}
+
 need_node_worker() {
     local wanted folder=$work/node/examples/node
     need_node

@@ -210,8 +210,7 @@ impl Replica {
                     && active.idle()
                     && active.renew_at <= now
                 {
-                    // One that may not make a Lease hears no conflict when somebody else has made it.
-                    if active.failing && active.over == Over::Nothing { self.doubt() } else { self.renew() }
+                    self.renew_when_due();
                 }
             }
             Role::Paused { until } if *until <= now => self.read(),

@@ -1,6 +1,6 @@
 //! Some replicas of one service: their processes, their way to the API server and the way to them.
 
-use crate::Proxy;
+use crate::{HttpFaults, Lease, Proxy};
 use anyhow::{Context as _, bail};
 use leasehold_harness::{Server, ServerBuilder};
 use leasehold_kube_harness::{ControlPlane, Kubectl};
@@ -42,6 +42,8 @@ pub struct GroupBuilder {
     rules: String,
     args: Vec<String>,
     env: Vec<Vec<(String, String)>>,
+    reached_by_way: bool,
+    over_http: bool,
 }
 
 /// Replicas with one API server. They are killed when this is dropped.
@@ -53,6 +55,7 @@ pub struct Group {
     pub plane: ControlPlane,
     /// What the replicas may do there.
     pub account: Kubectl,
+    builder: GroupBuilder,
 }
 
 /// One replica.
@@ -64,6 +67,8 @@ pub struct Replica {
     pub api: Proxy,
     /// A way to it beside its own address.
     pub way: Proxy,
+    /// What stands between it and the API server, if it speaks plain HTTP.
+    pub http: Option<HttpFaults>,
 }
 
 impl GroupBuilder {
@@ -104,19 +109,41 @@ impl GroupBuilder {
         self
     }
 
+    /// The replicas name `way` as their addresses: all that others send them comes through it.
+    pub fn reached_by_way(mut self) -> Self {
+        self.reached_by_way = true;
+        self
+    }
+
+    /// The replicas reach the API server by plain HTTP, over a proxy that can refuse requests for it: `Replica::http`, before `api`.
+    pub fn over_http(mut self) -> Self {
+        self.over_http = true;
+        self
+    }
+
     /// Starts the API server, makes the Lease as the manifest does (without a spec), and starts the replicas.
     ///
     /// # Errors
     ///
     /// When something doesn't start.
     pub async fn start(self) -> anyhow::Result<Group> {
-        let plane = ControlPlane::start().await?;
-        let account = plane.service_account_kubeconfig(NAMESPACE, "leasehold", &self.rules).await?;
+        let (plane, account) = self.plane().await?;
         let lease = format!(
             "{{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {{name: {LEASE}, namespace: {NAMESPACE}}}}}"
         );
         plane.admin().apply(&lease).await?;
         self.start_on(plane, &account).await
+    }
+
+    /// Starts the API server only, and makes the account of the replicas.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't start.
+    pub async fn plane(&self) -> anyhow::Result<(ControlPlane, Kubectl)> {
+        let plane = ControlPlane::start().await?;
+        let account = plane.service_account_kubeconfig(NAMESPACE, "leasehold", &self.rules).await?;
+        Ok((plane, account))
     }
 
     /// Starts the replicas on an API server, whatever is there, with the rights of `account`.
@@ -125,25 +152,23 @@ impl GroupBuilder {
     ///
     /// When something doesn't start.
     pub async fn start_on(self, plane: ControlPlane, account: &Kubectl) -> anyhow::Result<Group> {
-        let mut replicas = Vec::new();
-        for number in 0..self.count {
-            let env = self.env.get(number).cloned().unwrap_or_default();
-            replicas.push(Replica::start(&plane, account, number, &self.args, env).await?);
+        let mut group = Group { replicas: Vec::new(), plane, account: account.clone(), builder: self };
+        for _ in 0..group.builder.count {
+            group.add().await?;
         }
-        Ok(Group { replicas, plane, account: account.clone() })
+        Ok(group)
     }
 }
 
 impl Replica {
-    async fn start(
-        plane: &ControlPlane,
-        account: &Kubectl,
-        number: usize,
-        args: &[String],
-        env: Vec<(String, String)>,
-    ) -> anyhow::Result<Self> {
-        let api = Proxy::to(plane.address()).await?;
-        let account = account.through(api.address()).await?;
+    async fn start(plane: &ControlPlane, account: &Kubectl, number: usize, how: &GroupBuilder) -> anyhow::Result<Self> {
+        let (api, way) = (Proxy::to(plane.address()).await?, Proxy::unaimed().await?);
+        let proxied = account.through(api.address()).await?;
+        let http = if how.over_http { Some(HttpFaults::before(&proxied).await?) } else { None };
+        let account = match &http {
+            Some(http) => account.at_http(http.address()).await?,
+            None => proxied,
+        };
         let mut builder = Server::builder()
             .arg("--kubernetes")
             .arg("--namespace")
@@ -151,11 +176,15 @@ impl Replica {
             .arg("--replica")
             .arg(format!("r{number}"))
             .env("KUBECONFIG", account.kubeconfig().display().to_string());
-        builder = args.iter().fold(builder, ServerBuilder::arg);
+        if how.reached_by_way {
+            builder = builder.arg("--advertise").arg(way.address().to_string());
+        }
+        builder = how.args.iter().fold(builder, ServerBuilder::arg);
+        let env = how.env.get(number).cloned().unwrap_or_default();
         builder = env.into_iter().fold(builder, |builder, (name, value)| builder.env(name, value));
         let server = builder.start().await.with_context(|| format!("replica {number}"))?;
-        let way = Proxy::to(server.address()).await?;
-        Ok(Self { server, api, way })
+        way.aim(server.address());
+        Ok(Self { server, api, way, http })
     }
 
     /// What it says of itself, within two seconds.
@@ -172,13 +201,41 @@ impl Replica {
 impl Group {
     /// Three replicas with the settings and rights of the manifests.
     pub fn builder() -> GroupBuilder {
-        GroupBuilder { count: 3, rules: RULES.to_owned(), args: Vec::new(), env: Vec::new() }
+        GroupBuilder {
+            count: 3,
+            rules: RULES.to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            reached_by_way: false,
+            over_http: false,
+        }
+    }
+
+    /// Starts one more replica, like the others; its number.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't start.
+    pub async fn add(&mut self) -> anyhow::Result<usize> {
+        let number = self.replicas.len();
+        self.replicas.push(Replica::start(&self.plane, &self.account, number, &self.builder).await?);
+        Ok(number)
     }
 
     /// The addresses of all replicas, as the client takes them.
     #[must_use]
     pub fn endpoints(&self) -> String {
         self.replicas.iter().map(|replica| replica.server.endpoint()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The addresses that the replicas themselves name, as the client takes them.
+    #[must_use]
+    pub fn offered(&self) -> String {
+        if !self.builder.reached_by_way {
+            return self.endpoints();
+        }
+        let ways = self.replicas.iter().map(|replica| format!("http://{}", replica.way.address()));
+        ways.collect::<Vec<_>>().join(",")
     }
 
     /// Waits until one replica says that it is active, and gives back its number. Those that don't answer are passed over.
@@ -269,5 +326,45 @@ impl Group {
     /// When it can't be read.
     pub async fn lease(&self) -> anyhow::Result<serde_json::Value> {
         self.plane.admin().json(&["get", "lease", LEASE, "--namespace", NAMESPACE]).await
+    }
+
+    /// The same, with names for what is in it.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read.
+    pub async fn lease_now(&self) -> anyhow::Result<Lease> {
+        let asked = std::time::Instant::now();
+        Ok(Lease { object: self.lease().await?, asked })
+    }
+
+    /// `kubectl VERB lease leasehold ARGS` as the administrator; its stdout.
+    ///
+    /// # Errors
+    ///
+    /// When kubectl fails.
+    pub async fn edit(&self, verb: &str, args: &[&str]) -> anyhow::Result<String> {
+        self.plane.kubectl(&[&[verb, "lease", LEASE, "--namespace", NAMESPACE], args].concat()).await
+    }
+
+    /// Waits until the Lease fits.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't within `timeout`: the error shows it.
+    pub async fn lease_where(&self, timeout: Duration, fits: impl Fn(&Lease) -> bool) -> anyhow::Result<Lease> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let found = self.lease_now().await;
+            if let Ok(lease) = &found
+                && fits(lease)
+            {
+                return found;
+            }
+            if Instant::now() >= deadline {
+                bail!("the Lease isn't as it ought to be within {timeout:?}: {found:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }

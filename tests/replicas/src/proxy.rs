@@ -1,8 +1,8 @@
 //! A TCP proxy that a test controls: it passes, delays nothing, goes silent in one direction or both, or refuses.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,6 +28,7 @@ struct Mode {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    target: Arc<OnceLock<SocketAddr>>,
     mode: Arc<Mode>,
     /// Counts the times that all connections were broken.
     breaks: watch::Sender<u64>,
@@ -41,19 +42,37 @@ impl Proxy {
     ///
     /// When there is no free port.
     pub async fn to(target: SocketAddr) -> anyhow::Result<Self> {
+        let proxy = Self::unaimed().await?;
+        proxy.aim(target);
+        Ok(proxy)
+    }
+
+    /// As `to`, for a target that isn't known yet. Until it is, connections are closed at once.
+    ///
+    /// # Errors
+    ///
+    /// When there is no free port.
+    pub async fn unaimed() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (mode, (breaks, broken)) = (Arc::new(Mode::default()), watch::channel(0));
-        let shared = Arc::clone(&mode);
+        let target = Arc::new(OnceLock::new());
+        let (shared, known) = (Arc::clone(&mode), Arc::clone(&target));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if shared.refuses.load(Ordering::Relaxed) {
-                    continue;
+                if let Some(target) = known.get()
+                    && !shared.refuses.load(Ordering::Relaxed)
+                {
+                    tokio::spawn(serve(client, *target, Arc::clone(&shared), broken.clone()));
                 }
-                tokio::spawn(serve(client, target, Arc::clone(&shared), broken.clone()));
             }
         });
-        Ok(Self { address, mode, breaks, task })
+        Ok(Self { address, target, mode, breaks, task })
+    }
+
+    /// Says where a proxy leads that was made without that. Only the first word counts.
+    pub fn aim(&self, target: SocketAddr) {
+        let _ = self.target.set(target);
     }
 
     /// Where it listens.

@@ -1,6 +1,6 @@
 //! Asks all replicas again and again whether they are active: at no moment are two, and tenures rise.
 
-use crate::Group;
+use crate::{Group, Replica};
 use anyhow::{Context as _, ensure};
 use leasehold_harness::AdminClient;
 use leasehold_proto::v1::{GetStatusRequest, Role};
@@ -44,12 +44,30 @@ impl Terms {
     ///
     /// When an address isn't valid.
     pub fn watch(group: &Group) -> anyhow::Result<Self> {
-        let (terms, stop, tasks) = (Arc::default(), CancellationToken::new(), TaskTracker::new());
+        let terms = Self { terms: Arc::default(), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         for (number, replica) in group.replicas.iter().enumerate() {
-            let channel = Endpoint::from_shared(replica.server.endpoint())?.connect_timeout(PATIENCE).connect_lazy();
-            tasks.spawn(ask(AdminClient::new(channel), number, Arc::clone(&terms), stop.clone()));
+            terms.also(number, replica)?;
         }
-        Ok(Self { terms, stop, tasks })
+        Ok(terms)
+    }
+
+    /// Asks one more.
+    ///
+    /// # Errors
+    ///
+    /// When its address isn't valid.
+    pub fn also(&self, number: usize, replica: &Replica) -> anyhow::Result<()> {
+        let channel = Endpoint::from_shared(replica.server.endpoint())?.connect_timeout(PATIENCE).connect_lazy();
+        self.tasks.spawn(ask(AdminClient::new(channel), number, Arc::clone(&self.terms), self.stop.clone()));
+        Ok(())
+    }
+
+    /// The tenures that were seen so far, in their order.
+    #[must_use]
+    pub fn so_far(&self) -> Vec<Term> {
+        let mut terms: Vec<_> = self.terms.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        terms.sort_by_key(|term| term.tenure);
+        terms
     }
 
     /// All tenures in their order, once it is certain that no two were at once.
@@ -61,8 +79,7 @@ impl Terms {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let mut terms: Vec<_> = self.terms.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        terms.sort_by_key(|term| term.tenure);
+        let terms = self.so_far();
         for pair in terms.windows(2) {
             let [former, next] = pair else { unreachable!("windows of two") };
             ensure!(former.tenure < next.tenure, "one tenure, two replicas: {former:?} and {next:?}");

@@ -125,6 +125,18 @@ impl Witness {
         }
     }
 
+    /// The leaderships so far, in the order in which workers learned of them.
+    #[must_use]
+    pub fn leads(&self) -> Vec<Leading> {
+        self.notes.lock().leads.clone()
+    }
+
+    /// How often the observer's stream has broken so far.
+    #[must_use]
+    pub fn breaks(&self) -> usize {
+        self.notes.lock().errors.iter().filter(|error| error.starts_with("observer")).count()
+    }
+
     /// Stops all, and checks what holds always: one leader at a time, tokens that rise and aren't repeated, news that are true.
     ///
     /// # Errors
