@@ -8,14 +8,16 @@ COPY . .
 RUN cargo build --release --locked --package leasehold-cli
 
 FROM python:3.11-slim-bookworm AS packages
+SHELL ["/bin/bash", "-c"]
 WORKDIR /source
 COPY examples/python examples/python
 COPY proto proto
 # The stubs need grpcio-tools, the worker doesn't: it gets the version of protobuf that the stubs are made for.
 RUN pip install --no-cache-dir -r examples/python/requirements.txt \
-    && mkdir -p /app && examples/python/stubs.sh /app && cp examples/python/worker.py /app/ \
+    && mkdir -p /app && examples/python/stubs.sh /app && cp examples/python/{worker,election,facts}.py /app/ \
     && pip install --no-cache-dir --target /app/packages "$(grep '^grpcio==' examples/python/requirements.txt)" \
-       "protobuf==$(pip show protobuf | sed -n 's/^Version: //p')" prometheus_client==0.26.0
+       "protobuf==$(pip show protobuf | sed -n 's/^Version: //p')" \
+       "$(grep '^prometheus_client==' examples/python/requirements.txt)"
 
 FROM python:3.11-slim-bookworm
 COPY --from=command /source/target/release/leasehold /usr/bin/leasehold

@@ -63,6 +63,14 @@ pub enum Error {
         newest: u64,
     },
 
+    /// A try ([`no_wait`](crate::Campaign::no_wait), [`max_wait`](crate::Campaign::max_wait)) that its own health check kept out of
+    /// the election.
+    #[error("unhealthy: {detail}")]
+    Unhealthy {
+        /// What the check said, or that it said nothing in time.
+        detail: String,
+    },
+
     /// An argument that can't be sent.
     #[error("{what} isn't valid: {detail}")]
     Invalid {
@@ -83,7 +91,7 @@ impl Error {
                 code,
                 Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled
             ),
-            Self::NotGranted { .. } | Self::Ended { .. } | Self::Invalid { .. } => false,
+            Self::NotGranted { .. } | Self::Ended { .. } | Self::Unhealthy { .. } | Self::Invalid { .. } => false,
         }
     }
 
@@ -161,6 +169,7 @@ impl From<Lost> for Error {
             Lost::Ended { reason, detail } => Self::Ended { reason, detail },
             Lost::Deadline => Self::Ended { reason: EndReason::Expired, detail: Lost::Deadline.to_string() },
             Lost::Resigned => Self::Ended { reason: EndReason::Resigned, detail: Lost::Resigned.to_string() },
+            Lost::Unhealthy { detail } => Self::Unhealthy { detail },
             Lost::Refused { detail } => Self::Refused {
                 code: Code::InvalidArgument,
                 reason: Reason::InvalidTicket,

@@ -33,6 +33,7 @@ mod error;
 mod events;
 mod farewell;
 mod fence;
+mod health;
 mod hint;
 mod hold;
 mod keeper;

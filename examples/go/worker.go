@@ -12,8 +12,10 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -41,7 +43,7 @@ const pastDeadline, draining = ended("DEADLINE"), ended("DRAINING")
 // refused is an end that trying again doesn't change: the server won't have this request.
 type refused struct{ detail string }
 
-func (r refused) Error() string { return "REFUSED detail=" + r.detail }
+func (r refused) Error() string { return r.detail }
 
 // now is a clock that goes on while the machine is suspended; the one in time.Time stands still then.
 func now() time.Duration {
@@ -51,6 +53,21 @@ func now() time.Duration {
 	}
 	return time.Duration(at.Nano())
 }
+
+// facts is where JSON goes, with the names that the server's log has; nil where somebody reads along.
+var facts = func() *slog.Logger {
+	out, err := os.Stdout.Stat()
+	isTerminal := err == nil && out.Mode()&os.ModeCharDevice != 0
+	if format := os.Getenv("LEASEHOLD_LOG_FORMAT"); format != "json" && (format != "" || isTerminal) {
+		return nil
+	}
+	names := map[string]string{slog.TimeKey: "timestamp", slog.MessageKey: "message"}
+	rename := func(_ []string, attribute slog.Attr) slog.Attr {
+		attribute.Key = cmp.Or(names[attribute.Key], attribute.Key)
+		return attribute
+	}
+	return slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: rename}))
+}()
 
 // service is the replicas: the next address, over a new connection, when the one in use is gone, and the highest tenure seen.
 type service struct {
@@ -111,6 +128,13 @@ func (s *service) admit(tenure uint64) error {
 	return nil
 }
 
+// latest is the highest tenure seen.
+func (s *service) latest() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tenure
+}
+
 // candidacy is one candidacy from Campaign to its end. Once ctx is done, its cause says why it ended: it leads no more.
 type candidacy struct {
 	ctx     context.Context
@@ -148,6 +172,28 @@ func (c *candidacy) checkLocked() uint64 {
 		return 0
 	}
 	return c.token
+}
+
+func (c *candidacy) say(fact string, fields ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sayLocked(fact, fields...)
+}
+
+// sayLocked tells a fact, a line: fields are names and values. A terminal shows only what isn't known there.
+func (c *candidacy) sayLocked(fact string, fields ...any) {
+	if facts == nil {
+		for i := 0; i < len(fields); i += 2 {
+			fact += fmt.Sprintf(" %v=%v", fields[i], fields[i+1])
+		}
+		fmt.Println(fact)
+		return
+	}
+	whose := []any{"election", c.request.Election, "candidate", c.request.Candidate, "tenure", c.service.latest()}
+	if c.token != 0 && !slices.Contains(fields, any("token")) {
+		whose = append(whose, "token", c.token)
+	}
+	facts.Info(fact, append(whose, fields...)...)
 }
 
 func (c *candidacy) latest() []byte {
@@ -194,7 +240,7 @@ func (c *candidacy) take(response *pb.CampaignResponse, sent time.Duration) {
 		}
 		c.keepLocked(event.Enrolled.Ticket, 0)
 	case *pb.CampaignResponse_Waiting:
-		fmt.Printf("waiting ahead=%d\n", event.Waiting.Ahead)
+		c.sayLocked("waiting", "ahead", event.Waiting.Ahead)
 	case *pb.CampaignResponse_Elected:
 		c.keepLocked(event.Elected.Ticket, event.Elected.FencingToken)
 	case *pb.CampaignResponse_Draining:
@@ -264,7 +310,7 @@ func (c *candidacy) resign() {
 	// If this fails, it runs out by itself, within its ttl.
 	client, _ := c.service.current()
 	_, _ = client.Resign(ctx, &pb.ResignRequest{Ticket: c.latest()})
-	fmt.Println("resigned")
+	c.say("resigned")
 }
 
 // lead waits until it leads, then works until it is lost or told to stop. It returns why the server won't have it, if so.
@@ -275,10 +321,10 @@ func (c *candidacy) lead(stop context.Context, step time.Duration) error {
 	case <-stop.Done():
 	}
 	if token := c.check(); token != 0 {
-		fmt.Printf("elected token=%d\n", token)
+		c.say("elected", "token", token)
 	}
 	for token := c.check(); token != 0 && stop.Err() == nil; token = c.check() {
-		fmt.Printf("task step token=%d\n", token) // The work: write to the resource, with the token in each write.
+		c.say("task step", "token", token) // The work: write to the resource, with the token in each write.
 		select {
 		case <-time.After(step):
 		case <-c.ctx.Done():
@@ -286,14 +332,18 @@ func (c *candidacy) lead(stop context.Context, step time.Duration) error {
 		}
 	}
 	why := context.Cause(c.ctx)
-	if why != nil {
-		fmt.Printf("lost reason=%v\n", why)
+	final := refused{}
+	isFinal := errors.As(why, &final)
+	if isFinal {
+		c.say("lost", "reason", "REFUSED", "detail", final.detail)
+	} else if why != nil {
+		c.say("lost", "reason", why.Error())
 	}
 	if c.latest() != nil && (why == nil || why == pastDeadline || why == draining) {
 		c.resign()
 	}
 	c.finish(ended("STOPPED")) // Nothing, if it has ended; else there was no ticket yet, and the goroutines end here.
-	if final := (refused{}); errors.As(why, &final) {
+	if isFinal {
 		return final
 	}
 	return nil

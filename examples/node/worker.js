@@ -29,6 +29,20 @@ const { ElectionService } = grpc.loadPackageDefinition(definition).leasehold.v1;
 // Milliseconds, in steps of ten, on a clock that goes on while the machine is suspended; performance.now() stands still then.
 const now = () => os.uptime() * 1000;
 
+// Where nobody reads along facts are JSON, with the names that the server's log has.
+const json = process.env.LEASEHOLD_LOG_FORMAT ? process.env.LEASEHOLD_LOG_FORMAT === 'json' : !process.stdout.isTTY;
+
+// Tells a fact of a candidacy, a line. A terminal shows only what isn't known there.
+function say(candidacy, fact, fields = {}) {
+  if (!json) {
+    console.log([fact, ...Object.entries(fields).map(([key, value]) => `${key}=${value}`)].join(' '));
+    return;
+  }
+  const { request: { election, candidate }, service: { tenure }, token } = candidacy;
+  const line = { timestamp: new Date().toISOString(), level: 'INFO', message: fact, election, candidate, tenure };
+  console.log(JSON.stringify({ ...line, ...(token ? { token } : {}), ...fields }));
+}
+
 // The replicas: the next address, over a new connection, when the one in use is gone, and the highest tenure seen.
 class Service {
   at = 0;
@@ -131,7 +145,7 @@ class Candidacy {
       this.deadline = sent + this.ttl; // Sending Campaign counts as the first KeepAlive.
       this.keepAlive();
     } else if (response.event === 'waiting') {
-      console.log(`waiting ahead=${event.ahead}`);
+      say(this, 'waiting', { ahead: event.ahead });
     } else if (response.event === 'elected') {
       this.keep(event.ticket, event.fencing_token);
     } else if (response.event === 'draining') {
@@ -174,7 +188,7 @@ class Candidacy {
   async resign() {
     this.done.abort('RESIGNED');
     await this.service.call('resign', { ticket: this.ticket }, 2000); // If it fails: it runs out within its ttl.
-    console.log('resigned');
+    say(this, 'resigned');
   }
 }
 
@@ -185,13 +199,16 @@ async function lead(candidacy, stop, stepMilliseconds) {
   const end = AbortSignal.any([stop, candidacy.done.signal]);
   const ended = new Promise((resolve) => { end.aborted ? resolve() : end.addEventListener('abort', resolve); });
   await Promise.race([candidacy.elected, ended]);
-  if (candidacy.check()) console.log(`elected token=${candidacy.token}`);
+  if (candidacy.check()) say(candidacy, 'elected', { token: candidacy.token });
   for (let token = candidacy.check(); token && !stop.aborted; token = candidacy.check()) {
-    console.log(`task step token=${token}`); // The work: write to the resource, and pass the token on with each write.
+    say(candidacy, 'task step', { token }); // The work: write to the resource, and pass the token on with each write.
     await sleep(stepMilliseconds, null, { signal: end }).catch(() => {});
   }
   const why = candidacy.over ? candidacy.done.signal.reason : null;
-  if (why) console.log(`lost reason=${why}`);
+  if (why) {
+    const [reason, detail] = why.split(' detail=');
+    say(candidacy, 'lost', detail ? { reason, detail } : { reason });
+  }
   if (candidacy.ticket && [null, 'DEADLINE', 'DRAINING'].includes(why)) await candidacy.resign();
   candidacy.done.abort('STOPPED'); // Nothing, if it has ended; else there was no ticket yet, and Campaign is given up.
   return !why?.startsWith('REFUSED detail=');

@@ -4,6 +4,7 @@
 mod deadline;
 mod entering;
 mod following;
+mod healthy;
 mod keeping;
 mod observing;
 mod proxy;

@@ -14,7 +14,7 @@ pub(crate) const NAMESPACE: &str = "leasehold";
 pub(crate) const LEASE: &str = "leasehold";
 
 /// Exactly the rights of the manifests.
-const RULES: &str = "
+pub const RULES: &str = "
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [leasehold]

@@ -3,5 +3,5 @@
 mod group;
 mod proxy;
 
-pub use group::{Group, GroupBuilder, Replica};
+pub use group::{Group, GroupBuilder, RULES, Replica};
 pub use proxy::Proxy;

@@ -12,10 +12,14 @@ When the leadership can't be kept, or an operator ends it, the command gets SIGT
 is over, it and all that it started get SIGKILL, even when leasehold itself was stopped or killed. What the command leaves
 running when it ends is killed too, and then the election is free for the next.
 
+The health command finds the same in its environment, but before this candidate leads only the election and the endpoint: then there
+is no command yet that it could ask.
+
 Examples:
   leasehold run backup -- ./backup.sh --full
   leasehold run --no-wait nightly/report -- make report   # not if another machine is at it
   leasehold run --timeout 30s --ttl 5s billing/poller -- python3 poller.py
+  leasehold run --health-cmd 'test -w /mnt/data' billing/poller -- python3 poller.py
   leasehold run db/console -- psql                        # has the terminal, and ^Z works";
 
 pub(super) const CAMPAIGN: &str = "\
