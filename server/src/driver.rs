@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::handle::{Answer, EventSender, Inbox, Message, StreamItem, StreamKind};
+use crate::http::Beat;
 use crate::metrics::{Metrics, Watched};
 use crate::mirror::News;
 use crate::observers::Observers;
@@ -66,6 +67,7 @@ pub(crate) struct Driver {
     stopped: bool,
     /// The Lease was read.
     heard: bool,
+    beat: Arc<Beat>,
     /// Whom this replica forwards to.
     active: watch::Sender<Option<Active>>,
     /// Standbys that mirror this replica, and one that waits for its snapshot.
@@ -79,6 +81,8 @@ pub(crate) struct Known {
     pub(crate) phases: watch::Receiver<Phase>,
     /// Whom this replica forwards to.
     pub(crate) active: watch::Receiver<Option<Active>>,
+    /// When it went round last.
+    pub(crate) beat: Arc<Beat>,
 }
 
 impl Driver {
@@ -91,6 +95,7 @@ impl Driver {
     ) -> (Self, Known) {
         let (phase, phases) = watch::channel(Phase::Standby { heard: false, follows: false });
         let (active, actives) = watch::channel(None);
+        let beat = Arc::new(Beat::default());
         let driver = Self {
             replica: Replica::new(config),
             inbox,
@@ -110,11 +115,12 @@ impl Driver {
             phase,
             stopped: false,
             heard: false,
+            beat: Arc::clone(&beat),
             active,
             mirrors: Vec::new(),
             opening: None,
         };
-        (driver, Known { phases, active: actives })
+        (driver, Known { phases, active: actives, beat })
     }
 
     /// Runs until the tenure of a shutdown is stored.
@@ -125,6 +131,7 @@ impl Driver {
         let mut closed = Vec::with_capacity(BATCH);
         self.send_outputs();
         while !self.stopped {
+            self.beat.mark();
             // A timer that fires too early does no harm, and setting one for each batch would cost more than all the rest of it.
             let (wake_at, left) = self.wake_in();
             if wake_at < timer_at || timer_at <= clock::now() {

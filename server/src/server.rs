@@ -95,7 +95,7 @@ impl Server {
         let config = settings.core_config(me.clone());
         let watched = (Arc::clone(&metrics), metrics.watch(&settings.watch_elections));
         let (driver, known) = Driver::new(config, inbox, (store, store_results), Arc::clone(&observers), watched);
-        let Known { phases, active } = known.clone();
+        let Known { phases, active, beat } = known.clone();
         let context = Arc::new(Context {
             handle,
             observers,
@@ -113,7 +113,7 @@ impl Server {
             tokio::spawn(mirror::follow(known.active.clone(), handle, seals.clone(), me));
         }
         let health = health::watch(phases.clone());
-        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks() };
+        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat };
         Ok(Self {
             driver: tokio::spawn(driver.run()),
             grpc: serve_grpc(settings, &context, seals, listener, known, closing.clone()),

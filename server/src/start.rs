@@ -1,6 +1,7 @@
 //! From the command line to a server that runs, and to its end.
 
 use crate::backend::Backend;
+use crate::http::serve_while_waiting;
 use crate::server::Server;
 use crate::settings::{LogFormat, Settings};
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -31,13 +32,12 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         }
     };
     // Before the ports: of two servers started by mistake with one configuration, the second says whose state it is.
-    let backend = tokio::select! {
-        backend = Backend::open(settings) => backend?,
+    let (backend, http_listener) = tokio::select! {
+        opened = open(settings) => opened?,
         () = told_to_stop() => return Ok(()),
     };
     let what = backend.describe();
     let listener = bind("--listen", settings.listen).await?;
-    let http_listener = bind("--http-listen", settings.http_listen).await?;
     let mut server = Server::start(settings, backend, listener, http_listener)?;
     let (grpc, http) = server.addresses();
     tokio::select! {
@@ -49,6 +49,21 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         tracing::info!("shutting down");
     };
     Ok(server.run(shutdown).await?)
+}
+
+/// Opens the place for record and keys, and the HTTP port. A replica may have to wait for the API server: it answers probes meanwhile, so
+/// that nobody kills it for that.
+async fn open(settings: &Settings) -> anyhow::Result<(Backend, TcpListener)> {
+    if settings.replica.is_none() {
+        let backend = Backend::open(settings).await?;
+        return Ok((backend, bind("--http-listen", settings.http_listen).await?));
+    }
+    let listener = bind("--http-listen", settings.http_listen).await?.into_std()?;
+    let waiting = TcpListener::from_std(listener.try_clone()?)?;
+    tokio::select! {
+        backend = Backend::open(settings) => Ok((backend?, TcpListener::from_std(listener)?)),
+        () = serve_while_waiting(waiting) => anyhow::bail!("the HTTP port can't be served"),
+    }
 }
 
 fn greet(grpc: SocketAddr, http: SocketAddr, what: &str) {

@@ -9,10 +9,10 @@ use crate::elections::{Elections, Turn};
 use crate::mirror::Mirror;
 use crate::output;
 use crate::sight::Sight;
-use crate::tenure::{Active, Claim};
+use crate::tenure::{Active, Claim, right};
 use crate::{
-    Ask, Config, Found, Holder, Input, Lease, Millis, Output, Over, Record, Reject, Reply, Status, Store, StreamId,
-    Tenure, TenureEnd, Time, WriteId,
+    Ask, Config, Content, Found, Holder, Input, Lease, Millis, Output, Over, Record, Reject, Reply, Status, Store,
+    StreamId, Tenure, TenureEnd, Time, WriteId,
 };
 use claim::Unused;
 use stand_by::Standby;
@@ -210,7 +210,8 @@ impl Replica {
                     && active.idle()
                     && active.renew_at <= now
                 {
-                    self.renew();
+                    // One that may not make a Lease hears no conflict when somebody else has made it.
+                    if active.failing && active.over == Over::Nothing { self.doubt() } else { self.renew() }
                 }
             }
             Role::Paused { until } if *until <= now => self.read(),
@@ -234,8 +235,8 @@ impl Replica {
 
     fn answer(&mut self, ask: Ask) -> Result<Reply, Reject> {
         match (self.turn(), ask) {
+            (_, Ask::Status) => Ok(Reply::Status(Box::new(self.status()))),
             (Ok((elections, mut turn)), ask) => elections.answer(&mut turn, ask),
-            (Err(_), Ask::Status) => Ok(Reply::Status(Box::default())),
             (Err(why), _) => Err(why),
         }
     }
@@ -298,6 +299,8 @@ impl Replica {
     /// Says whom to forward to, when that has changed.
     fn follow(&mut self) {
         let active = match &self.role {
+            // Gone or stripped, the Lease says nothing of who is active: whoever was repairs it.
+            Role::Standby(_) if self.sight.says_nothing() => return,
             Role::Standby(_) => self.sight.active(),
             _ => None,
         };
@@ -322,7 +325,10 @@ impl Replica {
         match self.config.store {
             Store::File => self.read(),
             // A read or a write may be under way: what comes of it is looked at like anything else.
-            Store::Lease { .. } => self.stand_by(),
+            Store::Lease { .. } => {
+                self.stand_by();
+                self.must_read();
+            }
         }
     }
 
@@ -357,7 +363,22 @@ impl Replica {
             let record = signed.record.clone();
             self.learn(&record);
         }
+        if let Some(lease) = lease.as_ref().filter(|lease| self.holds(&lease.content)) {
+            self.sight.owns(lease.version.clone());
+        }
         self.sight.see(lease, self.now);
+    }
+
+    /// Whether these are words of this replica's whose right lasts.
+    fn holds(&self, content: &Content) -> bool {
+        let Some(signed) = content.held().filter(|signed| self.sight.is_me(&signed.by)) else { return false };
+        match &self.role {
+            Role::Active(active) => signed.record.tenure == active.tenure,
+            Role::Claiming(claim) => {
+                signed.record.tenure == claim.tenure && right(&self.config, claim.pending.sent) > self.now
+            }
+            _ => false,
+        }
     }
 
     fn found(&mut self, found: Found, clock_floor: u64) {

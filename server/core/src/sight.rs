@@ -3,7 +3,7 @@
 //! A standby never compares wall clocks. It waits until *it* has seen the Lease unchanged for a whole lease duration: whoever
 //! wrote it last has sent that write before it was seen, so its right is over by then.
 
-use crate::lease::{Content, Holder, Lease};
+use crate::lease::{Content, Holder, Lease, Version};
 use crate::{Millis, Tenure, Time};
 
 /// A standby whose mirror doesn't reach the end of a tenure that was released gives one whose mirror does a head start.
@@ -15,6 +15,8 @@ pub(crate) struct Sight {
     /// Who looks.
     me: Holder,
     last: Option<Seen>,
+    /// The last version that is known to be this replica's own.
+    own: Option<Version>,
     /// The longest duration that anybody has claimed, this replica itself among them.
     duration: Millis,
     /// The tenure that was seen held last, and when.
@@ -31,6 +33,8 @@ struct Seen {
     /// `None`: there is no Lease.
     lease: Option<Lease>,
     since: Time,
+    /// When it was looked at last.
+    looked: Time,
     /// It is a release that counts at once.
     handed_over: bool,
 }
@@ -42,7 +46,7 @@ pub(crate) enum TakeOver {
     At(Time),
     /// It was released: at once for whoever knows how that tenure ended, a little later for everybody else.
     Released(Time),
-    /// This process wrote it, and its right has ended: nobody else has one.
+    /// This process wrote it, nobody has written since, and its right has ended: nobody else has one.
     Mine,
     /// There is none: one has to be made.
     Missing,
@@ -51,13 +55,13 @@ pub(crate) enum TakeOver {
 impl Sight {
     pub(crate) fn new(me: Holder, duration: Millis) -> Self {
         let newest = (Tenure(0), Millis(0));
-        Self { me, last: None, duration, held: None, highest: Tenure(0), newest }
+        Self { me, last: None, own: None, duration, held: None, highest: Tenure(0), newest }
     }
 
     /// The Lease is seen.
     pub(crate) fn see(&mut self, lease: Option<Lease>, now: Time) {
         let content = lease.as_ref().map(|lease| &lease.content);
-        let unchanged = self.last.as_ref().is_some_and(|last| last.content() == content);
+        let unchanged = self.last.as_ref().is_some_and(|last| last.still_stands(lease.as_ref(), now, self.duration));
         if let Some(longer) = content.and_then(|content| content.duration) {
             self.duration = self.duration.max(longer);
         }
@@ -72,9 +76,8 @@ impl Sight {
             self.held = Some((held.record.tenure, now));
         }
         match &mut self.last {
-            // Somebody may have written what doesn't matter.
-            Some(last) if unchanged => last.lease = lease,
-            _ => self.last = Some(Seen { lease, since: now, handed_over }),
+            Some(last) if unchanged => (last.lease, last.looked) = (lease, now),
+            _ => self.last = Some(Seen { lease, since: now, looked: now, handed_over }),
         }
     }
 
@@ -82,6 +85,11 @@ impl Sight {
     pub(crate) fn wrote(&mut self, tenure: Tenure, renewed_at: Millis) {
         self.highest = self.highest.max(tenure);
         self.newest = self.newest.max((tenure, renewed_at));
+    }
+
+    /// This version is of this replica's making, or was there while its right lasted: nobody else can have held the Lease before it.
+    pub(crate) fn owns(&mut self, version: Version) {
+        self.own = Some(version);
     }
 
     /// Whether that is who looks.
@@ -101,6 +109,12 @@ impl Sight {
         (record.tenure, record.renewed_at) < self.newest
     }
 
+    /// Whether what was seen last is older than something that was seen before.
+    pub(crate) fn is_restored(&self) -> bool {
+        let signed = self.lease().and_then(|lease| lease.content.signed.as_ref());
+        signed.is_some_and(|signed| self.outdated(&signed.record))
+    }
+
     /// What was seen last, if there was a Lease.
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.last.as_ref().and_then(|last| last.lease.as_ref())
@@ -110,10 +124,17 @@ impl Sight {
     pub(crate) fn take_over(&self) -> Option<TakeOver> {
         let last = self.last.as_ref()?;
         let Some(lease) = &last.lease else { return Some(TakeOver::Missing) };
-        if lease.content.held().is_some_and(|signed| signed.by == self.me) {
+        // Words of its own that somebody may have put back tell nothing of who has held the Lease in between.
+        let own = self.own.as_ref() == Some(&lease.version);
+        if own && lease.content.held().is_some_and(|signed| signed.by == self.me) {
             return Some(TakeOver::Mine);
         }
         Some(if last.handed_over { TakeOver::Released(last.since) } else { TakeOver::At(last.since + self.duration) })
+    }
+
+    /// Whether there is no Lease, or one without annotations of ours.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.lease().is_none_or(|lease| lease.content.signed.is_none())
     }
 
     /// The replica that holds the Lease, as far as is known: the tenure and the address. One that was wiped out of the Lease holds
@@ -122,13 +143,23 @@ impl Sight {
         let content = &self.lease()?.content;
         let signed = content.signed.as_ref()?;
         let holds = content.holder.as_ref().is_none_or(|holder| *holder == signed.by);
-        let (mine, over) = (signed.by == self.me, signed.record.ended_at.is_some());
+        let over = signed.record.ended_at.is_some() || signed.record.tenure < self.highest;
+        let mine = signed.by == self.me;
         (holds && !mine && !over).then_some((signed.record.tenure, signed.address.as_str()))
     }
 }
 
 impl Seen {
-    fn content(&self) -> Option<&Content> {
-        self.lease.as_ref().map(|lease| &lease.content)
+    /// Whether nobody has written since, but for what doesn't matter: others may set labels as they like.
+    fn still_stands(&self, lease: Option<&Lease>, now: Time, duration: Millis) -> bool {
+        let (Some(before), Some(lease)) = (&self.lease, lease) else { return self.lease.as_ref() == lease };
+        if before.version == lease.version {
+            return true;
+        }
+        // Two that were made look the same, whoever has held and lost the Lease between them.
+        let bare = lease.content.holder.is_none() && lease.content.signed.is_none();
+        // And whoever didn't look for long can't tell one that was labelled from one that was restored.
+        let blind = now.since(self.looked).0 * 2 > duration.0;
+        before.content == lease.content && !bare && !blind
     }
 }

@@ -3,6 +3,8 @@
 //! `REWRITE=1 cargo test -p leasehold-core --test transcripts` writes the answers anew; `RUN=resign.txt` picks a file.
 //! The words of the language stand in `bench/language.rs`.
 
+#[path = "bench/args.rs"]
+mod args;
 #[path = "bench/language.rs"]
 mod language;
 #[path = "bench/render.rs"]

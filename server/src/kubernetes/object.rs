@@ -64,11 +64,9 @@ pub(crate) fn keys_in_use(object: &Lease) -> Option<&str> {
 }
 
 /// The object that says what the record says, in place of what this one says. A record that tells of an end leaves no holder.
-pub(crate) fn sign(mut object: Lease, signature: &Signature, record: &Record, now: Timestamp) -> Lease {
+pub(crate) fn sign(object: Lease, signature: &Signature, record: &Record, now: Timestamp) -> Lease {
+    let mut object = strip(object);
     let annotations = object.metadata.annotations.get_or_insert_default();
-    for name in NAMES {
-        annotations.remove(&key(name));
-    }
     let millis = |millis: Millis| millis.0.to_string();
     let set = [
         ("replica", Some(signature.me.0.clone())),
@@ -85,6 +83,14 @@ pub(crate) fn sign(mut object: Lease, signature: &Signature, record: &Record, no
     ];
     annotations.extend(set.into_iter().filter_map(|(name, value)| Some((key(name), value?))));
     object.spec = Some(spec(object.spec.unwrap_or_default(), signature, record, now));
+    object
+}
+
+/// The object without anything that a replica has written into its annotations.
+pub(crate) fn strip(mut object: Lease) -> Lease {
+    if let Some(annotations) = &mut object.metadata.annotations {
+        NAMES.iter().for_each(|name| drop(annotations.remove(&key(name))));
+    }
     object
 }
 

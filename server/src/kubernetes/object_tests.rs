@@ -1,3 +1,5 @@
+//! The Lease as an object: what is written is read, and half of it is worth nothing.
+
 use super::*;
 
 fn signature() -> Signature {

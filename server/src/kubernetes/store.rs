@@ -2,7 +2,7 @@
 //! holds up the loop.
 
 use super::events::Events;
-use super::object::{Signature, seen, sign, version};
+use super::object::{Signature, seen, sign, strip, version};
 use super::{ApiError, Cluster, bounded};
 use crate::clock;
 use crate::metrics::Metrics;
@@ -153,7 +153,7 @@ impl Task {
         let object = object.ok_or_else(gone)?;
         let object = match record {
             Some(record) => sign(object, &self.signature, record, now()),
-            None => object,
+            None => strip(object),
         };
         let (leases, params) = (self.cluster.leases(), PostParams::default());
         let limit = self.cluster.request_timeout;

@@ -237,3 +237,41 @@ fn the_operations_page_has_every_setting_with_its_default() {
     }
     assert_eq!(rows.len(), command.get_arguments().count(), "the page has settings that there aren't");
 }
+
+#[test]
+fn a_replica_knows_where_it_is_reached() {
+    let resolve = |words: &[&str], pod: Option<&'static str>| {
+        Settings::resolve(flags(words), move |name| match name {
+            "POD_IP" => pod.map(OsString::from),
+            "POD_NAME" => Some("leasehold-7".into()),
+            _ => None,
+        })
+    };
+    let replica = |words: &[&str], pod| resolve(words, pod).unwrap().replica.unwrap();
+    let everywhere = &["--kubernetes", "--insecure", "--listen", "0.0.0.0:7400"];
+    let in_a_pod = replica(everywhere, Some("10.0.0.7"));
+    assert_eq!((in_a_pod.advertise.as_str(), in_a_pod.replica.as_str()), ("10.0.0.7:7400", "leasehold-7"));
+    assert_eq!((in_a_pod.lease.as_str(), in_a_pod.duration), ("leasehold", Millis(8000)));
+    assert_eq!(replica(&[everywhere, &["--advertise", "a:1"][..]].concat(), Some("10.0.0.7")).advertise, "a:1");
+    let error = resolve(everywhere, None).unwrap_err().to_string();
+    assert!(error.contains("0.0.0.0:7400") && error.contains("--advertise"), "{error}");
+    let local = replica(&["--kubernetes", "--listen", "127.0.0.1:0"], None);
+    assert_eq!(local.advertised("127.0.0.1:4321".parse().unwrap()), "127.0.0.1:4321");
+}
+
+#[test]
+fn settings_of_a_replica_are_checked_together() {
+    for (words, says) in [
+        (&["--kubernetes", "--lease-duration", "4s"][..], "must fit into the duration of 4 s"),
+        (&["--kubernetes", "--request-timeout", "4s"], "two request timeouts of 4 s"),
+        (&["--kubernetes", "--lease-margin", "300ms"], "less than a twentieth of the duration of 8 s"),
+        (&["--kubernetes", "--lease", "a/b"], "--lease is \"a/b\""),
+        (&["--kubernetes", "--advertise", "host"], "--advertise is \"host\"; write it like"),
+        (&["--kubernetes", "--advertise", "http://h:1/"], "--advertise is "),
+        (&["--lease", "a"], "--lease means nothing without --kubernetes"),
+        (&["--renew-interval", "1s"], "--renew-interval means nothing without --kubernetes"),
+    ] {
+        let error = settings(words).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}

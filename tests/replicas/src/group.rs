@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The namespace of the tests.
-pub(crate) const NAMESPACE: &str = "leasehold";
+pub const NAMESPACE: &str = "leasehold";
 /// The Lease of the tests.
-pub(crate) const LEASE: &str = "leasehold";
+pub const LEASE: &str = "leasehold";
 
 /// Exactly the rights of the manifests.
 pub const RULES: &str = "
@@ -51,6 +51,8 @@ pub struct Group {
     pub replicas: Vec<Replica>,
     /// The API server.
     pub plane: ControlPlane,
+    /// What the replicas may do there.
+    pub account: Kubectl,
 }
 
 /// One replica.
@@ -75,6 +77,18 @@ impl GroupBuilder {
     pub fn rules(mut self, rules: &str) -> Self {
         rules.clone_into(&mut self.rules);
         self
+    }
+
+    /// A Lease of 4 s and TTLs of up to 6 s: where it doesn't matter how long a failover takes with the defaults.
+    pub fn quick(self) -> Self {
+        let settings = [
+            ("--lease-duration", "4s"),
+            ("--renew-interval", "1s"),
+            ("--request-timeout", "1s"),
+            ("--lease-margin", "500ms"),
+            ("--max-ttl", "6s"),
+        ];
+        settings.into_iter().fold(self, |builder, (flag, value)| builder.arg(flag).arg(value))
     }
 
     /// An argument for all replicas; a flag and its value are two.
@@ -116,7 +130,7 @@ impl GroupBuilder {
             let env = self.env.get(number).cloned().unwrap_or_default();
             replicas.push(Replica::start(&plane, account, number, &self.args, env).await?);
         }
-        Ok(Group { replicas, plane })
+        Ok(Group { replicas, plane, account: account.clone() })
     }
 }
 
@@ -215,6 +229,37 @@ impl Group {
                 _ => bail!("several replicas say that they are active: {found:?}"),
             }
         }
+    }
+
+    /// The numbers of all replicas but one.
+    #[must_use]
+    pub fn others(&self, than: usize) -> Vec<usize> {
+        (0..self.replicas.len()).filter(|number| *number != than).collect()
+    }
+
+    /// Waits until each of these standbys has as many candidacies in its mirror as the active replica holds.
+    ///
+    /// # Errors
+    ///
+    /// When they haven't within `timeout`.
+    pub async fn mirrored(&self, active: usize, standbys: &[usize], timeout: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + timeout;
+        for standby in standbys {
+            loop {
+                let (has, all) = (
+                    self.replicas[*standby].status().await?.mirrored,
+                    self.replicas[active].status().await?.candidacies,
+                );
+                if has == all {
+                    break;
+                }
+                if Instant::now() >= deadline {
+                    bail!("replica {standby} mirrors {has} of {all} candidacies after {timeout:?}");
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
     }
 
     /// The Lease as it stands.

@@ -3,8 +3,10 @@
 mod continuity;
 mod drains_end;
 mod fifo;
+mod flat_load;
 mod no_phantom;
 mod no_zombie;
+mod one_active;
 mod one_leader;
 mod progress;
 mod silent_loser;
@@ -12,10 +14,10 @@ mod tokens_rise;
 mod true_observe;
 
 use crate::truth::{Fact, Truth};
-use leasehold_core::Time;
+use leasehold_core::{Output, Time};
 
 /// The names of the guarantees that are checked.
-pub const GUARANTEES: [&str; 10] = [
+pub const GUARANTEES: [&str; 12] = [
     one_leader::NAME,
     tokens_rise::NAME,
     no_phantom::NAME,
@@ -26,6 +28,8 @@ pub const GUARANTEES: [&str; 10] = [
     silent_loser::NAME,
     progress::NAME,
     drains_end::NAME,
+    flat_load::NAME,
+    one_active::NAME,
 ];
 
 /// A promise that was broken.
@@ -35,7 +39,8 @@ pub(crate) struct Violation {
     pub(crate) detail: String,
 }
 
-/// Watches one promise. `truth` is what was so before the fact.
+/// Watches one promise. `now` is the simulation's clock; `truth` is what was so before the fact, with the clock of the replica that it is
+/// about.
 trait Guarantee: std::fmt::Debug {
     fn name(&self) -> &'static str;
     fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String>;
@@ -48,7 +53,7 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(replicas: usize, with_lease: bool) -> Self {
         let guarantees: Vec<Box<dyn Guarantee>> = vec![
             Box::<one_leader::OneLeader>::default(),
             Box::<tokens_rise::TokensRise>::default(),
@@ -60,17 +65,23 @@ impl Checks {
             Box::<silent_loser::SilentLoser>::default(),
             Box::<progress::Progress>::default(),
             Box::<drains_end::DrainsEnd>::default(),
+            Box::<flat_load::FlatLoad>::default(),
+            Box::<one_active::OneActive>::default(),
         ];
-        Self { truth: Truth::default(), guarantees }
+        Self { truth: Truth::new(replicas, with_lease), guarantees }
     }
 
-    pub(crate) fn note(&mut self, now: Time, fact: &Fact<'_>) -> Result<(), Violation> {
+    pub(crate) fn note(&mut self, now: Time, at: usize, fact: &Fact<'_>) -> Result<(), Violation> {
+        self.truth.look_at(now, at);
+        if let Fact::Said(Output::TenureBegan { tenure, .. }) = fact {
+            self.truth.tenure_begins(*tenure);
+        }
         for guarantee in &mut self.guarantees {
             guarantee
                 .note(now, &self.truth, fact)
                 .map_err(|detail| Violation { guarantee: guarantee.name(), detail })?;
         }
-        self.truth.note(now, fact);
+        self.truth.note(fact);
         Ok(())
     }
 }

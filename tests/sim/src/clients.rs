@@ -63,8 +63,8 @@ impl World {
     fn believe(&mut self, worker: usize) -> Result<(), Violation> {
         let election = self.workers[worker].who.election.clone();
         match self.workers[worker].lead(self.now) {
-            Some((token, until)) => self.note(&Fact::Believes { worker, election: &election, token, until }),
-            None => self.note(&Fact::Doubts { worker }),
+            Some((token, until)) => self.note(0, &Fact::Believes { worker, election: &election, token, until }),
+            None => self.note(0, &Fact::Doubts { worker }),
         }
     }
 
@@ -84,10 +84,13 @@ impl World {
     fn look_now(&mut self, worker: usize) -> Result<(), Violation> {
         let now = self.now;
         let (life, manners) = (self.workers[worker].life, self.workers[worker].who.manners.clone());
-        let Some(candidacy) = &self.workers[worker].candidacy else {
+        if self.workers[worker].candidacy.is_none() {
+            self.roam(worker);
             self.enter(worker);
             return self.believe(worker);
-        };
+        }
+        self.roam(worker);
+        let Some(candidacy) = &self.workers[worker].candidacy else { return Ok(()) };
         let late = candidacy.token.is_some() && candidacy.deadline.is_some_and(|deadline| deadline <= now);
         let never_heard = candidacy.enrolment.is_none() && now.since(candidacy.entered) > manners.patience;
         let (stream, ticket, leads) = (candidacy.stream, candidacy.ticket.clone(), candidacy.token.is_some());
@@ -124,6 +127,16 @@ impl World {
         let call = self.call(Some((worker, life)), Ask::KeepAlive(vec![ticket]));
         self.workers[worker].asked(now, call);
         self.believe(worker)
+    }
+
+    /// Turns to another replica, when it isn't answered or just so.
+    fn roam(&mut self, worker: usize) {
+        let now = self.now;
+        let lonely = self.workers[worker].unanswered(now) || self.workers[worker].candidacy.is_none();
+        let roams = self.workers[worker].who.manners.roams;
+        if self.rng.chance(if lonely { 400.max(roams) } else { roams }) {
+            self.workers[worker].home = self.rng.index(self.servers.len());
+        }
     }
 
     fn enter(&mut self, worker: usize) {

@@ -1,14 +1,18 @@
-//! A discrete-event simulation of Leasehold: a replica, its store, a network and workers, everything from one seed.
+//! A discrete-event simulation of Leasehold: replicas and a Lease, or one process and a file, a network and workers, everything from
+//! one seed.
 //!
 //! A run has a safety phase, in which processes crash and stand still, writes hang and fail, messages come late or never; then
 //! faults end, and a liveness phase follows. The [guarantees](GUARANTEES) are checked all along. The same seed gives the same run.
 //!
-//! The replica is the real core; what surrounds it is modelled: the shell that feeds it, and clients that follow the rules
-//! of the real ones (deadlines from before the send, the latest ticket, nothing from lower tenures, no ticket after its end).
+//! The replicas are the real core; what surrounds it is modelled: the shell that feeds it, the API server, and clients that follow
+//! the rules of the real ones (deadlines from before the send, the latest ticket, nothing from lower tenures, no ticket after its end).
 
+mod api;
 mod checks;
 mod clients;
+mod clock;
 mod faults;
+mod mirrors;
 mod network;
 mod observers;
 mod plan;

@@ -1,4 +1,4 @@
-//! Observers: they read the board at their own pace, and come back after each break.
+//! Observers: they read the board of an active replica at their own pace, and come back after each break.
 
 use crate::checks::Violation;
 use crate::plan::Plan;
@@ -9,7 +9,8 @@ use leasehold_core::{Cursor, Revision, Selection};
 #[derive(Debug)]
 pub(crate) struct Observer {
     selection: Selection,
-    cursor: Option<Cursor>,
+    /// Whose board it reads, and how far it has come.
+    cursor: Option<(usize, Cursor)>,
     /// The last revision that it was told.
     last: Revision,
     slow: bool,
@@ -25,9 +26,9 @@ impl Observer {
         Self { selection, cursor: None, last: Revision(0), slow: number > 1 }
     }
 
-    /// Its stream is over.
-    pub(crate) fn disconnect(&mut self) {
-        self.cursor = None;
+    /// This replica ends its streams.
+    pub(crate) fn disconnect(&mut self, at: usize) {
+        self.cursor.take_if(|(whose, _)| *whose == at);
     }
 }
 
@@ -36,9 +37,6 @@ impl World {
         let slow = self.observers[observer].slow;
         let pause = if slow { self.rng.millis(500, 5000) } else { self.rng.millis(5, 500) };
         self.after(pause, Event::ObserverReads { observer });
-        if self.server.paused {
-            return Ok(());
-        }
         self.read(observer).map(|_| ())
     }
 
@@ -50,20 +48,27 @@ impl World {
 
     /// One read. True if there is more.
     fn read(&mut self, observer: usize) -> Result<bool, Violation> {
-        if self.server.board.is_none() || self.rng.chance(if self.calm { 0 } else { 20 }) {
-            // The stream breaks, or there is none.
+        let connected = self.observers[observer].cursor.as_ref().map(|(at, _)| *at);
+        // One that stands still says nothing; one whose right is over may say nothing.
+        if connected.is_some_and(|at| !self.servers[at].may_speak(self.now)) {
+            return Ok(false);
+        }
+        let Some(at) = connected.or_else(|| self.active()) else { return Ok(false) };
+        if self.rng.chance(if self.calm { 0 } else { 20 }) {
+            // The stream breaks.
             self.observers[observer].cursor = None;
             return Ok(false);
         }
-        if self.observers[observer].cursor.is_none() {
+        if connected.is_none() {
             let last = self.observers[observer].last;
             let resumes = last > Revision(0) && self.rng.chance(700);
-            self.observers[observer].cursor = Some(if resumes { Cursor::after(last) } else { Cursor::snapshot() });
-            self.note(&Fact::ObserverConnects { observer, resumes })?;
+            let cursor = if resumes { Cursor::after(last) } else { Cursor::snapshot() };
+            self.observers[observer].cursor = Some((at, cursor));
+            self.note(at, &Fact::ObserverConnects { observer, resumes })?;
         }
         let limit = self.rng.index(8) + 1;
         let reader = &mut self.observers[observer];
-        let (Some(board), Some(cursor)) = (&self.server.board, &mut reader.cursor) else { return Ok(false) };
+        let (Some(board), Some((_, cursor))) = (&self.servers[at].board, &mut reader.cursor) else { return Ok(false) };
         let batch = board.read(&reader.selection, cursor, limit);
         let told = batch.changes.iter().map(|seen| seen.change.revision).chain(batch.synced).max();
         reader.last = told.unwrap_or(reader.last);
@@ -73,7 +78,7 @@ impl World {
         if batch.reset {
             self.reach("observer reset");
         }
-        self.note(&Fact::Observed { observer, batch: &batch })?;
+        self.note(at, &Fact::Observed { observer, batch: &batch })?;
         Ok(batch.more)
     }
 }

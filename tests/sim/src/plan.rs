@@ -1,87 +1,21 @@
-//! What kind of world a seed makes: how many workers of which manners, how often what goes wrong.
+//! What kind of world a seed makes: a file or a Lease, how many workers of which manners, how often what goes wrong.
 
+mod candidate;
+mod fault;
+
+use crate::clock::{FASTEST, SLOWEST, TRUE_RATE};
 use crate::rng::Rng;
-use leasehold_core::{CandidateName, Config, ElectionName, Limits, Millis};
-
-/// The kinds of faults. A world has a few of them, so that rare ones aren't drowned by frequent ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// SIGKILL; what was being written is stored or isn't.
-    Crash,
-    /// SIGTERM.
-    Shutdown,
-    /// SIGSTOP, later SIGCONT.
-    Pause,
-    StoreHangs,
-    StoreFails,
-    StoreSlow,
-    /// The record is removed while no process runs.
-    StoreLost,
-    /// An older record is put back while a process runs that has seen the later one.
-    StoreRestored,
-    StreamsCut,
-    Partition,
-    WorkerCrash,
-    WorkerPause,
-    StepDown,
-    Replay,
-    WallClock,
-}
-
-pub(crate) const FAULTS: [Fault; 15] = [
-    Fault::Crash,
-    Fault::Shutdown,
-    Fault::Pause,
-    Fault::StoreHangs,
-    Fault::StoreFails,
-    Fault::StoreSlow,
-    Fault::StoreLost,
-    Fault::StoreRestored,
-    Fault::StreamsCut,
-    Fault::Partition,
-    Fault::WorkerCrash,
-    Fault::WorkerPause,
-    Fault::StepDown,
-    Fault::Replay,
-    Fault::WallClock,
-];
-
-/// How a worker behaves. All are honest: they differ in what the rules leave open.
-#[derive(Clone, Debug)]
-pub(crate) struct Manners {
-    /// `None`: stream-bound.
-    pub(crate) ttl: Option<Millis>,
-    /// Its clock counts so many microseconds a second: within 5 % of the server's.
-    pub(crate) rate: u64,
-    /// Between two looks at its candidacy.
-    pub(crate) interval: Millis,
-    /// How long it waits for an answer.
-    pub(crate) patience: Millis,
-    /// Gives up a lead whose deadline has passed, rather than ask whether it still leads.
-    pub(crate) gives_up: bool,
-    /// Never keeps a stream open: polls with KeepAlive.
-    pub(crate) polls: bool,
-    /// Resigns when it is told to hand over, rather than use its time up.
-    pub(crate) obliging: bool,
-    /// Says that its former self is dead when it starts again after a crash.
-    pub(crate) replaces: bool,
-    /// How often it leaves by itself, in a thousand looks.
-    pub(crate) leaves: u64,
-    /// How often it is only a try, in a thousand.
-    pub(crate) tries: u64,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Candidate {
-    pub(crate) name: CandidateName,
-    pub(crate) election: ElectionName,
-    pub(crate) manners: Manners,
-}
+pub(crate) use candidate::Candidate;
+pub(crate) use fault::Fault;
+use fault::{CLIENT_FAULTS, FILE_FAULTS, LEASE_FAULTS};
+use leasehold_core::{Config, ElectionName, Holder, Limits, Millis, Store};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// 0: one process with a file. Otherwise so many replicas with a Lease.
+    pub(crate) replicas: usize,
     pub(crate) max_ttl: Millis,
-    /// Whether each process has a `max_ttl` of its own.
+    /// Whether each process has settings of its own.
     pub(crate) mixed_settings: bool,
     pub(crate) elections: Vec<ElectionName>,
     pub(crate) candidates: Vec<Candidate>,
@@ -93,61 +27,139 @@ pub(crate) struct Plan {
     /// Of a thousand messages, so many are lost, and so many come very late.
     pub(crate) lost: u64,
     pub(crate) late: u64,
+    /// Of a thousand calls that a standby forwards, so many are held up.
+    pub(crate) held: u64,
+    /// Of a thousand requests to the API server, so many are applied late, and of so many the answer is lost.
+    pub(crate) api_late: u64,
+    pub(crate) api_lost: u64,
+    /// Of a thousand batches for a mirror, so many don't fit into its buffer.
+    pub(crate) gaps: u64,
+    /// Whether wall clocks are an hour apart and are set anyhow; if not, they agree, and only go forward.
+    pub(crate) wild_clocks: bool,
+    timing: Timing,
+}
+
+/// How long the right to be active lasts, and what goes with it.
+#[derive(Clone, Copy, Debug)]
+struct Timing {
+    duration: Millis,
+    renew_interval: Millis,
+    margin: Millis,
+    request_timeout: Millis,
 }
 
 impl Plan {
     pub(crate) fn new(rng: &mut Rng) -> Self {
+        let replicas = if rng.chance(300) { 0 } else { rng.pick(&[1, 2, 2, 2, 3, 3, 3, 4, 5]) };
         let max_ttl = if rng.chance(700) { rng.millis(1000, 6000) } else { Millis(15_000) };
         let elections: Vec<_> =
             (0..rng.between(1, 4)).map(|n| ElectionName::new(&format!("e{n}")).expect("the name is fair")).collect();
-        let count = rng.between(2, 20);
-        let candidates = (0..count).map(|n| candidate(rng, n, &elections, max_ttl)).collect();
-        // The loss of a record with mixed settings is outside the promise: only the record knows the longest TTL.
+        let count = if rng.chance(60) { rng.between(20, 50) } else { rng.between(2, 20) };
+        // A file is on the machine whose clock counts; with a Lease no clock is the right one.
+        let rates = if replicas == 0 { (952_381, 1_050_000) } else { (SLOWEST, FASTEST) };
+        let candidates = (0..count).map(|n| Candidate::new(rng, n, &elections, max_ttl, rates)).collect();
         let mixed_settings = rng.chance(200);
-        let mut faults: Vec<_> = FAULTS.into_iter().filter(|_| rng.chance(550)).collect();
-        faults.retain(|fault| *fault != Fault::StoreLost || !mixed_settings);
+        let mut faults = faults(rng, replicas);
+        // What loses the record loses the longest TTL and the longest duration: with mixed settings that is outside the promise.
+        faults.retain(|fault| !mixed_settings || !fault.loses_the_record());
         if faults.is_empty() {
             faults.push(Fault::Crash);
         }
-        let (lost, late) = if rng.chance(300) { (0, 0) } else { (rng.between(0, 100), rng.between(0, 100)) };
+        let quiet = rng.chance(300);
+        let mut some = |most: u64| if quiet || rng.chance(500) { 0 } else { rng.between(1, most) };
+        let (held, api_late, api_lost) = (some(200), some(40), some(60));
+        let gaps = if faults.contains(&Fault::MirrorCut) { some(60) } else { 0 };
+        let (lost, late) = if quiet { (0, 0) } else { (rng.between(0, 100), rng.between(0, 100)) };
         Self {
+            replicas,
             max_ttl,
             mixed_settings,
             elections,
             candidates,
             observers: rng.index(4),
             safety: rng.millis(30_000, 120_000),
-            fault_every: rng.millis(200, 6000),
+            fault_every: if replicas == 0 { rng.millis(200, 6000) } else { rng.millis(300, 9000) },
+            wild_clocks: !faults.iter().any(|fault| fault.loses_the_record()),
             faults,
             lost,
             late,
+            held,
+            api_late,
+            api_lost,
+            gaps,
+            timing: Timing::new(rng),
         }
     }
 
     /// The settings of the next process.
-    pub(crate) fn config(&self, rng: &mut Rng) -> Config {
-        let max_ttl = if self.mixed_settings && rng.chance(500) { rng.millis(1000, 8000) } else { self.max_ttl };
-        Config { limits: Limits::default(), ..Config::embedded(max_ttl) }
+    pub(crate) fn config(&self, rng: &mut Rng, me: &str) -> Config {
+        let mixed = self.mixed_settings && rng.chance(500);
+        let max_ttl = if mixed { rng.millis(1000, 8000) } else { self.max_ttl };
+        let limits = Limits::default();
+        if self.replicas == 0 {
+            return Config { limits, ..Config::embedded(max_ttl) };
+        }
+        let timing = if mixed { Timing::new(rng) } else { self.timing };
+        Config {
+            duration: timing.duration,
+            renew_interval: timing.renew_interval,
+            margin: timing.margin,
+            max_ttl,
+            limits,
+            store: Store::Lease { me: Holder(me.to_owned()), request_timeout: timing.request_timeout },
+        }
+    }
+
+    /// How fast the clock of the next process runs.
+    pub(crate) fn rate(&self, rng: &mut Rng) -> u64 {
+        match self.replicas {
+            0 => TRUE_RATE,
+            _ if rng.chance(400) => rng.pick(&[SLOWEST, FASTEST]),
+            _ => rng.between(SLOWEST, FASTEST),
+        }
+    }
+
+    /// The longest TTL of any process.
+    pub(crate) fn longest_ttl(&self) -> Millis {
+        if self.mixed_settings { self.max_ttl.max(Millis(8000)) } else { self.max_ttl }
+    }
+
+    /// The longest time for which the right to be active lasts.
+    pub(crate) fn longest_duration(&self) -> Millis {
+        match self.replicas {
+            0 => Millis(3000),
+            _ if self.mixed_settings => LONGEST_DURATION,
+            _ => Millis(self.timing.duration.0.div_ceil(1000) * 1000),
+        }
     }
 }
 
-fn candidate(rng: &mut Rng, number: u64, elections: &[ElectionName], max_ttl: Millis) -> Candidate {
-    let ttl = rng.chance(850).then(|| if rng.chance(500) { max_ttl } else { rng.millis(1000, max_ttl.0) });
-    let base = ttl.unwrap_or(Millis(4000)).0;
-    Candidate {
-        name: CandidateName::new(&format!("w{number}")).expect("the name is fair"),
-        election: elections[rng.index(elections.len())].clone(),
-        manners: Manners {
-            ttl,
-            rate: if rng.chance(400) { rng.pick(&[952_381, 1_050_000]) } else { rng.between(952_381, 1_050_000) },
-            interval: Millis(if rng.chance(800) { base / 3 } else { rng.between(base / 6, base * 5 / 6) }),
-            patience: Millis(rng.between(base / 3, base * 2)),
-            gives_up: rng.chance(500),
-            polls: rng.chance(200),
-            obliging: rng.chance(500),
-            replaces: rng.chance(500),
-            leaves: if rng.chance(400) { 0 } else { rng.between(1, 300) },
-            tries: if rng.chance(700) { 0 } else { rng.between(1, 500) },
-        },
+const LONGEST_DURATION: Millis = Millis(8000);
+
+impl Timing {
+    /// Settings that are just about valid, or the usual ones.
+    fn new(rng: &mut Rng) -> Self {
+        if rng.chance(200) {
+            return Self {
+                duration: LONGEST_DURATION,
+                renew_interval: Millis(2000),
+                margin: Millis(1000),
+                request_timeout: Millis(1500),
+            };
+        }
+        let duration = rng.millis(2000, 5000);
+        let margin = Millis(if rng.chance(600) { duration.0.div_ceil(20) } else { duration.0 / 8 });
+        let left = duration.0 - margin.0;
+        let renew_interval = rng.millis(left / 6, left / 2 - 1);
+        let request_timeout = rng.millis(100, ((left - renew_interval.0) / 2).max(101) - 1);
+        Self { duration, renew_interval, margin, request_timeout }
     }
+}
+
+/// A world has a few kinds of faults, so that rare ones aren't drowned by frequent ones.
+fn faults(rng: &mut Rng, replicas: usize) -> Vec<Fault> {
+    let of_the_store = if replicas == 0 { FILE_FAULTS } else { LEASE_FAULTS };
+    let share = if replicas == 0 { 550 } else { rng.pick(&[150, 300, 450]) };
+    let all = of_the_store.iter().chain(CLIENT_FAULTS);
+    all.filter(|_| rng.chance(share)).copied().collect()
 }

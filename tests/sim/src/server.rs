@@ -1,280 +1,198 @@
-//! The process: the core and a modelled shell around it, which can be killed, stopped in good order, paused and started.
+//! Processes: the core and a modelled shell around it, which can be killed, stopped in good order, paused and started.
+
+mod inbox;
+mod shell;
 
 use crate::checks::Violation;
-use crate::plan::Fault;
-use crate::store::Job;
+use crate::clock::Clock;
+use crate::mirrors::Mirroring;
+use crate::store::{Job, Jobs};
 use crate::truth::Fact;
 use crate::world::{Event, World};
-use leasehold_core::{Board, Found, Input, Millis, Outcome, Output, Replica, Time};
+pub(crate) use inbox::Parcel;
+use leasehold_core::{Active, Board, Config, Holder, Input, Millis, Replica, Store, Tenure, Time};
 use std::collections::VecDeque;
 
-#[derive(Debug)]
+/// A process: one of the lives of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Proc {
+    pub(crate) at: usize,
+    pub(crate) life: u64,
+}
+
+#[derive(Debug, Default)]
 pub(crate) struct Server {
     /// Counts the processes.
-    pub(crate) process: u64,
+    pub(crate) life: u64,
     pub(crate) replica: Option<Replica>,
     pub(crate) paused: bool,
+    /// Its machine doesn't hear anything either.
+    pub(crate) suspended: bool,
     pub(crate) stopping: bool,
-    /// It has seen the newest record.
+    /// It has seen the newest record of a file.
     pub(crate) has_read: bool,
-    /// It has had a tenure: what it found at its start is no longer the newest.
+    /// It has had a tenure: what it found in a file at its start is no longer the newest.
     pub(crate) was_active: bool,
+    /// The newest renewal in a Lease that it has heard of.
+    pub(crate) knows: (Tenure, Millis),
+    pub(crate) tenure: Option<Tenure>,
+    /// Until then its state may be shown, by its own clock.
+    pub(crate) right_until: Time,
     pub(crate) board: Option<Board>,
+    /// Whom it forwards to.
+    pub(crate) followed: Option<Active>,
     /// What has come while it stood still.
-    inbox: VecDeque<Input>,
-    /// How far its clock is ahead of the simulation's.
-    ahead: Millis,
+    pub(crate) inbox: VecDeque<Parcel>,
+    pub(crate) clock: Clock,
+    pub(crate) jobs: Jobs,
+    /// The stream of its watch, if there is one, and when the last event on it comes.
+    pub(crate) watch: Option<(u64, Time)>,
+    /// Events on its watch come so much later.
+    pub(crate) watch_lag: Millis,
+    /// Who mirrors it.
+    pub(crate) mirrors: Vec<Mirroring>,
+    /// The mirror's stream that is being opened.
+    pub(crate) opens: Option<u64>,
+    /// The stream through which it mirrors another.
+    pub(crate) mirror: Option<u64>,
     wakes_at: Option<Time>,
 }
 
 impl Server {
-    pub(crate) fn new() -> Self {
-        Self {
-            process: 0,
-            replica: None,
-            paused: false,
-            stopping: false,
-            has_read: false,
-            was_active: false,
-            board: None,
-            inbox: VecDeque::new(),
-            ahead: Millis(0),
-            wakes_at: None,
-        }
+    /// Its local time.
+    pub(crate) fn local(&self, now: Time) -> Time {
+        self.clock.read(now)
+    }
+
+    /// Whether it may show what its tenure knows.
+    pub(crate) fn may_speak(&self, now: Time) -> bool {
+        self.replica.is_some() && !self.paused && self.tenure.is_some() && self.local(now) < self.right_until
     }
 }
 
 impl World {
-    pub(crate) fn start_process(&mut self) -> Result<(), Violation> {
-        if self.server.replica.is_some() {
+    pub(crate) fn proc(&self, at: usize) -> Proc {
+        Proc { at, life: self.servers[at].life }
+    }
+
+    pub(crate) fn is_alive(&self, proc: Proc) -> bool {
+        self.servers[proc.at].life == proc.life && self.servers[proc.at].replica.is_some()
+    }
+
+    pub(crate) fn start_process(&mut self, at: usize) -> Result<(), Violation> {
+        if self.servers[at].replica.is_some() {
             return Ok(());
         }
-        let config = self.plan.config(&mut self.rng);
+        // Whoever starts now has seen nothing: a restored Lease would be the truth to it.
+        if self.api.restored {
+            self.after(Millis(300), Event::Start { at });
+            return Ok(());
+        }
+        let life = self.servers[at].life + 1;
+        let me = format!("r{at}-{life}");
+        let config = self.plan.config(&mut self.rng, &me);
         config.validate().expect("the plan's settings fit together");
-        let ahead = self.rng.millis(0, 1_000_000);
-        let process = self.server.process + 1;
-        self.server = Server { process, replica: Some(Replica::new(config)), ahead, ..Server::new() };
+        let clock = Clock::new(self.now, self.rng.between(0, 1_000_000), self.plan.rate(&mut self.rng));
+        self.trace(|| format!("r{at} starts its life {life}: {config:?}"));
+        let jobs = jobs(&config);
+        self.servers[at] = Server { life, replica: Some(Replica::new(config)), clock, jobs, ..Server::default() };
         self.store.versions.push(self.store.found.clone());
-        self.note(&Fact::Started { ahead })?;
-        self.say()
+        if self.plan.replicas > 0 {
+            let delay = self.rng.millis(0, 200);
+            let proc = self.proc(at);
+            self.after(delay, Event::WatchOpens(proc));
+        }
+        self.note(at, &Fact::Started { clock })?;
+        self.say(at)
     }
 
     /// SIGKILL.
-    pub(crate) fn crash(&mut self) -> Result<(), Violation> {
-        if self.server.replica.take().is_none() {
+    pub(crate) fn crash(&mut self, at: usize) -> Result<(), Violation> {
+        if self.servers[at].replica.is_none() {
             return Ok(());
         }
         self.reach("crashed");
-        let half_done = self.store.jobs.front().cloned();
-        self.store.jobs.clear();
-        self.store.serial += 1;
-        if let Some(Job::Write(_, record)) = half_done
+        let half_done = self.servers[at].jobs.abandon();
+        if let (Some(Job::Write { record: Some(record), .. }), 0) = (half_done, self.plan.replicas)
             && self.rng.chance(500)
         {
             self.reach("crashed with a write under way, which was stored");
             self.put_record(*record)?;
         }
-        self.note(&Fact::Crashed)?;
+        self.servers[at].replica = None;
+        self.note(at, &Fact::Crashed)?;
         self.cut_off_a_leader();
-        self.process_gone();
+        self.process_gone(at);
         Ok(())
     }
 
-    fn process_gone(&mut self) {
-        self.server.board = None;
-        self.server.inbox.clear();
-        self.break_all_streams();
+    /// The process is no more.
+    pub(super) fn process_gone(&mut self, at: usize) {
+        let server = &mut self.servers[at];
+        (server.replica, server.board, server.tenure, server.watch) = (None, None, None, None);
+        server.jobs.abandon();
+        self.break_streams_of(at);
+        self.mirrors_of_the_dead(at);
+        let inbox = std::mem::take(&mut self.servers[at].inbox);
+        for parcel in inbox {
+            self.undelivered(parcel);
+        }
         let delay = match self.rng.between(0, 9) {
             0..=4 => self.rng.millis(0, 200),
             5..=7 => self.rng.millis(200, 3000),
             _ => self.rng.millis(3000, 20_000),
         };
-        self.after(if self.calm { Millis(0) } else { delay }, Event::Start);
+        self.after(if self.calm { Millis(0) } else { delay }, Event::Start { at });
     }
 
-    pub(crate) fn resume_process(&mut self) -> Result<(), Violation> {
-        if self.server.replica.is_none() || !self.server.paused {
+    pub(crate) fn resume_process(&mut self, at: usize) -> Result<(), Violation> {
+        if self.servers[at].replica.is_none() || !self.servers[at].paused {
             return Ok(());
         }
-        self.server.paused = false;
-        while let Some(input) = self.server.inbox.pop_front() {
-            self.tell(input)?;
-            if self.server.replica.is_none() {
+        (self.servers[at].paused, self.servers[at].suspended) = (false, false);
+        // Its own timer may be first.
+        if self.rng.chance(300) {
+            self.tell(at, Input::Tick)?;
+        }
+        while let Some(parcel) = self.servers[at].inbox.pop_front() {
+            self.take(at, parcel)?;
+            if self.servers[at].replica.is_none() {
                 return Ok(());
             }
         }
-        self.tell(Input::Tick)
+        self.tell(at, Input::Tick)
     }
 
-    pub(crate) fn wake(&mut self) -> Result<(), Violation> {
-        if self.server.wakes_at != Some(self.now) {
+    pub(crate) fn wake(&mut self, at: usize) -> Result<(), Violation> {
+        if self.servers[at].wakes_at != Some(self.now) {
             return Ok(());
         }
-        self.server.wakes_at = None;
+        self.servers[at].wakes_at = None;
         // One that stands still looks when it goes on.
-        if self.server.paused { Ok(()) } else { self.tell(Input::Tick) }
+        if self.servers[at].paused { Ok(()) } else { self.tell(at, Input::Tick) }
     }
 
-    /// Something reaches the server's machine.
-    pub(crate) fn arrive(&mut self, input: Input) -> Result<(), Violation> {
-        if self.server.replica.is_none() || self.is_void(&input) {
-            self.refuse(&input);
-            return Ok(());
-        }
-        if self.server.paused {
-            self.server.inbox.push_back(input);
-            return Ok(());
-        }
-        self.tell(input)
-    }
-
-    /// The core handles one input, and what it says is done.
-    pub(crate) fn tell(&mut self, input: Input) -> Result<(), Violation> {
-        self.note(&Fact::Told(&input))?;
-        self.server.has_read |= matches!(input, Input::Found { found: Found::Record(_), .. });
-        let now = self.now + self.server.ahead;
-        let Some(replica) = &mut self.server.replica else { return Ok(()) };
-        replica.handle(now, input);
-        replica.check();
-        self.say()
-    }
-
-    fn say(&mut self) -> Result<(), Violation> {
-        while let Some(output) = self.server.replica.as_mut().and_then(Replica::poll_output) {
-            self.trace(|| format!("    {output:?}"));
-            self.note(&Fact::Said(&output))?;
-            self.act(output);
-        }
-        self.note(&Fact::SaidAll)?;
-        let Some(at) = self.server.replica.as_ref().and_then(Replica::next_deadline) else { return Ok(()) };
+    /// Looks again when the core wants to.
+    fn wake_later(&mut self, at: usize) {
+        let Some(due) = self.servers[at].replica.as_ref().and_then(Replica::next_deadline) else { return };
         // Timers fire late, never early.
         let late = if self.rng.chance(900) { Millis(0) } else { self.rng.millis(0, 50) };
-        let at = Time(at.0.saturating_sub(self.server.ahead.0)).max(self.now) + late;
-        if self.server.wakes_at.is_none_or(|wakes_at| at < wakes_at) {
-            self.server.wakes_at = Some(at);
-            self.at(at, Event::Wake { process: self.server.process });
-        }
-        Ok(())
-    }
-
-    fn act(&mut self, output: Output) {
-        self.remember_tickets(&output);
-        match output {
-            Output::Read => self.push_job(Job::Read),
-            Output::Write { write, record, .. } => {
-                self.push_job(Job::Write(write, record.expect("a file is always written with a record")));
-            }
-            Output::TenureBegan { tenure, settles_in, .. } => {
-                self.reach(if settles_in == Millis(0) { "tenure began settled" } else { "tenure began with a wait" });
-                self.server.was_active = true;
-                // In the wait old tickets are worth most.
-                if self.plan.faults.contains(&Fault::Replay) && !self.calm {
-                    let delay = self.rng.millis(0, settles_in.0);
-                    self.after(delay, Event::Replay);
-                }
-                let history = self.rng.index(40) + 3;
-                self.server.board = Some(Board::new(tenure, history));
-            }
-            Output::RightUntil(_)
-            | Output::Ended(_)
-            | Output::Follow(_)
-            | Output::MirrorSnapshot(_)
-            | Output::MirrorChanged(_) => {}
-            Output::Settled => {
-                if let Some(board) = &mut self.server.board {
-                    board.settle();
-                }
-            }
-            Output::TenureEnded { why, .. } => {
-                self.reach(match why {
-                    leasehold_core::TenureEnd::RightEnded => "right ended",
-                    leasehold_core::TenureEnd::Lost => "lost to another replica",
-                    leasehold_core::TenureEnd::Shutdown => "shut down while active",
-                });
-                self.server.board = None;
-                self.break_all_streams();
-            }
-            Output::Stopped => {
-                self.server.replica = None;
-                self.store.jobs.clear();
-                self.store.serial += 1;
-                self.process_gone();
-            }
-            Output::Reply { call, reply } => self.reply(call, reply),
-            Output::Event { stream, event } => self.send_event(stream, event),
-            Output::Close { stream, .. } => self.end_stream(stream),
-            Output::Changed(change) => {
-                self.reach_change(&change);
-                if let Some(board) = &mut self.server.board {
-                    board.apply(change);
-                }
-            }
+        let due = self.servers[at].clock.when(due).max(self.now) + late;
+        if self.servers[at].wakes_at.is_none_or(|wakes_at| due < wakes_at) {
+            self.servers[at].wakes_at = Some(due);
+            self.at(due, Event::Wake(self.proc(at)));
         }
     }
 
-    fn reach_change(&mut self, change: &leasehold_core::Change) {
-        use leasehold_core::{ChangeReason as Why, EndReason as End};
-        self.reach(match change.reason {
-            Why::Elected => "elected",
-            Why::Proclaimed => "proclaimed",
-            Why::Draining => "told to hand over",
-            Why::Restored => "leader put back",
-            Why::Ended(End::Resigned) => "leader resigned",
-            Why::Ended(End::Expired) => "leader expired",
-            Why::Ended(End::Replaced) => "leader replaced",
-            Why::Ended(End::Overtaken) => "leader overtaken",
-            Why::Ended(End::SteppedDown) => "leader stepped down",
-            Why::Ended(End::NotGranted) => "leader not granted",
-        });
+    /// The replica that is active, as far as it knows itself.
+    pub(crate) fn active(&self) -> Option<usize> {
+        self.servers.iter().position(|server| server.may_speak(self.now))
     }
+}
 
-    fn push_job(&mut self, job: Job) {
-        self.store.jobs.push_back(job);
-        if self.store.jobs.len() == 1 {
-            self.begin_job();
-        }
-    }
-
-    fn begin_job(&mut self) {
-        let slow = self.store.slow_until > self.now;
-        let latency = if slow { self.rng.millis(50, 3000) } else { self.rng.millis(0, 20) };
-        self.store.serial += 1;
-        self.after(latency, Event::StoreDone { serial: self.store.serial });
-    }
-
-    pub(crate) fn store_done(&mut self, serial: u64) -> Result<(), Violation> {
-        if serial != self.store.serial {
-            return Ok(());
-        }
-        if self.store.hangs_until > self.now {
-            self.at(self.store.hangs_until, Event::StoreDone { serial });
-            return Ok(());
-        }
-        let Some(job) = self.store.jobs.pop_front() else { return Ok(()) };
-        let answer = match job {
-            Job::Read => {
-                self.note(&Fact::Read)?;
-                Input::Found { found: self.store.found.clone(), clock_floor: self.store.wall_clock << 20 }
-            }
-            Job::Write(write, record) => {
-                let ok = self.store.fails_until <= self.now;
-                if ok || self.rng.chance(400) {
-                    self.put_record(*record)?;
-                }
-                let outcome = if ok { Outcome::Stored(None) } else { Outcome::Unknown };
-                Input::Written { write, outcome }
-            }
-        };
-        if !self.store.jobs.is_empty() {
-            self.begin_job();
-        }
-        self.arrive(answer)
-    }
-
-    fn put_record(&mut self, record: leasehold_core::Record) -> Result<(), Violation> {
-        self.store.found = Found::Record(record);
-        self.store.restored = false;
-        let found = self.store.found.clone();
-        self.note(&Fact::Stored { found: &found, by_fault: false })
+fn jobs(config: &Config) -> Jobs {
+    match &config.store {
+        Store::File => Jobs::default(),
+        Store::Lease { me: Holder(me), request_timeout } => Jobs::of_a_lease(me, *request_timeout),
     }
 }

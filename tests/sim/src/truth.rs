@@ -1,43 +1,21 @@
-//! What is so, as far as it follows from what the core was told and said: the checks look things up here.
+//! What is so, as far as it follows from what the cores were told and said, and from what is stored: the checks look things up here.
 
+mod fact;
+mod known;
+mod past;
+mod view;
+
+use crate::clock::Clock;
+pub(crate) use fact::Fact;
 use leasehold_core::{
-    Ask, CandidateName, ChangeReason, ElectionName, EndReason, Enrolment, Event, FencingToken, Found, Input, Kept,
-    Millis, Outcome, Output, Record, Reject, Reply, StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
+    CandidateName, ElectionName, EndReason, Enrolment, FencingToken, Input, Millis, Mirrored, Record, StreamId, Tenure,
+    Time, WriteId,
 };
+use past::Past;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
-/// Something that happened.
-#[derive(Debug)]
-pub(crate) enum Fact<'a> {
-    /// A process starts; its clock is ahead of the simulation's by so much.
-    Started { ahead: Millis },
-    /// The process is gone without a word.
-    Crashed,
-    /// The core is told this.
-    Told(&'a Input),
-    /// The core says this.
-    Said(&'a Output),
-    /// The core has said everything.
-    SaidAll,
-    /// The store holds this now.
-    Stored { found: &'a Found, by_fault: bool },
-    /// The store is read; the core is told when the process gets to it.
-    Read,
-    /// A worker believes that it leads.
-    Believes { worker: usize, election: &'a ElectionName, token: FencingToken, until: Option<Time> },
-    /// A worker doesn't believe that it leads.
-    Doubts { worker: usize },
-    /// An observer was told this.
-    Observed { observer: usize, batch: &'a leasehold_core::Batch },
-    /// An observer's stream begins: after what it was told last, or anew.
-    ObserverConnects { observer: usize, resumes: bool },
-    /// Faults have ended long enough ago for every election with a live candidate to have a leader.
-    ProgressDue { wanted: &'a [ElectionName] },
-    /// The end: what each live worker takes for its candidacy, and the tokens with which workers believe that they lead.
-    TheEnd { candidacies: &'a [(usize, Enrolment)], led: &'a [FencingToken] },
-}
-
-/// A candidacy that the core knows.
+/// A candidacy that a core knows.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) election: ElectionName,
@@ -58,35 +36,57 @@ pub(crate) struct Former {
     pub(crate) orderly: bool,
 }
 
+/// A write that a core has asked for.
+#[derive(Clone, Debug)]
+struct Sent {
+    /// The moment before, by its clock.
+    at: Time,
+    record: Record,
+    /// What its mirror knew then.
+    mirror: Reached,
+}
+
+/// How far a mirror has come: the tenure, and the number of the last change, if it has missed none.
+type Reached = Option<(Tenure, u64)>;
+
+/// One replica: what its process was told and said. Times are by its own clock.
 #[derive(Debug, Default)]
-pub(crate) struct Truth {
-    pub(crate) ahead: Millis,
+pub(crate) struct View {
+    /// Whether there is a Lease.
+    pub(crate) with_lease: bool,
+    pub(crate) clock: Clock,
+    /// Its local time.
+    pub(crate) now: Time,
     pub(crate) tenure: Option<Tenure>,
-    /// Of this tenure, on the simulation's clock.
     pub(crate) began: Time,
     pub(crate) settled: bool,
-    /// What the process found last.
+    /// What the tenure replaced.
     pub(crate) found: Option<Record>,
-    /// What was found isn't what the last tenure wrote.
+    /// What was replaced isn't what the last tenure wrote.
     pub(crate) outdated: bool,
-    /// What stands in the store now isn't.
-    tampered: bool,
-    /// What was read last wasn't.
-    read_tampered: bool,
-    /// What this process wrote to claim a tenure that hasn't begun: if it finds that, what it had found before still counts.
-    claim: Option<Record>,
+    /// The tenure that it replaced, as it was when it ended.
+    pub(crate) former: Former,
+    /// It must know all that the former one knew, and delay nobody.
+    pub(crate) handed_over: bool,
     /// The moment before the last confirmed write of this tenure was sent, and what it is good for.
     pub(crate) right_until: Time,
-    sent: BTreeMap<WriteId, (Time, Millis)>,
+    sent: BTreeMap<WriteId, Sent>,
+    /// With a file: what this process wrote to claim a tenure that hasn't begun: if it finds that, what it had found before still
+    /// counts.
+    claim: Option<Record>,
+    /// How far its mirror has come, and what is in it.
+    mirror: Reached,
+    mirrored: BTreeMap<Enrolment, Mirrored>,
     pub(crate) candidacies: BTreeMap<Enrolment, Known>,
     pub(crate) leaders: BTreeMap<ElectionName, FencingToken>,
     pub(crate) ended: BTreeMap<Enrolment, EndReason>,
     /// Told that they are over when they were opened again or proclaimed: that is final.
     pub(crate) refused: BTreeSet<Enrolment>,
     pub(crate) owners: BTreeMap<FencingToken, Enrolment>,
-    pub(crate) former: Former,
     /// What is being handled.
     pub(crate) input: Option<Input>,
+    /// The tenure for which it was forwarded.
+    pub(crate) forwarded: Option<Tenure>,
     /// A leader was replaced by the candidate that enters.
     pub(crate) heir: bool,
     /// The place that the candidate takes over that enters.
@@ -94,208 +94,120 @@ pub(crate) struct Truth {
     newcomer: Option<Enrolment>,
 }
 
+/// All replicas. Derefs to the one that the fact at hand is about.
+#[derive(Debug)]
+pub(crate) struct Truth {
+    pub(crate) views: Vec<View>,
+    /// Whom the fact at hand is about.
+    pub(crate) at: usize,
+    past: Past,
+}
+
+impl Deref for Truth {
+    type Target = View;
+    fn deref(&self) -> &View {
+        &self.views[self.at]
+    }
+}
+
 impl Truth {
-    pub(crate) fn note(&mut self, now: Time, fact: &Fact<'_>) {
+    pub(crate) fn new(replicas: usize, with_lease: bool) -> Self {
+        let views = (0..replicas).map(|_| View { with_lease, ..View::default() }).collect();
+        Self { views, at: 0, past: Past::default() }
+    }
+
+    /// The fact at hand is about this replica.
+    pub(crate) fn look_at(&mut self, now: Time, at: usize) {
+        self.at = at;
+        self.views[at].now = self.views[at].clock.read(now);
+    }
+
+    /// Its local moment on the simulation's clock.
+    pub(crate) fn when(&self, local: Time) -> Time {
+        self.clock.when(local)
+    }
+
+    /// Another replica that has a tenure and may still act on it.
+    pub(crate) fn rival(&self, now: Time) -> Option<(usize, Tenure, Time)> {
+        let others = self.views.iter().enumerate().filter(|(at, _)| *at != self.at);
+        let mut active = others.filter_map(|(at, view)| Some((at, view.tenure?, view.clock.when(view.right_until))));
+        active.find(|(_, _, until)| *until > now)
+    }
+
+    /// The newest tenure that has written into the Lease.
+    pub(crate) fn last_written(&self) -> Option<Tenure> {
+        self.past.newest()
+    }
+
+    /// Whether the claim of this tenure is stored, or was.
+    pub(crate) fn is_claimed(&self, tenure: Tenure) -> bool {
+        !self.with_lease || self.past.basis(tenure).is_some()
+    }
+
+    /// Before the checks look: what a tenure that begins comes after.
+    pub(crate) fn tenure_begins(&mut self, tenure: Tenure) {
+        let view = &self.views[self.at];
+        let (found, outdated, mut handed_over) = if self.with_lease {
+            let basis = self.past.basis(tenure).cloned().unwrap_or_default();
+            let complete = basis.found.as_ref().is_some_and(|record| view.knew_the_end_of(tenure, record));
+            (basis.found, basis.outdated, complete)
+        } else {
+            let ended = view.found.as_ref().is_some_and(|record| record.ended_at.is_some());
+            (view.found.clone(), view.outdated, ended)
+        };
+        let former = found.as_ref().map(|record| self.former(record.tenure)).unwrap_or_default();
+        handed_over &= !outdated && former.orderly;
+        let view = &mut self.views[self.at];
+        (view.found, view.outdated, view.former, view.handed_over) = (found, outdated, former, handed_over);
+    }
+
+    /// A tenure that is over, or whose right is, though its process hasn't noticed.
+    fn former(&self, tenure: Tenure) -> Former {
+        let unaware = self.views.iter().find(|view| view.tenure == Some(tenure));
+        unaware
+            .map(|view| view.as_former(tenure, false))
+            .or_else(|| self.past.former(tenure).cloned())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn note(&mut self, fact: &Fact<'_>) {
+        let with_lease = self.with_lease;
+        let view = &mut self.views[self.at];
+        if let Some(former) = view.note(fact) {
+            self.past.remember(former);
+        }
         match fact {
-            Fact::Started { ahead } => {
-                (self.ahead, self.claim) = (*ahead, None);
-                self.sent.clear();
-            }
-            Fact::Crashed => self.end_tenure(false),
-            Fact::Told(input) => {
-                self.input = Some((*input).clone());
-                (self.heir, self.inherits, self.newcomer) = (false, None, None);
-                match input {
-                    Input::Found { found, .. } => {
-                        let record = if let Found::Record(record) = found { Some(record.clone()) } else { None };
-                        if record.is_none() || record != self.claim {
-                            (self.found, self.outdated) = (record, self.read_tampered);
-                        }
-                    }
-                    Input::Written { write, outcome: Outcome::Stored(_) } => {
-                        if let Some((sent, good_for)) = self.sent.get(write) {
-                            self.right_until = *sent + *good_for;
-                        }
-                    }
-                    Input::StreamClosed { stream } => self.stream_gone(*stream),
-                    _ => {}
-                }
-            }
-            Fact::Said(output) => self.said(now, output),
-            Fact::Stored { by_fault, .. } => self.tampered = *by_fault,
-            Fact::Read => self.read_tampered = self.tampered,
+            Fact::Stored { by_fault, .. } => self.past.tampered = *by_fault,
+            Fact::Read => self.past.read_tampered = self.past.tampered,
+            Fact::Told(Input::Found { found, .. }) if !with_lease => view.found_file(found, self.past.read_tampered),
+            Fact::Applied { record: Some(record), replaced, me, .. } => self.past.applied(record, *replaced, me),
             _ => {}
         }
-    }
-
-    fn stream_gone(&mut self, stream: StreamId) {
-        for known in self.candidacies.values_mut().filter(|known| known.stream == Some(stream)) {
-            known.stream = None;
-        }
-    }
-
-    fn end_tenure(&mut self, orderly: bool) {
-        let candidacies = std::mem::take(&mut self.candidacies);
-        if let Some(tenure) = self.tenure.take() {
-            self.former = Former { tenure, candidacies, orderly: orderly && self.settled };
-        }
-        self.leaders.clear();
-        self.ended.clear();
-        self.refused.clear();
-    }
-
-    fn said(&mut self, now: Time, output: &Output) {
-        match output {
-            Output::Write { write, record: Some(record), .. } => {
-                self.sent.insert(*write, (now, record.duration - record.margin));
-                self.claim = if self.tenure.is_none() { Some((**record).clone()) } else { None };
-            }
-            Output::TenureBegan { tenure, began, .. } => {
-                self.tenure = Some(*tenure);
-                self.began = Time(began.0 - self.ahead.0);
-                (self.settled, self.claim) = (false, None);
-                let carried = self.found.as_ref().and_then(|record| record.handover.clone()).unwrap_or_default();
-                if !self.outdated {
-                    carried.iter().for_each(|carried| self.learn(&carried.ticket, None));
-                }
-            }
-            Output::Settled => self.settled = true,
-            Output::TenureEnded { why, .. } => self.end_tenure(*why == TenureEnd::Shutdown),
-            Output::Event { stream, event: Event::Enrolled { enrolment, ticket } } => {
-                self.newcomer = Some(*enrolment);
-                match (ticket, &self.input) {
-                    (Some(ticket), _) => {
-                        let ticket = ticket.clone();
-                        self.learn(&ticket, Some(*stream));
-                    }
-                    (None, Some(Input::Campaign { entry, .. })) => {
-                        let known = Known {
-                            election: entry.election.clone(),
-                            name: entry.candidate.clone(),
-                            place: self.inherits.unwrap_or(*enrolment),
-                            leased: false,
-                            token: None,
-                            draining: false,
-                            stream: Some(*stream),
-                        };
-                        self.candidacies.insert(*enrolment, known);
-                    }
-                    _ => {}
-                }
-            }
-            Output::Event { stream, event: Event::Ended(_) } => {
-                if let Some(Input::Reopen { stream: asked, ticket }) = &self.input
-                    && asked == stream
-                {
-                    self.refused.insert(ticket.enrolment);
-                }
-            }
-            Output::Changed(change) => self.changed(&change.election, change.leader.as_ref(), change.reason),
-            Output::Ended(ended) => {
-                let known = self.candidacies.remove(&ended.enrolment);
-                // Who was told to hand over has lost its place.
-                if let Some(known) = known.filter(|known| ended.reason == EndReason::Replaced && !known.draining) {
-                    self.heir |= known.token.is_some();
-                    self.inherits = Some(self.inherits.map_or(known.place, |place| place.min(known.place)));
-                }
-                self.ended.insert(ended.enrolment, ended.reason);
-            }
-            Output::Close { stream, .. } => self.stream_gone(*stream),
-            Output::Reply { reply, .. } => self.replied(reply),
-            _ => {}
-        }
-    }
-
-    fn changed(&mut self, election: &ElectionName, leader: Option<&leasehold_core::Leader>, why: ChangeReason) {
-        let Some(leader) = leader else {
-            self.leaders.remove(election);
-            return;
-        };
-        self.leaders.insert(election.clone(), leader.token);
-        let owner = match why {
-            ChangeReason::Elected => self.next_of(election, &leader.candidate),
-            _ => self.owners.get(&leader.token).copied(),
-        };
-        let Some(owner) = owner else { return };
-        if why == ChangeReason::Restored
-            && !self.candidacies.contains_key(&owner)
-            && let Some(ticket) = self.tickets().into_iter().find(|ticket| ticket.enrolment == owner)
+        // A token names the same candidacy in every replica.
+        if let Fact::Said(leasehold_core::Output::Changed(change)) = fact
+            && let Some(leader) = &change.leader
+            && let Some(owner) = self.owners.get(&leader.token).copied()
         {
-            self.learn(&ticket, None);
-        }
-        self.owners.insert(leader.token, owner);
-        if let Some(known) = self.candidacies.get_mut(&owner) {
-            known.token = Some(leader.token);
-            known.draining = leader.draining;
+            self.views.iter_mut().for_each(|view| _ = view.owners.insert(leader.token, owner));
         }
     }
+}
 
-    /// Who of this name is granted next: the heir, or the first in the line.
-    fn next_of(&self, election: &ElectionName, name: &CandidateName) -> Option<Enrolment> {
-        let newcomer = self.newcomer.filter(|_| self.heir);
-        newcomer.or_else(|| self.line(election).into_iter().find(|(_, known)| known.name == *name).map(|(id, _)| id))
+impl View {
+    /// What the tenure knows, for the next one.
+    fn as_former(&self, tenure: Tenure, orderly: bool) -> Former {
+        Former { tenure, candidacies: self.candidacies.clone(), orderly: orderly && self.settled }
     }
 
-    /// Who waits, first in line first.
-    pub(crate) fn line(&self, election: &ElectionName) -> Vec<(Enrolment, &Known)> {
-        let mut line: Vec<_> = self
-            .candidacies
-            .iter()
-            .filter(|(_, known)| known.election == *election && known.token.is_none())
-            .map(|(id, known)| (*id, known))
-            .collect();
-        line.sort_by_key(|(id, known)| (known.place, *id));
-        line
+    /// Whether its mirror knew everything that the tenure of this record knew, when it claimed the next one.
+    fn knew_the_end_of(&self, claimed: Tenure, record: &Record) -> bool {
+        let claim = self.sent.values().find(|sent| sent.record.tenure == claimed);
+        let mirror = claim.and_then(|sent| sent.mirror);
+        record.ended_at.is_some() && record.last_change.is_some_and(|last| mirror == Some((record.tenure, last)))
     }
 
-    fn replied(&mut self, reply: &Result<Reply, Reject>) {
-        match reply {
-            Ok(Reply::KeptAlive(kept)) => {
-                for kept in kept {
-                    if let Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } = kept {
-                        self.learn(&ticket.clone(), None);
-                    }
-                }
-            }
-            Ok(Reply::Proclaimed { ticket, .. }) => self.learn(&ticket.clone(), None),
-            // It may not have been known: it is over from now on.
-            Ok(Reply::Resigned { .. }) => {
-                for ticket in self.tickets() {
-                    self.ended.entry(ticket.enrolment).or_insert(EndReason::Resigned);
-                }
-            }
-            Err(Reject::Ended { .. }) => self.refused.extend(self.tickets().iter().map(|ticket| ticket.enrolment)),
-            // A waiter was put back all the same.
-            Err(Reject::NotLeading { .. }) => {
-                for ticket in self.tickets() {
-                    self.learn(&ticket, None);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A candidacy exists. Whether it leads is known from elsewhere.
-    fn learn(&mut self, ticket: &Ticket, stream: Option<StreamId>) {
-        let known = self.candidacies.entry(ticket.enrolment).or_insert_with(|| Known {
-            election: ticket.election.clone(),
-            name: ticket.candidate.clone(),
-            place: ticket.place,
-            leased: true,
-            token: None,
-            draining: false,
-            stream: None,
-        });
-        known.stream = stream.or(known.stream);
-    }
-
-    /// The tickets of what is being handled.
-    pub(crate) fn tickets(&self) -> Vec<Ticket> {
-        match &self.input {
-            Some(Input::Call { ask: Ask::KeepAlive(tickets), .. }) => tickets.clone(),
-            Some(Input::Call { ask: Ask::Resign(ticket) | Ask::Proclaim(ticket, _), .. }) => vec![ticket.clone()],
-            Some(Input::Reopen { ticket, .. }) => vec![ticket.clone()],
-            _ => Vec::new(),
-        }
+    /// How much of its tenure has passed.
+    pub(crate) fn age(&self) -> Millis {
+        self.now.since(self.began)
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Candidacy {
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) who: Candidate,
+    /// The replica that it talks to.
+    pub(crate) home: usize,
     /// Counts its processes.
     pub(crate) life: u64,
     pub(crate) up: bool,
@@ -53,6 +55,7 @@ impl Worker {
     pub(crate) fn new(who: Candidate) -> Self {
         Self {
             who,
+            home: 0,
             life: 0,
             up: false,
             paused: false,
@@ -96,6 +99,14 @@ impl Worker {
         if let Some(candidacy) = &mut self.candidacy {
             (candidacy.stream, candidacy.stream_opened) = (Some(stream), now);
         }
+    }
+
+    /// Something that it asked wasn't answered in time.
+    pub(crate) fn unanswered(&mut self, now: Time) -> bool {
+        let before = self.calls.len();
+        let patience = self.who.manners.patience;
+        self.calls.retain(|_, sent| now.since(*sent) <= patience);
+        self.calls.len() < before
     }
 
     pub(crate) fn asked(&mut self, now: Time, call: CallId) {

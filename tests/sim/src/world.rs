@@ -1,44 +1,53 @@
 //! The world: its events in the order of time, and the loop that handles them.
 
 use crate::Report;
+use crate::api::{Api, Request};
 use crate::checks::{Checks, Violation};
 use crate::network::Network;
 use crate::observers::Observer;
 use crate::plan::Plan;
 use crate::rng::Rng;
-use crate::server::Server;
+use crate::server::{Parcel, Proc, Server};
 use crate::store::Store;
 use crate::truth::Fact;
 use crate::worker::{Message, Worker};
-use leasehold_core::{Input, Millis, Ticket, Time};
+use leasehold_core::{Lease, Millis, Ticket, Time};
 use std::collections::{BTreeMap, VecDeque};
 
 /// So many of the last events a failure shows.
-const TRACE: usize = 150;
+const TRACE: usize = 6000;
 
 /// Something that is going to happen.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A process starts, unless one runs.
-    Start,
+    /// A process of this replica starts, unless one runs.
+    Start {
+        at: usize,
+    },
+    Shutdown(Proc),
     /// The supervisor loses patience with a process that should have stopped.
-    Kill {
-        process: u64,
-    },
+    Kill(Proc),
     /// The process goes on.
-    Resume {
-        process: u64,
-    },
+    Resume(Proc),
     /// The replica wanted to look.
-    Wake {
-        process: u64,
-    },
-    /// The store's job under way is done.
+    Wake(Proc),
+    /// The file's job under way is done.
     StoreDone {
         serial: u64,
     },
-    /// Something reaches the server.
-    Arrive(Input),
+    /// A request reaches the API server.
+    ApiTakes(Box<Request>),
+    WatchOpens(Proc),
+    WatchTells {
+        proc: Proc,
+        stream: u64,
+        lease: Option<Box<Lease>>,
+    },
+    /// Something reaches a replica's machine.
+    Arrive {
+        at: usize,
+        parcel: Parcel,
+    },
     /// Something reaches a worker.
     Deliver {
         worker: usize,
@@ -73,8 +82,13 @@ pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) plan: Plan,
     pub(crate) now: Time,
-    pub(crate) server: Server,
+    pub(crate) servers: Vec<Server>,
+    /// The file.
     pub(crate) store: Store,
+    pub(crate) api: Api,
+    /// What wall clocks say, in milliseconds; those of replicas with a Lease go on from there, each so much ahead.
+    pub(crate) wall_clock_ms: u64,
+    pub(crate) wall_ahead_ms: Vec<u64>,
     pub(crate) network: Network,
     pub(crate) workers: Vec<Worker>,
     pub(crate) observers: Vec<Observer>,
@@ -96,13 +110,18 @@ impl World {
         let plan = Plan::new(&mut rng);
         let workers = plan.candidates.iter().cloned().map(Worker::new).collect();
         let observers = (0..plan.observers).map(|n| Observer::new(n, &plan)).collect();
+        let count = plan.replicas.max(1);
+        let apart = if plan.wild_clocks { 3_600_000 } else { 0 };
         Self {
-            server: Server::new(),
+            servers: (0..count).map(|_| Server::default()).collect(),
             store: Store::new(),
+            api: Api::default(),
+            wall_clock_ms: 0,
+            wall_ahead_ms: (0..count).map(|_| rng.between(0, apart)).collect(),
             network: Network::default(),
             workers,
             observers,
-            checks: Checks::new(),
+            checks: Checks::new(count, plan.replicas > 0),
             tickets: Vec::new(),
             calm: false,
             queue: BTreeMap::new(),
@@ -143,8 +162,9 @@ impl World {
         }
     }
 
-    pub(crate) fn note(&mut self, fact: &Fact<'_>) -> Result<(), Violation> {
-        self.checks.note(self.now, fact)
+    /// Something is so, of this replica or seen from it.
+    pub(crate) fn note(&mut self, at: usize, fact: &Fact<'_>) -> Result<(), Violation> {
+        self.checks.note(self.now, at, fact)
     }
 
     pub(crate) fn new_id(&mut self) -> u64 {
@@ -166,7 +186,7 @@ impl World {
         while let Some(((at, _), event)) = self.queue.pop_first() {
             self.now = at;
             self.events += 1;
-            if !matches!(event, Event::Wake { .. } | Event::Look { .. } | Event::ObserverReads { .. }) {
+            if !matches!(event, Event::Wake(_) | Event::Look { .. } | Event::ObserverReads { .. }) {
                 self.trace(|| format!("{event:?}"));
             }
             if matches!(event, Event::TheEnd) {
@@ -178,10 +198,14 @@ impl World {
     }
 
     fn begin(&mut self) {
-        self.after(Millis(0), Event::Start);
+        for at in 0..self.servers.len() {
+            let delay = if at == 0 { Millis(0) } else { self.rng.millis(0, 5000) };
+            self.after(delay, Event::Start { at });
+        }
         for worker in 0..self.workers.len() {
             let delay = self.rng.millis(0, 5000);
             self.after(delay, Event::WorkerStarts { worker });
+            self.workers[worker].home = self.rng.index(self.servers.len());
         }
         for observer in 0..self.observers.len() {
             self.after(Millis(10), Event::ObserverReads { observer });
@@ -192,13 +216,24 @@ impl World {
 
     fn handle(&mut self, event: Event) -> Result<(), Violation> {
         match event {
-            Event::Start => self.start_process(),
-            Event::Kill { process } if process == self.server.process => self.crash(),
-            Event::Resume { process } if process == self.server.process => self.resume_process(),
-            Event::Wake { process } if process == self.server.process => self.wake(),
-            Event::Kill { .. } | Event::Resume { .. } | Event::Wake { .. } => Ok(()),
+            Event::Start { at } => self.start_process(at),
+            Event::Shutdown(proc) => self.shut_down(proc),
+            Event::Kill(proc) if self.is_alive(proc) && !self.may_die(proc.at) => {
+                self.after(Millis(500), Event::Kill(proc));
+                Ok(())
+            }
+            Event::Kill(proc) if self.is_alive(proc) => self.crash(proc.at),
+            Event::Resume(proc) if self.is_alive(proc) => self.resume_process(proc.at),
+            Event::Wake(proc) if self.is_alive(proc) => self.wake(proc.at),
+            Event::Kill(_) | Event::Resume(_) | Event::Wake(_) => Ok(()),
             Event::StoreDone { serial } => self.store_done(serial),
-            Event::Arrive(input) => self.arrive(input),
+            Event::ApiTakes(request) => self.api_takes(*request),
+            Event::WatchOpens(proc) => {
+                self.watch_opens(proc);
+                Ok(())
+            }
+            Event::WatchTells { proc, stream, lease } => self.watch_tells(proc, stream, lease.map(|lease| *lease)),
+            Event::Arrive { at, parcel } => self.arrive(at, parcel),
             Event::Deliver { worker, life, message } => self.deliver(worker, life, message),
             Event::Look { worker, life } => self.look(worker, life),
             Event::WorkerStarts { worker } => self.worker_starts(worker),
@@ -212,7 +247,8 @@ impl World {
             Event::FaultsEnd => self.faults_end(),
             Event::ProgressDue => {
                 let wanted: Vec<_> = self.workers.iter().filter_map(Worker::wants).cloned().collect();
-                self.note(&Fact::ProgressDue { wanted: &wanted })
+                let at = self.active().unwrap_or(0);
+                self.note(at, &Fact::ProgressDue { wanted: &wanted })
             }
             Event::TheEnd => Ok(()),
         }
@@ -226,6 +262,7 @@ impl World {
         let candidacies: Vec<_> =
             self.workers.iter().enumerate().filter_map(|(n, worker)| Some((n, worker.counts_on(now)?))).collect();
         let led: Vec<_> = self.workers.iter().filter_map(|worker| worker.lead(now)).map(|(token, _)| token).collect();
-        self.note(&Fact::TheEnd { candidacies: &candidacies, led: &led })
+        let at = self.active().unwrap_or(0);
+        self.note(at, &Fact::TheEnd { candidacies: &candidacies, led: &led })
     }
 }

@@ -2,21 +2,38 @@
 
 use super::{Replica, Role};
 use crate::tenure::{Active, Claim, Start, right};
-use crate::{Found, Outcome, Output, Over, Record, Signed, Store, Time, Version, WriteId};
+use crate::{Found, Millis, Outcome, Output, Over, Record, Store, Tenure, Time, Version, WriteId};
 
 /// So many numbers are set aside for each millisecond, rounded down.
 const NUMBERS_PER_MS: u64 = (1 << 20) / 1000;
 
-/// A claim whose tenure never began, though it may be stored: nothing was handed out in its name.
+/// Claims whose tenures never began, though one of them may be stored: nothing was handed out in their names.
 #[derive(Debug)]
 pub(super) struct Unused {
+    /// The last one.
     claim: Claim,
     record: Record,
-    /// What it replaced.
+    /// The first one that replaced the same, or one of these: any of them may be the one that is stored.
+    first: Tenure,
+    over: Over,
+    /// What they replaced.
     before: Found,
     /// The highest ceiling that had been seen then.
     seen: u64,
     outdated: bool,
+}
+
+impl Unused {
+    /// Whether this is one of them.
+    fn covers(&self, record: &Record) -> bool {
+        let claimed = self.first <= record.tenure && record.tenure <= self.claim.tenure;
+        claimed && record.renewed_at == Millis(0) && record.ended_at.is_none()
+    }
+
+    /// Whether one that replaces this may be stored as well as those before.
+    fn repeats(&self, over: &Over) -> bool {
+        matches!(over, Over::Version(_)) && self.over == *over
+    }
 }
 
 impl Replica {
@@ -26,19 +43,24 @@ impl Replica {
             let record = record.clone();
             self.learn(&record);
         }
-        self.claim(found, false, Over::Anything);
+        self.claim(found, true, false, Over::Anything);
     }
 
     /// Claims the next tenure on what was found. A claim of this process that never began handed out nothing: what it had replaced
-    /// still counts, or a slow store would cost every leader its place.
-    pub(super) fn claim(&mut self, found: Found, outdated: bool, over: Over) {
-        let (found, outdated) = match (found, self.unused.take()) {
-            (Found::Record(record), Some(unused)) if record == unused.record => match unused.before {
+    /// still counts, or a slow store would cost every leader its place. One that looks the same may be another's: `mine` tells.
+    pub(super) fn claim(&mut self, found: Found, mine: bool, outdated: bool, over: Over) {
+        let unused = self.unused.take();
+        // One that is found in a Lease may be found once more, when somebody has labelled it since.
+        let labelled = |unused: &Unused| matches!(&found, Found::Record(record) if unused.covers(record));
+        let goes_on = |unused: &&Unused| unused.repeats(&over) || (mine && over != Over::Anything && labelled(unused));
+        let first = unused.as_ref().filter(goes_on).map(|unused| unused.first);
+        let (found, outdated) = match (found, unused) {
+            (Found::Record(record), Some(unused)) if mine && unused.covers(&record) => match unused.before {
                 // One that was restored in another's place says as little as it did then.
                 Found::Record(before) if before.ceiling >= unused.seen && !unused.outdated => {
-                    (Found::Record(Record { ceiling: record.ceiling, ..before }), false)
+                    (Found::Record(Record { ceiling: record.ceiling, ..before }), outdated)
                 }
-                before => (before, unused.outdated),
+                before => (before, outdated || unused.outdated),
             },
             (found, _) => (found, outdated),
         };
@@ -56,13 +78,23 @@ impl Replica {
         if let Store::Lease { .. } = self.config.store {
             self.unclaimed = claim.tenure.0 + 1;
         }
-        self.unused =
-            Some(Unused { claim: claim.clone(), record: record.clone(), before: found, seen: self.seen, outdated });
+        self.unused = Some(Unused {
+            claim: claim.clone(),
+            record: record.clone(),
+            first: first.unwrap_or(claim.tenure),
+            over: over.clone(),
+            before: found,
+            seen: self.seen,
+            outdated,
+        });
         self.write(write, over, record);
         self.role = Role::Claiming(Box::new(claim));
     }
 
     pub(super) fn written(&mut self, write: WriteId, outcome: Outcome) {
+        if let Outcome::Stored(Some(version)) = &outcome {
+            self.sight.owns(version.clone());
+        }
         match &mut self.role {
             Role::Claiming(claim) if claim.pending.write == write => self.claimed(outcome),
             Role::Active(_) => self.renewed(write, outcome),
@@ -82,30 +114,34 @@ impl Replica {
                 if right(&self.config, sent) > self.now {
                     self.begin(version);
                 } else {
-                    self.claim_failed(true);
+                    self.claim_failed();
                 }
             }
-            // It wasn't stored: somebody was faster.
-            Outcome::Conflict => self.claim_failed(true),
-            Outcome::Unknown => self.claim_failed(false),
+            // A conflict: somebody was faster, perhaps with a claim that says the same but for its author.
+            Outcome::Conflict | Outcome::Unknown => self.claim_failed(),
         }
     }
 
-    fn claim_failed(&mut self, at_once: bool) {
+    /// Looks again at once, but doesn't write at once: whoever changes the Lease all the time isn't raced.
+    fn claim_failed(&mut self) {
         let retry = self.now + self.config.retry_interval();
         match self.config.store {
             Store::File => self.role = Role::Paused { until: retry },
             Store::Lease { .. } if self.stops => self.stop_now(),
-            Store::Lease { .. } => self.read_as_standby(if at_once { self.now } else { retry }),
+            Store::Lease { .. } => {
+                self.read_as_standby(retry);
+                self.must_read();
+            }
         }
     }
 
     /// The claim of this process whose answer didn't come is found to be stored. It counts from the moment it was sent.
     pub(super) fn begins_with_what_was_found(&mut self) -> bool {
         let (Some(unused), Some(lease)) = (&self.unused, self.sight.lease()) else { return false };
-        // Two replicas that claim over the same release write the same record: only the name tells whose it is.
-        let mine = |signed: &Signed| self.sight.is_me(&signed.by) && signed.record == unused.record;
-        if !lease.content.held().is_some_and(mine) || right(&self.config, unused.claim.pending.sent) <= self.now {
+        // Two replicas that replace the same Lease may claim the same numbers.
+        let mine =
+            lease.content.held().is_some_and(|signed| self.sight.is_me(&signed.by) && signed.record == unused.record);
+        if !mine || right(&self.config, unused.claim.pending.sent) <= self.now {
             return false;
         }
         let version = lease.version.clone();

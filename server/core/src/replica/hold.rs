@@ -1,8 +1,9 @@
 //! Holding the right: renewals, and repair of a Lease that somebody has touched.
 
 use super::{Replica, Role};
+use crate::sight::Sight;
 use crate::tenure::Active;
-use crate::{Config, Content, Holder, Lease, Outcome, Output, Over, Store, TenureEnd, WriteId};
+use crate::{Config, Content, Lease, Outcome, Output, Over, TenureEnd, WriteId};
 
 /// After so many writes in a row that found somebody else's change, the next one waits a little.
 const CONFLICTS_AT_ONCE: u32 = 3;
@@ -81,21 +82,21 @@ impl Replica {
 
     /// Whether the Lease looks like what this replica has written, now or before.
     pub(super) fn looks_mine(&self, lease: Option<&Lease>) -> bool {
-        let (Role::Active(active), Store::Lease { me, .. }) = (&self.role, &self.config.store) else { return false };
-        lease.is_some_and(|lease| judge(me, &self.config, active, &lease.content) == Verdict::Mine)
+        let Role::Active(active) = &self.role else { return false };
+        lease.is_some_and(|lease| judge(&self.sight, &self.config, active, &lease.content) == Verdict::Mine)
     }
 
     /// The Lease was read while this replica is active: its answers came before, so what stands there came after all it has written
     /// and heard of.
     pub(super) fn recheck(&mut self) {
-        let (Role::Active(active), Store::Lease { me, .. }) = (&mut self.role, &self.config.store) else { return };
+        let Role::Active(active) = &mut self.role else { return };
         (active.reading, active.doubt) = (false, false);
         let Some(lease) = self.sight.lease() else {
             // Nobody notices that it was gone.
             active.over = Over::Nothing;
             return self.repair();
         };
-        let verdict = judge(me, &self.config, active, &lease.content);
+        let verdict = judge(&self.sight, &self.config, active, &lease.content);
         if verdict == Verdict::Lost {
             return self.end_tenure(TenureEnd::Lost);
         }
@@ -125,14 +126,18 @@ impl Replica {
     }
 }
 
-fn judge(me: &Holder, config: &Config, active: &Active, content: &Content) -> Verdict {
+fn judge(sight: &Sight, config: &Config, active: &Active, content: &Content) -> Verdict {
     let newer = content.signed.as_ref().is_some_and(|signed| signed.record.tenure > active.tenure);
-    if newer || content.holder.as_ref().is_some_and(|holder| holder != me) {
+    let theirs = content.holder.as_ref().is_some_and(|holder| !sight.is_me(holder));
+    // Of an earlier tenure: that one is over, and somebody has put its Lease back.
+    let over = content.held().is_some_and(|signed| signed.record.tenure < active.tenure);
+    if newer || (theirs && !over) {
         return Verdict::Lost;
     }
     let Some(signed) = content.held() else { return Verdict::Touched };
     let record = &signed.record;
     let as_written = record.tenure == active.tenure
+        && !sight.outdated(record)
         && record.ended_at.is_none()
         && record.ceiling >= active.line.last()
         && record.longest_ttl == active.longest_ttl

@@ -9,18 +9,20 @@ use crate::{Found, Lease, Millis, Outcome, Output, Over, Time, WriteId};
 pub(super) struct Standby {
     /// The Lease is being read.
     reading: bool,
-    /// A Lease that nobody holds is being made.
+    /// A Lease that nobody holds is being made, or one that was restored is being stripped.
     making: Option<WriteId>,
     /// Reads the Lease then, if nothing is heard of it before.
     read_at: Time,
     /// Writes nothing before: the last write failed.
     not_before: Time,
+    /// Nor before it has read: its last claim may be stored, or somebody else's.
+    unsure: bool,
 }
 
 impl Standby {
     /// Begins by reading.
     pub(super) fn reading() -> Self {
-        Self { reading: true, making: None, read_at: Time(0), not_before: Time(0) }
+        Self { reading: true, making: None, read_at: Time(0), not_before: Time(0), unsure: false }
     }
 }
 
@@ -32,8 +34,16 @@ impl Replica {
 
     /// Reads the Lease, and writes nothing before that moment.
     pub(super) fn read_as_standby(&mut self, not_before: Time) {
-        self.role = Role::Standby(Standby { not_before, ..Standby::reading() });
+        let unsure = matches!(&self.role, Role::Standby(standby) if standby.unsure);
+        self.role = Role::Standby(Standby { not_before, unsure, ..Standby::reading() });
         self.out.push_back(Output::Read);
+    }
+
+    /// What was seen before the last claim says nothing any more.
+    pub(super) fn must_read(&mut self) {
+        if let Role::Standby(standby) = &mut self.role {
+            standby.unsure = true;
+        }
     }
 
     /// The Lease was read.
@@ -41,7 +51,10 @@ impl Replica {
         self.see(lease);
         match &mut self.role {
             Role::Standby(standby) => {
-                standby.reading = false;
+                (standby.reading, standby.unsure) = (false, false);
+                if self.sight.is_restored() {
+                    return self.strip();
+                }
                 self.heard();
             }
             Role::Active(_) => self.recheck(),
@@ -87,12 +100,28 @@ impl Replica {
     fn heard(&mut self) {
         // A watch tells of each renewal: silence for longer than that means that it is broken, or that there are none.
         let silence = self.config.renew_interval + self.config.retry_interval();
+        // What a watch tells may be old. Whether it is what stands there, a read tells.
+        let doubtful = self.sight.is_restored();
         if let Role::Standby(standby) = &mut self.role {
-            standby.read_at = self.now + silence;
+            standby.read_at = if doubtful { self.now } else { self.now + silence };
         }
         if !self.begins_with_what_was_found() {
             self.take_over_if_due();
         }
+    }
+
+    /// Somebody has put an older Lease back, as this replica knows, and others may not: they would believe what it says of the tenure
+    /// before theirs, and put leaders back whose time is over. Without annotations it says nothing. An active replica repairs that.
+    fn strip(&mut self) {
+        let Some(version) = self.sight.lease().map(|lease| lease.version.clone()) else { return };
+        let write = self.next_write();
+        let Role::Standby(standby) = &mut self.role else { return };
+        if standby.not_before > self.now {
+            standby.read_at = standby.not_before;
+            return;
+        }
+        standby.making = Some(write);
+        self.out.push_back(Output::Write { write, over: Over::Version(version), record: None });
     }
 
     /// Takes the Lease over, or makes one, or reads it, if that is due.
@@ -118,6 +147,9 @@ impl Replica {
 
     /// When this standby may write.
     fn take_over_at(&self) -> Option<Time> {
+        if matches!(&self.role, Role::Standby(standby) if standby.unsure) {
+            return None;
+        }
         let known = |lease: &Lease| lease.content.released().is_some_and(|end| self.mirror.knows_the_end_of(end));
         Some(match self.sight.take_over()? {
             TakeOver::Missing | TakeOver::Mine => Time(0),
@@ -129,11 +161,10 @@ impl Replica {
 
     fn claim_lease(&mut self) {
         let Some(lease) = self.sight.lease().cloned() else { return };
-        let mut outdated = false;
+        let (mut mine, mut outdated) = (false, false);
         let found = match lease.content.signed {
             Some(signed) => {
-                // Another replica's claim may look the same as one of this one's that never began.
-                self.unused.take_if(|_| !self.sight.is_me(&signed.by));
+                mine = self.sight.is_me(&signed.by);
                 outdated = self.sight.outdated(&signed.record);
                 let mut record = signed.record;
                 record.handover = self.mirror.handover(&record);
@@ -141,18 +172,22 @@ impl Replica {
             }
             None => Found::Lost,
         };
-        self.claim(found, outdated, Over::Version(lease.version));
+        self.claim(found, mine, outdated, Over::Version(lease.version));
     }
 
-    /// How making a Lease went.
+    /// How making a Lease went, or stripping one.
     pub(super) fn made(&mut self, write: WriteId, outcome: Outcome) {
-        let retry = self.now + self.config.renew_interval;
+        let (retry, soon) = (self.now + self.config.renew_interval, self.retry_at());
         let Role::Standby(standby) = &mut self.role else { return };
         if standby.making != Some(write) {
             return;
         }
         // Whether it is there now, and what is in it, a read tells. Where this replica may not make one, somebody else has to.
-        let not_before = if matches!(outcome, Outcome::Unknown) { retry } else { standby.not_before };
+        let not_before = match outcome {
+            Outcome::Stored(_) => standby.not_before,
+            Outcome::Conflict => soon,
+            Outcome::Unknown => retry,
+        };
         self.read_as_standby(not_before);
     }
 

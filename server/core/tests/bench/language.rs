@@ -20,14 +20,11 @@
 //! show-store, hide-store              whether reads, writes and the right are shown
 //! ```
 
+use crate::args::{duration, election, entry, flag, length, need, optional, text, word};
 use crate::store::Mode;
-use crate::world::World;
+use crate::world::{World, found_words};
 use datadriven::TestCase;
-use leasehold_core::{
-    Ask, CandidateName, Config, ElectionName, Entry, FencingToken, Found, Input, Limits, Millis, Subject, Ticket, Value,
-};
-use std::fmt::Display;
-use std::str::FromStr;
+use leasehold_core::{Ask, Config, FencingToken, Found, Input, Limits, Millis, Ticket, Value};
 
 /// Does what one case says.
 pub(crate) fn run(world: &mut World, case: &TestCase) -> Result<(), String> {
@@ -82,7 +79,7 @@ pub(crate) fn run(world: &mut World, case: &TestCase) -> Result<(), String> {
 }
 
 fn start(world: &mut World, case: &mut TestCase) -> Result<(), String> {
-    let max_ttl = optional::<String>(case, "max-ttl")?.map_or(Ok(Millis(15_000)), |ttl| duration(&ttl))?;
+    let max_ttl = length(case, "max-ttl")?.unwrap_or(Millis(15_000));
     let mut config = Config::embedded(max_ttl);
     let limits: &mut Limits = &mut config.limits;
     for (name, limit) in [
@@ -99,18 +96,8 @@ fn start(world: &mut World, case: &mut TestCase) -> Result<(), String> {
 }
 
 fn campaign(world: &mut World, case: &mut TestCase) -> Result<(), String> {
-    let election = election(&need::<String>(case, "election")?)?;
-    let (no_wait, replace_former) = (flag(case, "no-wait")?, flag(case, "replace-former")?);
-    let ttl = optional::<String>(case, "ttl")?.map(|ttl| duration(&ttl)).transpose()?;
-    let max_wait = optional::<String>(case, "max-wait")?.map(|wait| duration(&wait)).transpose()?;
-    let value = Value::new(&optional::<String>(case, "value")?.unwrap_or_default()).map_err(text)?;
-    let subject = optional::<String>(case, "subject")?;
-    let subject = subject.map_or(Ok(Subject::anonymous()), |subject| Subject::new(&subject)).map_err(text)?;
-    let name = optional::<String>(case, "name")?;
-    let worker = word(case)?;
-    let candidate = CandidateName::new(name.as_ref().unwrap_or(&worker)).map_err(text)?;
+    let (worker, entry) = entry(case)?;
     let stream = world.new_stream(&worker);
-    let entry = Entry { election, candidate, subject, ttl, value, no_wait, max_wait, replace_former };
     world.tell(Input::Campaign { stream, entry });
     Ok(())
 }
@@ -154,7 +141,7 @@ fn ask(world: &mut World, case: &mut TestCase) -> Result<(), String> {
 fn aside(world: &mut World, case: &mut TestCase) -> Result<(), String> {
     match case.directive.as_str() {
         "store" => {
-            let latency = optional::<String>(case, "latency")?.map_or(Ok(Millis(0)), |latency| duration(&latency))?;
+            let latency = length(case, "latency")?.unwrap_or(Millis(0));
             let mode = match word(case)?.as_str() {
                 "works" => Mode::Works,
                 "fails" => Mode::Fails,
@@ -180,7 +167,7 @@ fn aside(world: &mut World, case: &mut TestCase) -> Result<(), String> {
             } else if flag(case, "remove")? {
                 world.store.found = Found::Lost;
             }
-            world.say(&world.numbers.found(&world.store.found));
+            world.say(&found_words(&world.numbers, &world.store.found));
         }
         "show-store" => world.show_store = true,
         "hide-store" => world.show_store = false,
@@ -202,52 +189,4 @@ fn ticket(world: &World, case: &mut TestCase) -> Result<(String, Ticket), String
     };
     let ticket = ticket.ok_or_else(|| format!("{worker} has no such ticket"))?;
     Ok((worker, ticket))
-}
-
-/// The one word of a command that stands for itself.
-fn word(case: &mut TestCase) -> Result<String, String> {
-    let mut words: Vec<_> = case.args.iter().filter(|(_, values)| values.is_empty()).map(|(word, _)| word).collect();
-    words.sort();
-    let [word] = words[..] else { return Err(format!("one word is expected, not {words:?}")) };
-    let word = word.clone();
-    case.args.remove(&word);
-    Ok(word)
-}
-
-fn election(name: &str) -> Result<ElectionName, String> {
-    ElectionName::new(name).map_err(text)
-}
-
-fn flag(case: &mut TestCase, name: &str) -> Result<bool, String> {
-    case.take_flag(name).map_err(text)
-}
-
-fn optional<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
-    case: &mut TestCase,
-    name: &str,
-) -> Result<Option<T>, String> {
-    case.try_take_arg(name).map_err(text)
-}
-
-fn need<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
-    case: &mut TestCase,
-    name: &str,
-) -> Result<T, String> {
-    case.take_arg(name).map_err(text)
-}
-
-/// `15s`, `1.05s` or `200ms`.
-fn duration(text: &str) -> Result<Millis, String> {
-    let millis = if let Some(millis) = text.strip_suffix("ms") {
-        millis.parse().ok()
-    } else {
-        let (whole, part) = text.strip_suffix('s').map_or(("", ""), |s| s.split_once('.').unwrap_or((s, "")));
-        let part = format!("{part:0<3}");
-        whole.parse::<u64>().ok().zip(part.parse::<u64>().ok()).map(|(whole, part)| whole * 1000 + part)
-    };
-    millis.map(Millis).ok_or_else(|| format!("{text} is no length of time"))
-}
-
-fn text(error: impl Display) -> String {
-    error.to_string()
 }

@@ -1,8 +1,6 @@
 //! How the bench writes things down: numbers as `T2+3` (the third number of the second tenure), times in seconds.
 
-use leasehold_core::{
-    Change, ChangeReason, EndReason, Event, Found, Kept, Leader, Millis, Record, Reject, Reply, Ticket,
-};
+use leasehold_core::{Change, ChangeReason, EndReason, Event, Kept, Leader, Millis, Reject, Reply, Ticket};
 
 /// The tenures in the order of their appearance, by which numbers are shown.
 #[derive(Debug, Default)]
@@ -131,30 +129,6 @@ impl Numbers {
         let token = ticket.token.map_or("no token".to_owned(), |token| format!("token {}", self.show(token.0)));
         let (tenure, accepted) = (self.show(ticket.tenure.0), seconds(ticket.accepted_at));
         format!("{} of {}, {token}, accepted {accepted} into {tenure}", self.show(ticket.enrolment.0), ticket.election)
-    }
-
-    pub(crate) fn record(&self, record: &Record) -> String {
-        let ended = record.ended_at.map_or(String::new(), |at| format!(", ended at {}", seconds(at)));
-        let handover = match &record.handover {
-            None => "nothing handed over".to_owned(),
-            Some(carried) => format!("hands over {}", carried.len()),
-        };
-        format!(
-            "{}, ceiling {}, renewed at {}{ended}, longest ttl {}, {handover}",
-            self.show(record.tenure.0),
-            self.show(record.ceiling),
-            seconds(record.renewed_at),
-            seconds(record.longest_ttl)
-        )
-    }
-
-    pub(crate) fn found(&self, found: &Found) -> String {
-        match found {
-            Found::Record(record) => self.record(record),
-            Found::Lease(_) => unreachable!("this store is a file"),
-            Found::Fresh => "fresh".to_owned(),
-            Found::Lost => "lost".to_owned(),
-        }
     }
 }
 

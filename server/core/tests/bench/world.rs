@@ -3,8 +3,8 @@
 use crate::render::{Numbers, end, seconds};
 use crate::store::Store;
 use leasehold_core::{
-    Ask, CallId, Config, Ended, Event, FencingToken, Found, Input, Kept, Millis, Outcome, Output, Replica, Reply,
-    StreamId, Tenure, TenureEnd, Ticket, Time,
+    Ask, CallId, Config, Ended, Event, FencingToken, Found, Input, Kept, Millis, Outcome, Output, Record, Replica,
+    Reply, StreamId, Tenure, TenureEnd, Ticket, Time,
 };
 use std::collections::BTreeMap;
 
@@ -177,7 +177,7 @@ impl World {
             Output::Write { write, record, .. } => {
                 let record = record.expect("a file is always written with a record");
                 self.numbers.learn(record.tenure.0);
-                let line = format!("write {}: {}", write.0, self.numbers.record(&record));
+                let line = format!("write {}: {}", write.0, record_words(&self.numbers, &record));
                 self.say_store(&line);
                 self.store.write(self.now, write, record);
             }
@@ -262,5 +262,29 @@ impl World {
         let worker = self.workers.entry(worker.to_owned()).or_default();
         worker.token = ticket.token.or(worker.token);
         worker.ticket = Some(ticket);
+    }
+}
+
+fn record_words(numbers: &Numbers, record: &Record) -> String {
+    let ended = record.ended_at.map_or(String::new(), |at| format!(", ended at {}", seconds(at)));
+    let handover = match &record.handover {
+        None => "nothing handed over".to_owned(),
+        Some(carried) => format!("hands over {}", carried.len()),
+    };
+    format!(
+        "{}, ceiling {}, renewed at {}{ended}, longest ttl {}, {handover}",
+        numbers.show(record.tenure.0),
+        numbers.show(record.ceiling),
+        seconds(record.renewed_at),
+        seconds(record.longest_ttl)
+    )
+}
+
+pub(crate) fn found_words(numbers: &Numbers, found: &Found) -> String {
+    match found {
+        Found::Record(record) => record_words(numbers, record),
+        Found::Lease(_) => unreachable!("this store is a file"),
+        Found::Fresh => "fresh".to_owned(),
+        Found::Lost => "lost".to_owned(),
     }
 }

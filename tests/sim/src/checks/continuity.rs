@@ -4,7 +4,8 @@
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Known, Truth};
 use leasehold_core::{
-    ChangeReason, ElectionName, EndReason, Enrolment, Event, FencingToken, Input, Kept, Output, Reply, Ticket, Time,
+    ChangeReason, ElectionName, EndReason, Enrolment, Event, FencingToken, Input, Kept, Millis, Output, Reply, Ticket,
+    Time,
 };
 use std::collections::BTreeMap;
 
@@ -44,20 +45,22 @@ impl Guarantee for Continuity {
         NAME
     }
 
-    fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
+    fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Said(Output::TenureBegan { tenure, .. }) => {
-                let handed_over = truth.found.as_ref().is_some_and(|record| {
-                    truth.former.orderly && record.ended_at.is_some() && record.tenure == truth.former.tenure
-                });
+            Fact::Said(Output::TenureBegan { tenure, settles_in, .. }) => {
                 self.handed_over.clear();
-                if handed_over && !truth.outdated {
+                if truth.handed_over {
+                    wrong(*settles_in > Millis(0), || {
+                        format!("everything was handed over, and it waits {settles_in}")
+                    })?;
                     let leased = truth.former.candidacies.iter().filter(|(_, known)| known.leased);
                     self.handed_over = leased.map(|(id, known)| (*id, known.token)).collect();
                 }
                 let below = self.handed_over.iter().all(|(id, _)| id.0 < tenure.0);
                 wrong(!below, || format!("tenure {tenure} begins below what it takes over"))?;
             }
+            // The process was told to stop meanwhile.
+            Fact::Said(Output::TenureEnded { .. }) => self.handed_over.clear(),
             Fact::SaidAll => {
                 for (id, token) in self.handed_over.drain(..) {
                     let known = truth.candidacies.get(&id).map(|known| known.token);
@@ -90,7 +93,7 @@ impl Guarantee for Continuity {
             Fact::Said(Output::Event { stream, event: Event::Ended(reason) }) => {
                 if let Some(Input::Reopen { stream: asked, ticket }) = &truth.input {
                     // It isn't a sign of life: what the tenure before accepted was sent before this one began.
-                    let alive = truth.began + ticket.ttl.with_drift() > now;
+                    let alive = truth.age() < ticket.ttl.with_drift();
                     let refused = asked == stream && alive && must_stay(truth, &self.last, ticket);
                     wrong(refused, || format!("{ticket:?} led, and is told {reason:?}"))?;
                 }

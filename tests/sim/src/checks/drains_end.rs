@@ -2,22 +2,32 @@
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
-use leasehold_core::{Enrolment, Event, Input, Kept, Millis, Output, Reply, TenureEnd, Time};
+use leasehold_core::{Enrolment, Event, Input, Kept, Millis, Output, Reply, Tenure, TenureEnd, Time};
 use std::collections::BTreeMap;
 
 pub(crate) const NAME: &str = "drains-end";
 
 #[derive(Debug, Default)]
 pub(crate) struct DrainsEnd {
-    until: BTreeMap<Enrolment, Time>,
-    /// What was left when the tenure ended in good order.
-    left: BTreeMap<Enrolment, Millis>,
+    /// Of each replica, by its clock.
+    until: BTreeMap<(usize, Enrolment), Time>,
+    /// What was left when a tenure ended in good order.
+    left: BTreeMap<Tenure, BTreeMap<Enrolment, Millis>>,
 }
 
 impl DrainsEnd {
-    fn told(&mut self, now: Time, id: Enrolment, remaining: Millis) -> Result<(), String> {
-        let until = *self.until.entry(id).or_insert(now + remaining);
+    fn told(&mut self, truth: &Truth, id: Enrolment, remaining: Millis) -> Result<(), String> {
+        let now = truth.now;
+        let until = *self.until.entry((truth.at, id)).or_insert(now + remaining);
         wrong(now + remaining > until, || format!("{id} has {remaining} left to drain; its end was {until:?}"))
+    }
+
+    /// The drains of this replica.
+    fn take(&mut self, at: usize) -> BTreeMap<Enrolment, Time> {
+        let (mine, others) = std::mem::take(&mut self.until).into_iter().partition(|((whose, _), _)| *whose == at);
+        self.until = others;
+        let mine: BTreeMap<(usize, Enrolment), Time> = mine;
+        mine.into_iter().map(|((_, id), until)| (id, until)).collect()
     }
 }
 
@@ -26,36 +36,35 @@ impl Guarantee for DrainsEnd {
         NAME
     }
 
-    fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
+    fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Crashed | Fact::Said(Output::TenureEnded { why: TenureEnd::RightEnded, .. }) => self.until.clear(),
-            Fact::Said(Output::TenureEnded { why: TenureEnd::Shutdown, .. }) => {
-                self.left = std::mem::take(&mut self.until).into_iter().map(|(id, at)| (id, at.since(now))).collect();
+            Fact::Said(Output::TenureEnded { tenure, why: TenureEnd::Shutdown }) => {
+                let until = self.take(truth.at);
+                let left = until.into_iter().map(|(id, at)| (id, at.since(truth.now))).collect();
+                self.left.insert(*tenure, left);
             }
-            Fact::Said(Output::TenureBegan { began, .. }) => {
-                let began = Time(began.0 - truth.ahead.0);
-                let left = std::mem::take(&mut self.left);
-                if !truth.outdated && truth.found.as_ref().is_some_and(|record| record.handover.is_some()) {
-                    self.until = left.into_iter().map(|(id, left)| (id, began + left)).collect();
-                }
+            Fact::Crashed | Fact::Said(Output::TenureEnded { .. }) => _ = self.take(truth.at),
+            Fact::Said(Output::TenureBegan { began, .. }) if truth.handed_over => {
+                let left = self.left.remove(&truth.former.tenure).unwrap_or_default();
+                self.until.extend(left.into_iter().map(|(id, left)| ((truth.at, id), *began + left)));
             }
             Fact::Said(Output::Event { stream, event: Event::Draining { remaining, .. } }) => {
                 let known = truth.candidacies.iter().find(|(_, known)| known.stream == Some(*stream));
                 if let Some((id, _)) = known {
-                    self.told(now, *id, *remaining)?;
+                    self.told(truth, *id, *remaining)?;
                 }
             }
             Fact::Said(Output::Reply { reply: Ok(Reply::SteppingDown { token, remaining }), .. }) => {
                 if let Some(id) = truth.owners.get(token) {
-                    self.told(now, *id, *remaining)?;
+                    self.told(truth, *id, *remaining)?;
                 }
             }
             Fact::Said(Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. }) => {
                 for kept in kept {
                     match kept {
-                        Kept::Draining { ticket, remaining } => self.told(now, ticket.enrolment, *remaining)?,
+                        Kept::Draining { ticket, remaining } => self.told(truth, ticket.enrolment, *remaining)?,
                         Kept::Leading(ticket) => {
-                            let drains = self.until.contains_key(&ticket.enrolment);
+                            let drains = self.until.contains_key(&(truth.at, ticket.enrolment));
                             wrong(drains, || format!("{ticket:?} drains, and is kept alive"))?;
                         }
                         _ => {}
@@ -63,7 +72,10 @@ impl Guarantee for DrainsEnd {
                 }
             }
             Fact::SaidAll if !matches!(truth.input, Some(Input::Found { .. })) => {
-                let over = self.until.iter().find(|(id, at)| **at <= now && truth.candidacies.contains_key(id));
+                let mine = self.until.iter().filter(|((at, _), _)| *at == truth.at);
+                let over = mine
+                    .map(|((_, id), until)| (id, until))
+                    .find(|(id, until)| **until <= truth.now && truth.candidacies.contains_key(id));
                 wrong(over.is_some(), || format!("{over:?} should have ended"))?;
             }
             _ => {}

@@ -18,13 +18,13 @@ pub(crate) struct NoPhantom {
 }
 
 impl NoPhantom {
-    fn alive(now: Time, truth: &Truth, ticket: Option<&Ticket>) -> Result<(), String> {
+    fn alive(truth: &Truth, ticket: Option<&Ticket>) -> Result<(), String> {
         let Some(ticket) = ticket else { return Ok(()) };
         let ended = truth.ended.get(&ticket.enrolment);
         wrong(ended.is_some(), || format!("{ticket:?} is told that it leads, and has ended: {ended:?}"))?;
         // The ticket of a drain that was handed over counts in another tenure.
         let until = truth.began + ticket.accepted_at + ticket.ttl.with_drift();
-        let over = Some(ticket.tenure) == truth.tenure && until <= now;
+        let over = Some(ticket.tenure) == truth.tenure && until <= truth.now;
         wrong(over, || format!("{ticket:?} is told that it leads; its time was over at {until:?}"))
     }
 }
@@ -34,10 +34,10 @@ impl Guarantee for NoPhantom {
         NAME
     }
 
-    fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
+    fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::Said(Output::Event { event: Event::Elected(lead), .. }) => {
-                Self::alive(now, truth, lead.ticket.as_ref())?;
+                Self::alive(truth, lead.ticket.as_ref())?;
                 if truth.leaders.get(&lead.election) != Some(&lead.token) {
                     self.early.push((lead.election.clone(), lead.token));
                 }
@@ -60,7 +60,7 @@ impl Guarantee for NoPhantom {
             Fact::Said(Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. }) => {
                 for kept in kept {
                     if let Kept::Leading(ticket) | Kept::Draining { ticket, .. } = kept {
-                        Self::alive(now, truth, Some(ticket))?;
+                        Self::alive(truth, Some(ticket))?;
                         let leader = truth.leaders.get(&ticket.election).copied();
                         wrong(leader != ticket.token || leader.is_none(), || {
                             format!("{ticket:?} is told that it leads; {leader:?} does")

@@ -18,6 +18,7 @@ impl Guarantee for Progress {
     fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::ProgressDue { wanted } => {
+                wrong(truth.tenure.is_none(), || "no replica is active".to_owned())?;
                 for election in *wanted {
                     wrong(!truth.leaders.contains_key(election), || {
                         format!("{election} has candidates and no leader")
@@ -26,9 +27,11 @@ impl Guarantee for Progress {
                 Ok(())
             }
             Fact::TheEnd { led, .. } => {
+                wrong(truth.tenure.is_none(), || "no replica is active".to_owned())?;
                 let idle = truth.leaders.iter().find(|(_, token)| !led.contains(token));
                 wrong(idle.is_some(), || {
-                    format!("a TTL later still {idle:?} is the leader, and no worker believes that it leads")
+                    let known = truth.candidacies.values().find(|known| known.token == idle.map(|(_, token)| *token));
+                    format!("a TTL later still {idle:?} is the leader, and no worker believes that it leads: {known:?}")
                 })
             }
             Fact::SaidAll if truth.settled && truth.tenure.is_some() => {

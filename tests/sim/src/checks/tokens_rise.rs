@@ -2,7 +2,8 @@
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
-use leasehold_core::{ChangeReason, Event, FencingToken, Found, Output, Tenure, Time};
+use leasehold_core::{ChangeReason, Event, FencingToken, Found, Output, Record, Tenure, Time};
+use std::collections::BTreeMap;
 
 pub(crate) const NAME: &str = "tokens-rise";
 
@@ -10,14 +11,25 @@ pub(crate) const NAME: &str = "tokens-rise";
 pub(crate) struct TokensRise {
     last: FencingToken,
     tenure: Tenure,
-    /// Of the record that this process wrote last.
-    ceiling: Option<u64>,
+    /// The last number of any kind.
+    highest: u64,
+    /// The highest ceiling that each tenure has stored.
+    ceilings: BTreeMap<Tenure, u64>,
 }
 
 impl TokensRise {
-    fn handed_out(&self, number: u64) -> Result<(), String> {
-        let ceiling = self.ceiling.filter(|ceiling| *ceiling <= number);
-        wrong(ceiling.is_some(), || format!("{number} is handed out, and the stored ceiling is {ceiling:?}"))
+    fn stored(&mut self, record: &Record) {
+        let ceiling = self.ceilings.entry(record.tenure).or_default();
+        *ceiling = record.ceiling.max(*ceiling);
+        if self.ceilings.len() > 100 {
+            self.ceilings.pop_first();
+        }
+    }
+
+    fn handed_out(&mut self, tenure: Option<Tenure>, number: u64) -> Result<(), String> {
+        self.highest = self.highest.max(number);
+        let ceiling = tenure.and_then(|tenure| self.ceilings.get(&tenure)).copied().unwrap_or_default();
+        wrong(ceiling <= number, || format!("{number} is handed out, and the stored ceiling is {ceiling:?}"))
     }
 }
 
@@ -28,23 +40,21 @@ impl Guarantee for TokensRise {
 
     fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Stored { found, by_fault } => {
-                self.ceiling =
-                    if let (Found::Record(record), false) = (found, by_fault) { Some(record.ceiling) } else { None };
-            }
+            Fact::Stored { found: Found::Record(record), by_fault: false } => self.stored(record),
+            Fact::Applied { record: Some(record), .. } => self.stored(record),
             Fact::Said(Output::TenureBegan { tenure, .. }) => {
-                wrong(*tenure <= self.tenure, || format!("tenure {tenure} comes after {}", self.tenure))?;
-                wrong(tenure.0 <= self.last.0, || format!("tenure {tenure} begins below the token {}", self.last))?;
+                let last = self.tenure.0.max(self.highest);
+                wrong(tenure.0 <= last, || format!("tenure {tenure} begins after the number {last}"))?;
                 self.tenure = *tenure;
-                self.handed_out(tenure.0)?;
+                self.handed_out(Some(*tenure), tenure.0)?;
             }
             Fact::Said(Output::Event { event: Event::Enrolled { enrolment, .. }, .. })
                 if Some(Tenure(enrolment.0)) > truth.tenure =>
             {
-                self.handed_out(enrolment.0)?;
+                self.handed_out(truth.tenure, enrolment.0)?;
             }
             Fact::Said(Output::Changed(change)) => {
-                self.handed_out(change.revision.0)?;
+                self.handed_out(truth.tenure, change.revision.0)?;
                 if let (ChangeReason::Elected, Some(leader)) = (change.reason, &change.leader) {
                     let (token, last) = (leader.token, self.last);
                     wrong(token <= last, || format!("{} is granted with {token} after {last}", change.election))?;

@@ -1,0 +1,118 @@
+//! What people and other tools do to the API server and to the Lease.
+
+use super::Way;
+use crate::checks::Violation;
+use crate::plan::Fault;
+use crate::truth::Fact;
+use crate::world::World;
+use leasehold_core::{Content, Holder, Lease, Millis};
+
+impl World {
+    /// The API server fails.
+    pub(crate) fn api_fault(&mut self, fault: Fault) {
+        let at = self.pick_replica();
+        let until = self.now + self.rng.millis(100, 10_000);
+        match fault {
+            Fault::ApiCut => {
+                self.reach("replica cut off from the API server");
+                let way = self.rng.pick(&[Way::Requests, Way::Answers, Way::Both, Way::Both]);
+                let now = self.now;
+                self.api.cuts.retain(|(_, _, until)| *until > now);
+                self.api.cuts.push((at, way, until));
+            }
+            Fault::ApiOutage => {
+                self.reach("API server down");
+                self.api.outage_until = until;
+            }
+            Fault::ApiErrors => {
+                self.reach("API server answers with errors");
+                self.api.errors_until = until;
+            }
+            Fault::ApiHangs => {
+                self.reach("API server hung");
+                self.api.hangs_until = until;
+            }
+            Fault::ApiSlow => {
+                self.reach("API server slow");
+                self.api.slow_until = until;
+            }
+            Fault::WatchCut => self.break_watch(at),
+            _ => {
+                self.reach("watch fell behind");
+                let behind = self.servers[at].watch_lag == Millis(0);
+                self.servers[at].watch_lag = if behind { self.rng.millis(100, 5000) } else { Millis(0) };
+                if self.rng.chance(500) {
+                    self.break_watch(at);
+                }
+            }
+        }
+    }
+
+    /// Somebody changes the Lease.
+    pub(crate) fn lease_fault(&mut self, fault: Fault) -> Result<(), Violation> {
+        let Some(Lease { mut content, .. }) = self.api.lease.clone() else { return Ok(()) };
+        match fault {
+            Fault::LeaseDeleted => {
+                self.reach("Lease deleted");
+                self.api.restored = false;
+                return self.edit(None);
+            }
+            Fault::LeaseRestored => return self.restore(),
+            Fault::LeaseEmptied => {
+                self.reach("Lease emptied");
+                content.holder = None;
+            }
+            Fault::LeaseStripped => {
+                self.reach("annotations stripped");
+                self.api.restored = false;
+                content.signed = None;
+                if self.rng.chance(500) {
+                    content = Content::default();
+                }
+            }
+            Fault::OtherHolder => {
+                self.reach("another holder set");
+                content.holder = Some(Holder("somebody".to_owned()));
+            }
+            Fault::DurationChanged => {
+                self.reach("duration changed");
+                content.duration = self.rng.pick(&[None, Some(Millis(1000)), Some(Millis(9000))]);
+            }
+            _ => self.reach("Lease labelled"),
+        }
+        self.edit(Some(content))
+    }
+
+    fn edit(&mut self, content: Option<Content>) -> Result<(), Violation> {
+        self.put_lease(content);
+        self.note(0, &Fact::Edited)
+    }
+
+    /// An older Lease comes back, from a manifest or with etcd from a backup. Only what is promised: all that live have seen later
+    /// ones of the newest tenure, and there wasn't another one within a lease duration.
+    fn restore(&mut self) -> Result<(), Violation> {
+        let Some(newest) = self.checks.truth.last_written() else { return Ok(()) };
+        let apart = Millis(2 * self.plan.longest_duration().0 + 1000);
+        let too_soon = self.api.restored_at.is_some_and(|at| self.now.since(at) < apart);
+        let index = self.rng.index(self.api.states.len());
+        let Some(Lease { content, .. }) = self.api.states[index].clone() else { return Ok(()) };
+        let Some(signed) = &content.signed else { return Ok(()) };
+        let old = (signed.record.tenure, signed.record.renewed_at);
+        let mut alive = self.servers.iter().filter(|server| server.replica.is_some()).peekable();
+        let one_stays = alive.clone().any(|server| !server.stopping);
+        let all_know = alive.peek().is_some() && alive.all(|server| server.knows > old && server.knows.0 == newest);
+        if too_soon || !all_know || !one_stays {
+            return Ok(());
+        }
+        self.reach("older Lease restored");
+        (self.api.restored, self.api.restored_at) = (true, Some(self.now));
+        self.edit(Some(content))
+    }
+
+    /// Whether this replica may die: as long as an older Lease stands there, somebody has to live who knows better.
+    pub(crate) fn may_die(&self, at: usize) -> bool {
+        let others = self.servers.iter().enumerate().filter(|(other, _)| *other != at);
+        let staying = others.filter(|(_, server)| server.replica.is_some() && !server.stopping).count();
+        !self.api.restored || staying > 0
+    }
+}

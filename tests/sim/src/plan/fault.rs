@@ -1,0 +1,105 @@
+//! The kinds of faults.
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// SIGKILL; what was being written is stored or isn't.
+    Crash,
+    /// SIGTERM.
+    Shutdown,
+    /// All replicas are told to stop, one after the other.
+    Rolling,
+    /// SIGSTOP, later SIGCONT.
+    Pause,
+    /// The machine is suspended: what comes meanwhile is lost.
+    Suspend,
+    WallClock,
+
+    StoreHangs,
+    StoreFails,
+    StoreSlow,
+    /// The record is removed while no process runs.
+    StoreLost,
+    /// An older record is put back while a process runs that has seen the later one.
+    StoreRestored,
+
+    /// A replica and the API server don't reach each other, or only one way.
+    ApiCut,
+    ApiOutage,
+    /// 429 and 500.
+    ApiErrors,
+    ApiHangs,
+    ApiSlow,
+    WatchCut,
+    /// A watch is far behind, or begins with what is long over.
+    WatchStale,
+    /// A mirror's stream breaks, or its buffer overflows.
+    MirrorCut,
+    LeaseDeleted,
+    /// `kubectl apply` of a manifest with an empty holder.
+    LeaseEmptied,
+    /// The annotations are gone.
+    LeaseStripped,
+    OtherHolder,
+    DurationChanged,
+    Labelled,
+    /// An older Lease is put back while all that live have seen later ones.
+    LeaseRestored,
+
+    StreamsCut,
+    Partition,
+    WorkerCrash,
+    WorkerPause,
+    StepDown,
+    Replay,
+}
+
+impl Fault {
+    /// Afterwards nobody finds the ceiling, the longest TTL, the longest duration.
+    pub(crate) fn loses_the_record(self) -> bool {
+        matches!(self, Fault::StoreLost | Fault::LeaseDeleted | Fault::LeaseStripped)
+    }
+}
+
+/// Of one process with a file.
+pub(crate) const FILE_FAULTS: &[Fault] = &[
+    Fault::Crash,
+    Fault::Shutdown,
+    Fault::Pause,
+    Fault::StoreHangs,
+    Fault::StoreFails,
+    Fault::StoreSlow,
+    Fault::StoreLost,
+    Fault::StoreRestored,
+    Fault::WallClock,
+];
+
+/// Of replicas with a Lease.
+pub(crate) const LEASE_FAULTS: &[Fault] = &[
+    Fault::Crash,
+    Fault::Crash,
+    Fault::Shutdown,
+    Fault::Rolling,
+    Fault::Pause,
+    Fault::Suspend,
+    Fault::WallClock,
+    Fault::ApiCut,
+    Fault::ApiOutage,
+    Fault::ApiErrors,
+    Fault::ApiHangs,
+    Fault::ApiSlow,
+    Fault::WatchCut,
+    Fault::WatchStale,
+    Fault::MirrorCut,
+    Fault::LeaseDeleted,
+    Fault::LeaseEmptied,
+    Fault::LeaseStripped,
+    Fault::OtherHolder,
+    Fault::DurationChanged,
+    Fault::Labelled,
+    Fault::LeaseRestored,
+];
+
+/// Of workers and the network.
+pub(crate) const CLIENT_FAULTS: &[Fault] =
+    &[Fault::StreamsCut, Fault::Partition, Fault::WorkerCrash, Fault::WorkerPause, Fault::StepDown, Fault::Replay];
