@@ -146,5 +146,5 @@ install_node_worker() {
 need_cluster() {
     need_go
     [[ $(id -u) == 0 ]] || die "the part 'cluster' makes namespaces and cgroups: run it as root"
-    debian binutils conntrack containerd containernetworking-plugins iproute2 iptables python3 python3-venv runc
+    debian binutils conntrack containerd containernetworking-plugins iproute2 iptables prometheus python3 python3-venv runc
 }
