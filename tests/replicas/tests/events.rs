@@ -23,7 +23,8 @@ async fn events(group: &Group) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 async fn expect(group: &Group, wanted: &[(&str, usize)]) -> anyhow::Result<()> {
-    let wanted: Vec<(String, String)> = wanted.iter().map(|(why, who)| ((*why).to_owned(), format!("r{who}"))).collect();
+    let wanted: Vec<(String, String)> =
+        wanted.iter().map(|(why, who)| ((*why).to_owned(), format!("r{who}"))).collect();
     let deadline = Instant::now() + SOON;
     loop {
         let found = events(group).await?;

@@ -62,6 +62,17 @@ async fn the_api_server_takes_every_manifest() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn images_are_of_this_version() -> anyhow::Result<()> {
+    let wanted = format!(":{}", env!("CARGO_PKG_VERSION"));
+    for name in ["deploy/deployment.yaml", "deploy/demo/deployment.yaml", "deploy/demo-command/deployment.yaml"] {
+        let text = std::fs::read_to_string(folder(name))?;
+        let images: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
+        assert!(images.len() == 1 && images[0].ends_with(&wanted), "{name}: {images:?} instead of {wanted}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn pods_pass_the_strictest_standard() -> anyhow::Result<()> {
     let plane = applied().await?;
