@@ -148,3 +148,10 @@ need_node_worker() {
 install_node_worker() {
     cp examples/node/{package.json,package-lock.json} "$1" && npm ci --prefix "$1" --no-audit --no-fund --loglevel=error
 }
+
+# What a cluster is made of beside Go modules. One that runs elsewhere on this machine isn't touched.
+need_cluster() {
+    need_go
+    [[ $(id -u) == 0 ]] || die "the part 'cluster' makes namespaces and cgroups: run it as root"
+    debian binutils conntrack containerd containernetworking-plugins iproute2 iptables prometheus python3 python3-venv runc
+}

@@ -3,10 +3,10 @@
 use crate::clock;
 use crate::handle::{Answer, EventSender, Inbox, Message, StreamItem, StreamKind};
 use crate::http::Beat;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Watched};
 use crate::mirror::News;
 use crate::observers::Observers;
-use crate::store::Store;
+use crate::store::{Fact, Store};
 use leasehold_core::{
     Active, CallId, Change, ChangeReason, Config, Ended, Found, Input, Millis, Output, Reject, Replica, StreamId,
     Tenure, TenureEnd, Time,
@@ -57,6 +57,7 @@ pub(crate) struct Driver {
     changes: Vec<Arc<Change>>,
     observers: Arc<Observers>,
     metrics: Arc<Metrics>,
+    watched: Watched,
     tenure: Tenure,
     /// Not later than the moment of any output that isn't sent yet.
     batch_began: Time,
@@ -90,7 +91,7 @@ impl Driver {
         inbox: Inbox,
         (store, store_results): (Store, mpsc::Receiver<Input>),
         observers: Arc<Observers>,
-        metrics: Arc<Metrics>,
+        (metrics, watched): (Arc<Metrics>, Watched),
     ) -> (Self, Known) {
         let (phase, phases) = watch::channel(Phase::Standby { heard: false, follows: false });
         let (active, actives) = watch::channel(None);
@@ -107,6 +108,7 @@ impl Driver {
             changes: Vec::new(),
             observers,
             metrics,
+            watched,
             tenure: Tenure(0),
             batch_began: clock::now(),
             sent: true,
@@ -278,6 +280,7 @@ impl Driver {
 
     fn changed(&self, change: &Change) {
         self.metrics.changed(change.reason);
+        self.watched.changed(change);
         let Some(leader) = &change.leader else { return };
         let (election, candidate, token) = (&change.election, &leader.candidate, leader.token);
         match change.reason {
@@ -289,7 +292,7 @@ impl Driver {
     }
 
     fn ended(&self, ended: &Ended) {
-        self.metrics.ended(ended.reason);
+        self.metrics.ended(ended);
         let Ended { election, candidate, enrolment, .. } = ended;
         let reason = crate::errors::end_reason_name(ended.reason);
         match ended.token {
@@ -346,6 +349,7 @@ impl Driver {
             Output::TenureBegan { tenure, settles_in, .. } => {
                 tracing::info!(%tenure, settles_in_ms = settles_in.0, "tenure began");
                 self.tenure = tenure;
+                self.store.tell(Fact::Began(tenure));
                 self.observers.begin(tenure);
                 self.phase.send_replace(Phase::Active { tenure, settled: false });
             }
@@ -365,6 +369,9 @@ impl Driver {
 
     fn tenure_ended(&mut self, tenure: Tenure, why: TenureEnd) {
         self.inbox.right.end();
+        self.metrics.tenure_ended(why);
+        self.watched.forget();
+        self.store.tell(Fact::Ended(tenure, why));
         self.mirrors.clear();
         let standby = Phase::Standby { heard: self.heard, follows: false };
         let (reject, phase) = match why {

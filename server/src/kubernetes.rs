@@ -1,5 +1,6 @@
 //! Kubernetes: the Lease through which replicas elect the active one, and the Secret with their keys.
 
+mod events;
 mod keys;
 mod object;
 mod store;

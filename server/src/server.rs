@@ -93,8 +93,8 @@ impl Server {
         let (results, store_results) = mpsc::channel(STORE_RESULTS);
         let store = backend.start(settings, addresses.0, Arc::clone(&metrics), results)?;
         let config = settings.core_config(me.clone());
-        let (driver, known) =
-            Driver::new(config, inbox, (store, store_results), Arc::clone(&observers), Arc::clone(&metrics));
+        let watched = (Arc::clone(&metrics), metrics.watch(&settings.watch_elections));
+        let (driver, known) = Driver::new(config, inbox, (store, store_results), Arc::clone(&observers), watched);
         let Known { phases, active, beat } = known.clone();
         let context = Arc::new(Context {
             handle,

@@ -6,7 +6,7 @@ mod replica;
 pub use flags::{CommandLine, Flags, LogFormat, Span};
 pub use replica::ReplicaSettings;
 
-use leasehold_core::{BadConfig, Config, Holder, Limits, Millis};
+use leasehold_core::{BadConfig, BadWord, Config, ElectionName, Holder, Limits, Millis};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +19,8 @@ const DEFAULT_MAX_STREAMS_PER_CONNECTION: u32 = 4096;
 const DEFAULT_INBOX: usize = 8192;
 /// Above this a limit limits nothing.
 const MOST: usize = 1_000_000;
+/// Each has metrics of its own, on each replica.
+const MAX_WATCHED: usize = 100;
 /// It stands in every task token.
 const MAX_ISSUER_BYTES: usize = 256;
 
@@ -43,6 +45,8 @@ pub struct Settings {
     pub max_streams_per_connection: u32,
     /// Calls that wait for the loop.
     pub inbox: usize,
+    /// Elections with metrics of their own.
+    pub watch_elections: Vec<ElectionName>,
     /// `iss` of task tokens.
     pub issuer: String,
     /// Whether plain text may be served beyond this machine.
@@ -128,6 +132,20 @@ pub enum SettingsError {
         /// The highest.
         most: usize,
     },
+    /// A name that no election can have.
+    #[error("--watch-elections names {name:?}, which no election can be called: {why}")]
+    BadWatched {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: BadWord,
+    },
+    /// Too many series.
+    #[error("--watch-elections names {count} elections; at most {MAX_WATCHED} can have metrics of their own")]
+    TooManyWatched {
+        /// How many.
+        count: usize,
+    },
     /// A name that can't stand in a token.
     #[error("--issuer must have 1 to {MAX_ISSUER_BYTES} bytes without control characters; it is {issuer:?}")]
     BadIssuer {
@@ -202,6 +220,7 @@ impl Settings {
             max_observers: flags.max_observers.unwrap_or(DEFAULT_MAX_OBSERVERS),
             max_streams_per_connection: flags.max_streams_per_connection.unwrap_or(DEFAULT_MAX_STREAMS_PER_CONNECTION),
             inbox: flags.inbox.unwrap_or(DEFAULT_INBOX),
+            watch_elections: watched(flags.watch_elections.unwrap_or_default())?,
             issuer: flags.issuer.unwrap_or_else(|| "leasehold".to_owned()),
             insecure: flags.insecure.unwrap_or(false),
             log_format: flags.log_format.unwrap_or(LogFormat::Text),
@@ -255,6 +274,17 @@ impl Settings {
             None => Config { limits: self.limits.clone(), ..Config::embedded(self.max_ttl) },
         }
     }
+}
+
+/// The elections of these names.
+fn watched(mut names: Vec<String>) -> Result<Vec<ElectionName>, SettingsError> {
+    // A variable that is set to nothing.
+    names.retain(|name| !name.is_empty());
+    if names.len() > MAX_WATCHED {
+        return Err(SettingsError::TooManyWatched { count: names.len() });
+    }
+    let checked = |name: String| ElectionName::new(&name).map_err(|why| SettingsError::BadWatched { name, why });
+    names.into_iter().map(checked).collect()
 }
 
 /// As the XDG base directory specification says: a relative path there is to be ignored.

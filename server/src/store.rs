@@ -4,7 +4,7 @@ use crate::clock;
 use crate::kubernetes::LeaseStore;
 use crate::metrics::Metrics;
 use crate::state_file::StateFile;
-use leasehold_core::{Input, Outcome, Over, Record, Time, WriteId};
+use leasehold_core::{Input, Outcome, Over, Record, Tenure, TenureEnd, Time, WriteId};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
@@ -18,6 +18,15 @@ const READ_RETRY: Duration = Duration::from_secs(1);
 enum Request {
     Read,
     Write(WriteId, Box<Record>, Time),
+}
+
+/// What whoever looks at the Lease may want to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fact {
+    /// This replica became active.
+    Began(Tenure),
+    /// It isn't active any more.
+    Ended(Tenure, TenureEnd),
 }
 
 /// The loop's end of the store.
@@ -34,6 +43,14 @@ impl Store {
         match self {
             Self::File(file) => file.request(Request::Read),
             Self::Lease(lease) => lease.read(),
+        }
+    }
+
+    /// Tells the cluster's users. There are none where the record is a file.
+    pub(crate) fn tell(&self, fact: Fact) {
+        match self {
+            Self::File(_) => {}
+            Self::Lease(lease) => lease.tell(fact),
         }
     }
 

@@ -1,10 +1,12 @@
 //! The store on Kubernetes: reads and writes of the Lease one after the other, each bounded in time, so that a hung API server never
 //! holds up the loop.
 
+use super::events::Events;
 use super::object::{Signature, seen, sign, strip, version};
 use super::{ApiError, Cluster, bounded};
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::store::Fact;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
@@ -35,6 +37,12 @@ impl Objects {
         lease
     }
 
+    /// The Lease's own, as it was seen last: one that was made again has another.
+    pub(super) fn uid(&self) -> Option<String> {
+        let objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        objects.back().and_then(|object| object.metadata.uid.clone())
+    }
+
     fn get(&self, wanted: &Version) -> Option<Lease> {
         let objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         objects.iter().find(|object| version(object) == *wanted).cloned()
@@ -51,6 +59,7 @@ enum Request {
 #[derive(Debug)]
 pub(crate) struct LeaseStore {
     requests: mpsc::Sender<Request>,
+    events: Events,
 }
 
 impl LeaseStore {
@@ -63,6 +72,7 @@ impl LeaseStore {
         results: mpsc::Sender<Input>,
     ) -> Self {
         let (requests, mut received) = mpsc::channel(REQUESTS);
+        let events = Events::start(cluster.clone(), objects.clone());
         let task = Task { cluster, signature, objects, metrics };
         tokio::spawn(async move {
             while let Some(request) = received.recv().await {
@@ -75,7 +85,12 @@ impl LeaseStore {
                 }
             }
         });
-        Self { requests }
+        Self { requests, events }
+    }
+
+    /// Writes an Event, at some time or never.
+    pub(crate) fn tell(&self, fact: Fact) {
+        self.events.tell(fact);
     }
 
     pub(crate) fn read(&self) {
@@ -169,7 +184,7 @@ impl Task {
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let millis = i64::try_from(clock::unix_millis()).unwrap_or(0);
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -143,6 +143,17 @@ pub struct Flags {
     #[arg(long, value_name = "N", env = "LEASEHOLD_INBOX", hide_env_values = true)]
     pub inbox: Option<usize>,
 
+    /// Elections with metrics of their own, at most 100, with commas between them [default: none]
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        env = "LEASEHOLD_WATCH_ELECTIONS",
+        hide_env_values = true
+    )]
+    #[serde(alias = "watch_elections")]
+    pub watch_elections: Option<Vec<String>>,
+
     /// The name of this service in task tokens (iss) [default: leasehold]
     #[arg(long, value_name = "NAME", env = "LEASEHOLD_ISSUER", hide_env_values = true)]
     pub issuer: Option<String>,
@@ -205,6 +216,7 @@ impl Flags {
             max_observers: self.max_observers.or(other.max_observers),
             max_streams_per_connection: self.max_streams_per_connection.or(other.max_streams_per_connection),
             inbox: self.inbox.or(other.inbox),
+            watch_elections: self.watch_elections.or(other.watch_elections),
             issuer: self.issuer.or(other.issuer),
             insecure: self.insecure.or(other.insecure),
             log_format: self.log_format.or(other.log_format),

@@ -74,6 +74,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
         max_observers: 7,
         max_streams_per_connection: 8,
         inbox: 9,
+        watch_elections: vec![],
         issuer: "me".into(),
         insecure: true,
         log_format: LogFormat::Json,
@@ -100,6 +101,20 @@ fn a_flag_goes_before_the_file() {
     let settings = Settings::resolve(merged, at_home).unwrap();
     assert_eq!((settings.issuer.as_str(), settings.max_ttl, settings.insecure), ("flag", Millis(20_000), false));
     assert_eq!(settings.inbox, DEFAULT_INBOX);
+}
+
+#[test]
+fn elections_to_watch_are_a_list() {
+    let watched = |flags| Settings::resolve(flags, at_home).map(|settings| settings.watch_elections);
+    let names = ["a/b", "c"].map(|name| ElectionName::new(name).unwrap());
+    assert_eq!(watched(flags(&["--watch-elections", "a/b,c"])).unwrap(), names);
+    assert_eq!(watched(file("watch-elections = [\"a/b\", \"c\"]").unwrap()).unwrap(), names);
+    assert!(watched(flags(&["--watch-elections", ""])).unwrap().is_empty());
+    let error = watched(flags(&["--watch-elections", "a//b"])).unwrap_err().to_string();
+    assert!(error.starts_with("--watch-elections names \"a//b\", which no election can be called: "), "{error}");
+    let many = vec!["x".to_owned(); 101];
+    let error = watched(Flags { watch_elections: Some(many), ..Flags::default() }).unwrap_err().to_string();
+    assert!(error.contains("names 101 elections; at most 100"), "{error}");
 }
 
 #[test]
@@ -200,6 +215,27 @@ fn the_help_says_every_default_and_every_variable() {
     for says in ["--listen <IP:PORT>", "[default: 127.0.0.1:7400]", "[env: LEASEHOLD_LISTEN]", "Examples:"] {
         assert!(help.contains(says), "{says} is missing in\n{help}");
     }
+}
+
+#[test]
+fn the_operations_page_has_every_setting_with_its_default() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `--"))
+        .map(|line| line.split('|').map(str::trim).skip(1).collect())
+        .collect();
+    let command = CommandLine::command();
+    for flag in command.get_arguments() {
+        let name = format!("`--{}`", flag.get_long().unwrap());
+        let row = rows.iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("{name} has no row"));
+        let help = flag.get_help().unwrap().to_string();
+        if let Some((_, default)) = help.split_once("[default: ") {
+            assert_eq!(row[1], default.trim_end_matches(']'), "the default of {name}");
+        }
+    }
+    assert_eq!(rows.len(), command.get_arguments().count(), "the page has settings that there aren't");
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Kubectl {
     }
 
     /// The same with another kubeconfig.
-    pub(crate) fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
+    pub fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
         Self { kubeconfig: kubeconfig.to_path_buf(), ..self.clone() }
     }
 
