@@ -100,7 +100,7 @@ impl Drop for HttpFaults {
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let reads = request.method().is_safe();
     let status = if reads { &shared.reads } else { &shared.writes };
-    if let Some(status) = StatusCode::from_u16(status.load(Ordering::Relaxed)).ok() {
+    if let Ok(status) = StatusCode::from_u16(status.load(Ordering::Relaxed)) {
         shared.refused.fetch_add(1, Ordering::Relaxed);
         let words = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
