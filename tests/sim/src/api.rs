@@ -1,6 +1,6 @@
 //! The API server and the Lease: requests with their faults, each a compare-and-swap.
 
-mod edits;
+pub(crate) mod edits;
 mod watch;
 
 use crate::checks::Violation;
@@ -8,9 +8,7 @@ use crate::server::{Parcel, Proc};
 use crate::store::Job;
 use crate::truth::Fact;
 use crate::world::{Event, World};
-use leasehold_core::{
-    Content, Found, Holder, Input, Lease, Millis, Outcome, Over, Record, Signed, Time, Version, WriteId,
-};
+use leasehold_core::{Content, Found, Holder, Input, Lease, Millis, Outcome, Over, Record, Signed, Time, Version};
 
 /// Which way a replica and the API server don't reach each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,19 +124,13 @@ impl World {
                 Ok(Input::Found { found: Found::Lease(self.api.lease.clone()), clock_floor: self.clock_floor(at) })
             }
             Job::Write { write, over, record } => {
-                let outcome = self.swap(request, *write, over, record.as_deref())?;
+                let outcome = self.swap(request, over, record.as_deref())?;
                 Ok(Input::Written { write: *write, outcome })
             }
         }
     }
 
-    fn swap(
-        &mut self,
-        request: &Request,
-        write: WriteId,
-        over: &Over,
-        record: Option<&Record>,
-    ) -> Result<Outcome, Violation> {
+    fn swap(&mut self, request: &Request, over: &Over, record: Option<&Record>) -> Result<Outcome, Violation> {
         let fits = match (over, &self.api.lease) {
             (Over::Nothing, None) => true,
             (Over::Version(version), Some(lease)) => *version == lease.version,
@@ -173,10 +165,7 @@ impl World {
             }
         }
         let version = self.put_lease(Some(content));
-        self.note(
-            request.from.at,
-            &Fact::Applied { by: request.from, write, record, replaced: replaced.as_ref(), me: &request.me },
-        )?;
+        self.note(request.from.at, &Fact::Applied { record, replaced: replaced.as_ref(), me: &request.me })?;
         Ok(Outcome::Stored(version))
     }
 

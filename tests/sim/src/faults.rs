@@ -67,7 +67,7 @@ impl World {
     /// From here on all is well; then every election has a leader soon.
     pub(crate) fn faults_end(&mut self) -> Result<(), Violation> {
         self.calm = true;
-        self.note(0, &Fact::FaultsEnded)?;
+        self.note(0, &Fact::FaultsEnded { renew_interval: self.plan.shortest_renew_interval() })?;
         (self.store.hangs_until, self.store.fails_until, self.store.slow_until) = (self.now, self.now, self.now);
         self.api.recover();
         self.heal();

@@ -12,6 +12,7 @@ mod checks;
 mod clients;
 mod clock;
 mod faults;
+mod minimise;
 mod mirrors;
 mod network;
 mod observers;
@@ -47,6 +48,8 @@ pub struct Failure {
     pub guarantee: String,
     /// What happened, and when.
     pub detail: String,
+    /// Events that were handled until then.
+    pub events: u64,
     /// The last events before it, if they were asked for.
     pub trace: Vec<String>,
 }
@@ -56,7 +59,16 @@ pub struct Failure {
 /// # Errors
 /// [`Failure`] when a promise was broken. Whoever calls this sets the panic hook: a panic of the core is caught and reported.
 pub fn run(seed: u64, trace: bool) -> Result<Report, Box<Failure>> {
-    let mut world = World::new(seed, trace);
+    run_world(World::new(seed, trace), seed)
+}
+
+/// The same failure in a smaller world, if there is one: fewer kinds of faults, fewer workers, fewer events.
+#[must_use]
+pub fn minimise(failure: &Failure) -> Failure {
+    minimise::minimise(failure)
+}
+
+fn run_world(mut world: World, seed: u64) -> Result<Report, Box<Failure>> {
     let result = catch_unwind(AssertUnwindSafe(|| world.run()));
     let (guarantee, detail) = match result {
         Ok(Ok(())) => return Ok(world.into_report()),
@@ -68,5 +80,5 @@ pub fn run(seed: u64, trace: bool) -> Result<Report, Box<Failure>> {
         }
     };
     let detail = format!("at {}: {detail}", world.now());
-    Err(Box::new(Failure { seed, guarantee, detail, trace: world.into_trace() }))
+    Err(Box::new(Failure { seed, guarantee, detail, events: world.events(), trace: world.into_trace() }))
 }

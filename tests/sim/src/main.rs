@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-/// Simulates a replica, its store, a network and workers, and checks the guarantees.
+/// Simulates replicas and a Lease, or one process and a file, with a network and workers, and checks the guarantees.
 #[derive(Debug, Parser)]
 struct Args {
     /// How many seeds to run.
@@ -64,12 +64,18 @@ fn rate(seeds: u64, time: Duration) -> f64 {
     seeds / time.as_secs_f64().max(0.001)
 }
 
-/// Runs the seed once more, to show what came before.
+/// Runs the seed once more, to show what came before: in a smaller world, if that fails in the same way.
 fn tell_failure(seed: u64) {
     let Err(failure) = leasehold_sim::run(seed, true) else { return };
+    let small = leasehold_sim::minimise(&failure);
     let mut out = std::io::stderr().lock();
-    for line in &failure.trace {
+    for line in &small.trace {
         let _ = writeln!(out, "{line}");
+    }
+    if small.events < failure.events {
+        let (most, least) = (failure.events, small.events);
+        let _ = writeln!(out, "\nThis world was made smaller: {least} events instead of {most}. In it");
+        let _ = writeln!(out, "{} is broken {}", small.guarantee, small.detail);
     }
     let _ = writeln!(out, "\n{} is broken {}", failure.guarantee, failure.detail);
     let _ = writeln!(out, "repeat it with: cargo run --release -p leasehold-sim -- --seeds 1 --from {seed}");

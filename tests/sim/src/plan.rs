@@ -124,6 +124,15 @@ impl Plan {
         if self.mixed_settings { self.max_ttl.max(Millis(8000)) } else { self.max_ttl }
     }
 
+    /// How often the right is renewed, at most.
+    pub(crate) fn shortest_renew_interval(&self) -> Millis {
+        match self.replicas {
+            0 => Millis(1000),
+            _ if self.mixed_settings => SHORTEST_RENEW_INTERVAL,
+            _ => self.timing.renew_interval,
+        }
+    }
+
     /// The longest time for which the right to be active lasts.
     pub(crate) fn longest_duration(&self) -> Millis {
         match self.replicas {
@@ -135,6 +144,8 @@ impl Plan {
 }
 
 const LONGEST_DURATION: Millis = Millis(8000);
+const SHORTEST_DURATION: Millis = Millis(2000);
+const SHORTEST_RENEW_INTERVAL: Millis = Millis(SHORTEST_DURATION.0 * 7 / 8 / 6);
 
 impl Timing {
     /// Settings that are just about valid, or the usual ones.
@@ -147,7 +158,7 @@ impl Timing {
                 request_timeout: Millis(1500),
             };
         }
-        let duration = rng.millis(2000, 5000);
+        let duration = rng.millis(SHORTEST_DURATION.0, 5000);
         let margin = Millis(if rng.chance(600) { duration.0.div_ceil(20) } else { duration.0 / 8 });
         let left = duration.0 - margin.0;
         let renew_interval = rng.millis(left / 6, left / 2 - 1);

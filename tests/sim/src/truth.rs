@@ -122,11 +122,6 @@ impl Truth {
         self.views[at].now = self.views[at].clock.read(now);
     }
 
-    /// Its local moment on the simulation's clock.
-    pub(crate) fn when(&self, local: Time) -> Time {
-        self.clock.when(local)
-    }
-
     /// Another replica that has a tenure and may still act on it.
     pub(crate) fn rival(&self, now: Time) -> Option<(usize, Tenure, Time)> {
         let others = self.views.iter().enumerate().filter(|(at, _)| *at != self.at);

@@ -15,7 +15,7 @@ use leasehold_core::{Lease, Millis, Ticket, Time};
 use std::collections::{BTreeMap, VecDeque};
 
 /// So many of the last events a failure shows.
-const TRACE: usize = 6000;
+const TRACE: usize = 300;
 
 /// Something that is going to happen.
 #[derive(Debug)]
@@ -106,8 +106,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, trace: bool) -> Self {
-        let mut rng = Rng::new(seed);
-        let plan = Plan::new(&mut rng);
+        let plan = Plan::new(&mut Rng::new(seed));
+        Self::with_plan(seed, plan, trace)
+    }
+
+    pub(crate) fn with_plan(seed: u64, plan: Plan, trace: bool) -> Self {
+        // What happens in the world is drawn from another line than what it is like.
+        let mut rng = Rng::new(seed ^ 0x5bd1_e995_9d1b_873f);
         let workers = plan.candidates.iter().cloned().map(Worker::new).collect();
         let observers = (0..plan.observers).map(|n| Observer::new(n, &plan)).collect();
         let count = plan.replicas.max(1);
@@ -137,6 +142,10 @@ impl World {
 
     pub(crate) fn now(&self) -> Millis {
         Millis(self.now.0)
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.events
     }
 
     pub(crate) fn into_report(self) -> Report {
@@ -210,7 +219,9 @@ impl World {
         for observer in 0..self.observers.len() {
             self.after(Millis(10), Event::ObserverReads { observer });
         }
-        self.after(self.plan.fault_every, Event::Fault);
+        if !self.plan.faults.is_empty() {
+            self.after(self.plan.fault_every, Event::Fault);
+        }
         self.after(self.plan.safety, Event::FaultsEnd);
     }
 

@@ -7,6 +7,9 @@ use crate::truth::Fact;
 use crate::world::World;
 use leasehold_core::{Content, Holder, Lease, Millis};
 
+/// Who holds the Lease when somebody has set another holder by hand.
+pub(crate) const OTHER_HOLDER: &str = "somebody";
+
 impl World {
     /// The API server fails.
     pub(crate) fn api_fault(&mut self, fault: Fault) {
@@ -72,7 +75,7 @@ impl World {
             }
             Fault::OtherHolder => {
                 self.reach("another holder set");
-                content.holder = Some(Holder("somebody".to_owned()));
+                content.holder = Some(Holder(OTHER_HOLDER.to_owned()));
             }
             Fault::DurationChanged => {
                 self.reach("duration changed");

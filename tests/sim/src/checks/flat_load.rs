@@ -1,19 +1,18 @@
-//! Writes to the store don't grow with elections, candidates or observers: only time and what goes wrong there makes them.
+//! Writes to the store don't grow with elections, candidates or observers: once faults have ended, only time makes them.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
-use leasehold_core::{Output, Time};
+use leasehold_core::{Millis, Output, Time};
 
 pub(crate) const NAME: &str = "flat-load";
 
-/// No settings renew more often than this by any clock, in milliseconds.
-const SHORTEST_INTERVAL_MS: u64 = 200;
-/// What replicas may write beyond that when faults have ended: a claim, a repair, a release each.
-const ALLOWANCE: u64 = 40;
+/// What replicas may write beyond renewals: claims, repairs and releases until one tenure lasts.
+const ALLOWANCE: u64 = 30;
 
 #[derive(Debug, Default)]
 pub(crate) struct FlatLoad {
-    calm_since: Option<Time>,
+    /// Since when, and how often the right is renewed.
+    calm: Option<(Time, Millis)>,
     writes: u64,
 }
 
@@ -23,12 +22,13 @@ impl Guarantee for FlatLoad {
     }
 
     fn note(&mut self, now: Time, _: &Truth, fact: &Fact<'_>) -> Result<(), String> {
-        match (fact, self.calm_since) {
-            (Fact::FaultsEnded, _) => self.calm_since = Some(now),
-            (Fact::Said(Output::Write { .. }), Some(since)) => {
+        match (fact, self.calm) {
+            (Fact::FaultsEnded { renew_interval }, _) => self.calm = Some((now, *renew_interval)),
+            (Fact::Said(Output::Write { .. }), Some((since, interval))) => {
                 self.writes += 1;
                 let (passed, writes) = (now.since(since), self.writes);
-                let most = passed.0 / SHORTEST_INTERVAL_MS + ALLOWANCE;
+                // By the fastest clock.
+                let most = passed.with_drift().0 / interval.0 + ALLOWANCE;
                 wrong(writes > most, || format!("{writes} writes within {passed}: more than renewals need"))?;
             }
             _ => {}

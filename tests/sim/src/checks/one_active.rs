@@ -1,13 +1,18 @@
-//! At most one replica is active: no two have a right that lasts, and none without a claim that is stored.
+//! At most one replica is active: no two have a right that lasts, none without a claim that is stored, and none that reads of another
+//! holder.
 
 use super::{Guarantee, wrong};
+use crate::api::edits::OTHER_HOLDER;
 use crate::truth::{Fact, Truth};
-use leasehold_core::{Output, Time};
+use leasehold_core::{Found, Holder, Input, Lease, Output, Time};
 
 pub(crate) const NAME: &str = "one-active";
 
 #[derive(Debug, Default)]
-pub(crate) struct OneActive;
+pub(crate) struct OneActive {
+    /// What is being handled says that somebody else holds the Lease.
+    supplanted: bool,
+}
 
 impl Guarantee for OneActive {
     fn name(&self) -> &'static str {
@@ -16,6 +21,14 @@ impl Guarantee for OneActive {
 
     fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         let acts = match fact {
+            Fact::Told(input) => {
+                self.supplanted = names_another(input);
+                false
+            }
+            Fact::SaidAll => {
+                let stays = self.supplanted && truth.tenure.is_some();
+                return wrong(stays, || format!("{:?} goes on, and has read of another holder", truth.tenure));
+            }
             Fact::Said(Output::TenureBegan { tenure, .. }) => {
                 wrong(!truth.is_claimed(*tenure), || {
                     format!("tenure {tenure} begins, and its claim was never stored")
@@ -29,4 +42,9 @@ impl Guarantee for OneActive {
         let rival = if acts { truth.rival(now) } else { None };
         wrong(rival.is_some(), || format!("r{} is active, and so is the replica of {rival:?}", truth.at))
     }
+}
+
+fn names_another(input: &Input) -> bool {
+    let Input::Found { found: Found::Lease(Some(Lease { content, .. })), .. } = input else { return false };
+    content.holder == Some(Holder(OTHER_HOLDER.to_owned()))
 }

@@ -1,9 +1,8 @@
 //! What can happen, as the checks are told it.
 
 use crate::clock::Clock;
-use crate::server::Proc;
 use leasehold_core::{
-    Batch, Content, ElectionName, Enrolment, FencingToken, Found, Input, Output, Record, Time, WriteId,
+    Batch, Content, ElectionName, Enrolment, FencingToken, Found, Input, Millis, Output, Record, Time,
 };
 
 /// Something that happened.
@@ -23,8 +22,8 @@ pub(crate) enum Fact<'a> {
     Stored { found: &'a Found, by_fault: bool },
     /// The file is read; the core is told when the process gets to it.
     Read,
-    /// A write was applied to the Lease, which this process asked for in that name; it may not live any more.
-    Applied { by: Proc, write: WriteId, record: Option<&'a Record>, replaced: Option<&'a Content>, me: &'a str },
+    /// A write was applied to the Lease, which a process asked for in that name; it may not live any more.
+    Applied { record: Option<&'a Record>, replaced: Option<&'a Content>, me: &'a str },
     /// Somebody else changed the Lease.
     Edited,
     /// A worker believes that it leads.
@@ -35,8 +34,8 @@ pub(crate) enum Fact<'a> {
     Observed { observer: usize, batch: &'a Batch },
     /// An observer's stream begins: after what it was told last, or anew.
     ObserverConnects { observer: usize, resumes: bool },
-    /// Faults have ended.
-    FaultsEnded,
+    /// Faults have ended; no replica renews its right more often than this.
+    FaultsEnded { renew_interval: Millis },
     /// Faults have ended long enough ago for every election with a live candidate to have a leader.
     ProgressDue { wanted: &'a [ElectionName] },
     /// The end: what each live worker takes for its candidacy, and the tokens with which workers believe that they lead.
