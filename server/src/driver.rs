@@ -282,11 +282,14 @@ impl Driver {
         self.metrics.changed(change.reason);
         self.watched.changed(change);
         let Some(leader) = &change.leader else { return };
-        let (election, candidate, token) = (&change.election, &leader.candidate, leader.token);
+        let (election, candidate, token) = (&change.election, &leader.candidate, leader.token.0);
+        let tenure = self.tenure.0;
         match change.reason {
-            ChangeReason::Elected => tracing::info!(%election, %candidate, %token, "elected"),
-            ChangeReason::Restored => tracing::info!(%election, %candidate, %token, "leads again after the restart"),
-            ChangeReason::Draining => tracing::info!(%election, %candidate, %token, "told to hand over"),
+            ChangeReason::Elected => tracing::info!(%election, %candidate, token, tenure, "elected"),
+            ChangeReason::Restored => {
+                tracing::info!(%election, %candidate, token, tenure, "leads on, put back from the former tenure")
+            }
+            ChangeReason::Draining => tracing::info!(%election, %candidate, token, tenure, "told to hand over"),
             ChangeReason::Proclaimed | ChangeReason::Ended(_) => {}
         }
     }
@@ -295,9 +298,10 @@ impl Driver {
         self.metrics.ended(ended);
         let Ended { election, candidate, enrolment, .. } = ended;
         let reason = crate::errors::end_reason_name(ended.reason);
+        let tenure = self.tenure.0;
         match ended.token {
-            Some(token) => tracing::info!(%election, %candidate, %token, reason, "leadership ended"),
-            None => tracing::debug!(%election, %candidate, %enrolment, reason, "candidacy ended"),
+            Some(token) => tracing::info!(%election, %candidate, token = token.0, tenure, reason, "leadership ended"),
+            None => tracing::debug!(%election, %candidate, enrolment = enrolment.0, tenure, reason, "candidacy ended"),
         }
     }
 
@@ -314,7 +318,7 @@ impl Driver {
             Output::Write { write, over, record } => self.store.write(write, over, record, self.batch_began),
             Output::Follow(active) => {
                 if let Some(Active { tenure, address }) = &active {
-                    tracing::info!(%tenure, address, "another replica is active; forwarding to it");
+                    tracing::info!(tenure = tenure.0, address, "another replica is active; forwarding to it");
                 }
                 self.active.send_replace(active);
                 self.stand_by();
@@ -347,7 +351,7 @@ impl Driver {
                 self.streams.remove(&stream);
             }
             Output::TenureBegan { tenure, settles_in, .. } => {
-                tracing::info!(%tenure, settles_in_ms = settles_in.0, "tenure began");
+                tracing::info!(tenure = tenure.0, settles_in_ms = settles_in.0, "tenure began");
                 self.tenure = tenure;
                 self.store.tell(Fact::Began(tenure));
                 self.observers.begin(tenure);
@@ -358,7 +362,7 @@ impl Driver {
                 self.metrics.right_extended(until.since(clock::now()));
             }
             Output::Settled => {
-                tracing::info!(tenure = %self.tenure, "settled: nobody else comes back from the former tenure");
+                tracing::info!(tenure = self.tenure.0, "settled: nobody else comes back from the former tenure");
                 self.observers.settle();
                 self.phase.send_replace(Phase::Active { tenure: self.tenure, settled: true });
             }
@@ -376,15 +380,15 @@ impl Driver {
         let standby = Phase::Standby { heard: self.heard, follows: false };
         let (reject, phase) = match why {
             TenureEnd::RightEnded => {
-                tracing::error!(%tenure, "tenure ended: the store didn't confirm a renewal in time; starting another one");
+                tracing::error!(tenure = tenure.0, "tenure ended: the store didn't confirm a renewal in time");
                 (Reject::NotActive, standby)
             }
             TenureEnd::Lost => {
-                tracing::warn!(%tenure, "tenure ended: somebody else holds the Lease");
+                tracing::warn!(tenure = tenure.0, "tenure ended: somebody else holds the Lease");
                 (Reject::NotActive, standby)
             }
             TenureEnd::Shutdown => {
-                tracing::info!(%tenure, "tenure ended: shutting down");
+                tracing::info!(tenure = tenure.0, "tenure ended: shutting down");
                 (Reject::ShuttingDown, Phase::Stopped)
             }
         };
