@@ -164,6 +164,7 @@ impl Driver {
             self.count();
         }
         self.phase.send_replace(Phase::Stopped);
+        self.store.finish().await;
     }
 
     /// When the loop has to wake up by itself, and how long that is from now.

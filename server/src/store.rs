@@ -54,6 +54,14 @@ impl Store {
         }
     }
 
+    /// Lets what was told be written, for half a second at most.
+    pub(crate) async fn finish(self) {
+        match self {
+            Self::File(_) => {}
+            Self::Lease(lease) => lease.finish().await,
+        }
+    }
+
     /// `sent` isn't later than the moment at which the core made the record.
     pub(crate) fn write(&self, write: WriteId, over: Over, record: Option<Box<Record>>, sent: Time) {
         match self {

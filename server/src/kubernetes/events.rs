@@ -12,10 +12,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Api;
 use kube::api::PostParams;
 use leasehold_core::{Tenure, TenureEnd};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// A tenure has two facts. More than these wait only while the API server is silent, and then nobody reads them.
 const WAITING: usize = 8;
+/// How long a process that ends waits for its last Event. What matters more has been stored by then.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Who says so.
 const CONTROLLER: &str = "leasehold.dev/server";
 /// The API server takes notes of 1 kB.
@@ -25,12 +29,13 @@ const MAX_NOTE_BYTES: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Events {
     facts: mpsc::Sender<(Fact, Timestamp)>,
+    task: JoinHandle<()>,
 }
 
 impl Events {
     pub(crate) fn start(cluster: Cluster, objects: Objects) -> Self {
         let (facts, mut received) = mpsc::channel(WAITING);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let events: Api<Event> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
             while let Some((fact, at)) = received.recv().await {
                 let event = event(&cluster, &objects, fact, at);
@@ -40,7 +45,13 @@ impl Events {
                 }
             }
         });
-        Self { facts }
+        Self { facts, task }
+    }
+
+    /// Lets what was told be written, for a while: a process that ends in good order says so last.
+    pub(crate) async fn finish(self) {
+        drop(self.facts);
+        let _ = tokio::time::timeout(LAST_WORDS, self.task).await;
     }
 
     /// Never waits.

@@ -93,6 +93,11 @@ impl LeaseStore {
         self.events.tell(fact);
     }
 
+    /// Ends the task, and lets what was told be written.
+    pub(crate) async fn finish(self) {
+        self.events.finish().await;
+    }
+
     pub(crate) fn read(&self) {
         self.request(Request::Read);
     }
