@@ -58,7 +58,7 @@ impl Plan {
         // A file is on the machine whose clock counts; with a Lease no clock is the right one.
         let rates = if replicas == 0 { (952_381, 1_050_000) } else { (SLOWEST, FASTEST) };
         let candidates = (0..count).map(|n| Candidate::new(rng, n, &elections, max_ttl, rates)).collect();
-        let mixed_settings = rng.chance(200);
+        let mixed_settings = rng.chance(250);
         let mut faults = faults(rng, replicas);
         // What loses the record loses the longest TTL and the longest duration: with mixed settings that is outside the promise.
         faults.retain(|fault| !mixed_settings || !fault.loses_the_record());

@@ -112,8 +112,11 @@ impl World {
         self.edit(Some(content))
     }
 
-    /// Whether this replica may die: as long as an older Lease stands there, somebody has to live who knows better.
+    /// Whether this replica may die: as long as an older Lease or record stands there, somebody has to live who knows better.
     pub(crate) fn may_die(&self, at: usize) -> bool {
+        if self.plan.replicas == 0 {
+            return !self.store.restored;
+        }
         let others = self.servers.iter().enumerate().filter(|(other, _)| *other != at);
         let staying = others.filter(|(_, server)| server.replica.is_some() && !server.stopping).count();
         !self.api.restored || staying > 0
