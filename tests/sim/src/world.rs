@@ -39,6 +39,8 @@ pub(crate) enum Event {
     },
     /// A request reaches the API server.
     ApiTakes(Box<Request>),
+    /// Somebody deletes the Lease once more.
+    DeletedAgain,
     WatchOpens(Proc),
     WatchTells {
         proc: Proc,
@@ -242,6 +244,7 @@ impl World {
             Event::Kill(_) | Event::Stop(_) | Event::Resume(_) | Event::Wake(_) => Ok(()),
             Event::StoreDone { serial } => self.store_done(serial),
             Event::ApiTakes(request) => self.api_takes(*request),
+            Event::DeletedAgain => self.delete_again(),
             Event::WatchOpens(proc) => {
                 self.watch_opens(proc);
                 Ok(())

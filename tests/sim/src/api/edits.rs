@@ -4,7 +4,7 @@ use super::Way;
 use crate::checks::Violation;
 use crate::plan::Fault;
 use crate::truth::Fact;
-use crate::world::World;
+use crate::world::{Event, World};
 use leasehold_core::{Content, Holder, Lease, Millis};
 
 /// Who holds the Lease when somebody has set another holder by hand.
@@ -56,9 +56,11 @@ impl World {
         let Some(Lease { mut content, .. }) = self.api.lease.clone() else { return Ok(()) };
         match fault {
             Fault::LeaseDeleted => {
-                self.reach("Lease deleted");
-                self.api.restored = false;
-                return self.edit(None);
+                let again = self.rng.millis(50, 3000);
+                if self.rng.chance(400) {
+                    self.after(again, Event::DeletedAgain);
+                }
+                return self.delete_lease();
             }
             Fault::LeaseRestored => return self.restore(),
             Fault::LeaseEmptied => {
@@ -84,6 +86,25 @@ impl World {
             _ => self.reach("Lease labelled"),
         }
         self.edit(Some(content))
+    }
+
+    fn delete_lease(&mut self) -> Result<(), Violation> {
+        self.reach("Lease deleted");
+        self.api.restored = false;
+        self.edit(None)
+    }
+
+    /// It is deleted once more, perhaps when the active replica can't make it again.
+    pub(crate) fn delete_again(&mut self) -> Result<(), Violation> {
+        if self.calm || self.api.lease.is_none() {
+            return Ok(());
+        }
+        self.reach("Lease deleted again");
+        if let Some(at) = self.active().filter(|_| self.rng.chance(600)) {
+            let until = self.now + self.rng.millis(500, 8000);
+            self.api.cuts.push((at, Way::Both, until));
+        }
+        self.delete_lease()
     }
 
     fn edit(&mut self, content: Option<Content>) -> Result<(), Violation> {
