@@ -56,9 +56,8 @@ impl World {
         let Some(Lease { mut content, .. }) = self.api.lease.clone() else { return Ok(()) };
         match fault {
             Fault::LeaseDeleted => {
-                let again = self.rng.millis(50, 3000);
                 if self.rng.chance(400) {
-                    self.after(again, Event::DeletedAgain);
+                    self.will_be_deleted_again();
                 }
                 return self.delete_lease();
             }
@@ -94,7 +93,20 @@ impl World {
         self.edit(None)
     }
 
-    /// It is deleted once more, perhaps when the active replica can't make it again.
+    /// A standby makes it while the active replica is away, which then repairs it; then it is gone once more. Who isn't told of each
+    /// change sees twice the same.
+    fn will_be_deleted_again(&mut self) {
+        let away = self.rng.millis(100, 1500);
+        if let Some(at) = self.active() {
+            self.api.cuts.push((at, Way::Both, self.now + away));
+        }
+        let deaf = self.rng.index(self.servers.len());
+        self.break_watch(deaf);
+        let again = away + self.rng.millis(20, 1500);
+        self.after(again, Event::DeletedAgain);
+    }
+
+    /// Perhaps the active replica can't make it again.
     pub(crate) fn delete_again(&mut self) -> Result<(), Violation> {
         if self.calm || self.api.lease.is_none() {
             return Ok(());
