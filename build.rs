@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto/leasehold");
-    let set = protox::compile(["leasehold/v1/election.proto", "leasehold/v1/admin.proto"], ["proto"])?;
+    let set = protox::compile(
+        ["leasehold/v1/election.proto", "leasehold/v1/admin.proto", "leasehold/v1/replica.proto"],
+        ["proto"],
+    )?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("leasehold.bin"), set.encode_to_vec())?;
     tonic_prost_build::configure()

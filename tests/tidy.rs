@@ -196,6 +196,13 @@ fn the_core_depends_on_nothing() {
 }
 
 #[test]
+fn the_model_is_of_the_protocol_and_not_of_the_code() {
+    let found = dependencies("tests/model/Cargo.toml", &["dependencies", "dev-dependencies", "build-dependencies"]);
+    let ours = found.into_iter().filter(|name| name.starts_with("leasehold"));
+    assert_none("leasehold-model shares no code with what it is a model of", ours.collect());
+}
+
+#[test]
 fn the_client_knows_the_contract_only() {
     for manifest in ["client/Cargo.toml", "client/cli/Cargo.toml"] {
         let found = dependencies(manifest, &["dependencies", "build-dependencies"]);

@@ -124,6 +124,13 @@ build_go_worker() {
         GOFLAGS= PYTHON=$LEASEHOLD_PYTHON "$copy/stubs.sh" && GOFLAGS= go build -C "$copy" -o "$1/worker" .
 }
 
+need_client_go() {
+    need_go
+    setup "client-go" tests/replicas/client-go/build
+    LEASEHOLD_CLIENT_GO=$(tests/replicas/client-go/build)
+    export LEASEHOLD_CLIENT_GO
+}
+
 need_node_worker() {
     local wanted folder=$work/node/examples/node
     need_node
@@ -140,4 +147,11 @@ need_node_worker() {
 
 install_node_worker() {
     cp examples/node/{package.json,package-lock.json} "$1" && npm ci --prefix "$1" --no-audit --no-fund --loglevel=error
+}
+
+# What a cluster is made of beside Go modules. One that runs elsewhere on this machine isn't touched.
+need_cluster() {
+    need_go
+    [[ $(id -u) == 0 ]] || die "the part 'cluster' makes namespaces and cgroups: run it as root"
+    debian binutils conntrack containerd containernetworking-plugins iproute2 iptables prometheus python3 python3-venv runc
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Language, Observer, PATIENCE, Seen, Server, Worker, seen, token_in};
 use leasehold_proto::v1::ChangeReason;
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 const TTL: Duration = Duration::from_secs(2);
@@ -88,6 +89,39 @@ async fn workers_in_three_languages_lead_in_turn() -> anyhow::Result<()> {
     for _ in 0..order.len() {
         lead_in_turn(&server, order).await.with_context(|| format!("in the order {order:?}"))?;
         order.rotate_left(1);
+    }
+    Ok(())
+}
+
+/// The lines of a worker as JSON, up to the one with this message.
+async fn facts_until(worker: &Worker, message: &str) -> anyhow::Result<Vec<Value>> {
+    let last = worker.process.wait_for_line(|line| line.contains(&format!("\"{message}\"")), PATIENCE).await?;
+    let lines = worker.process.lines();
+    lines[..=last.index].iter().map(|line| Ok(serde_json::from_str(&line.text)?)).collect()
+}
+
+#[tokio::test]
+async fn workers_whose_output_nobody_reads_along_log_json_with_the_same_fields() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    for language in [Language::Python, Language::Go, Language::Node] {
+        let election = format!("workers/{language:?}").to_lowercase();
+        let mut worker = Worker::start_with(language, &server, &election, "me", TTL, |command| {
+            command.env_remove("LEASEHOLD_LOG_FORMAT");
+        })?;
+        facts_until(&worker, "task step").await?;
+        worker.process.sigterm()?;
+        let facts = facts_until(&worker, "resigned").await?;
+        let elected = facts.iter().find(|fact| fact["message"] == "elected").context("it led")?;
+        ensure!(
+            elected["token"].as_u64() > elected["tenure"].as_u64() && elected["tenure"].as_u64() > Some(0),
+            "{elected}"
+        );
+        for fact in &facts {
+            ensure!(fact["election"] == *election && fact["candidate"] == "me", "{fact}");
+            ensure!(fact["timestamp"].is_string() && fact["level"] == "INFO" && fact["tenure"].is_u64(), "{fact}");
+            ensure!(fact["message"] == "waiting" || fact["token"] == elected["token"], "{fact}");
+        }
+        worker.process.wait(PATIENCE).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A worker: campaigns, works a step at a time while it leads, resigns on Ctrl-C.
 //!
-//! `cargo run -p leasehold --example worker -- [ELECTION] [ENDPOINT]`, in as many terminals as you like.
+//! `cargo run -p leasehold --example worker -- [ELECTION] [ENDPOINT,...]`, in as many terminals as you like.
 
 use futures::StreamExt as _;
 use leasehold::{Client, Error, Leadership, Lost, Standing};

@@ -1,5 +1,6 @@
 //! Delays between tries: doubled each time up to a longest one, with jitter so that many clients don't come back as one.
 
+use crate::Error;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
@@ -8,23 +9,39 @@ pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
+    endpoints: usize,
+    /// Endpoints that weren't tried since the last delay of full length.
+    untried: usize,
 }
 
 impl Backoff {
-    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
-        Self { first: first.min(longest), longest, next: first.min(longest) }
+    pub(crate) fn new(first: Duration, longest: Duration, endpoints: usize) -> Self {
+        let first = first.min(longest);
+        Self { first, longest, next: first, endpoints, untried: endpoints - 1 }
     }
 
     /// The next delay.
     pub(crate) fn delay(&mut self) -> Duration {
         let delay = self.next;
         self.next = (delay * 2).min(self.longest);
+        self.untried = self.endpoints - 1;
         jittered(delay, RandomState::new().hash_one(()))
+    }
+
+    /// The delay after this error. Where another endpoint may do better, it is the first one until all were tried: so the
+    /// delays grow from round to round, and no endpoint is asked more often than if it were the only one.
+    pub(crate) fn after(&mut self, error: &Error) -> Duration {
+        if self.untried == 0 || error.fault().is_none() {
+            return self.delay();
+        }
+        self.untried -= 1;
+        jittered(self.first, RandomState::new().hash_one(()))
     }
 
     /// Begins with the first delay again.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
+        self.untried = self.endpoints - 1;
     }
 }
 
@@ -38,15 +55,39 @@ fn jittered(delay: Duration, random: u64) -> Duration {
 mod tests {
     use super::*;
 
+    /// The delays before jitter.
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_millis(350);
+
+    fn assert_about(delay: Duration, whole: u64) {
+        assert!(delay >= Duration::from_millis(whole / 2) && delay <= Duration::from_millis(whole), "{delay:?}");
+    }
+
     #[test]
     fn delays_double_up_to_the_longest_and_begin_again() {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
+        let mut backoff = Backoff::new(FIRST, LONGEST, 1);
         for whole in [100, 200, 350, 350] {
-            let delay = backoff.delay();
-            assert!(delay >= Duration::from_millis(whole / 2) && delay <= Duration::from_millis(whole), "{delay:?}");
+            assert_about(backoff.after(&Error::silent("a call")), whole);
         }
         backoff.reset();
-        assert!(backoff.delay() <= Duration::from_millis(100));
+        assert!(backoff.delay() <= FIRST);
+    }
+
+    #[test]
+    fn delays_grow_from_round_to_round_of_the_endpoints() {
+        let mut backoff = Backoff::new(FIRST, LONGEST, 3);
+        for whole in [100, 100, 100, 100, 100, 200, 100, 100, 350] {
+            assert_about(backoff.after(&Error::silent("a call")), whole);
+        }
+    }
+
+    #[test]
+    fn an_error_that_others_would_answer_as_well_makes_no_haste() {
+        let mut backoff = Backoff::new(FIRST, LONGEST, 3);
+        let full = Error::NotGranted { detail: String::new() };
+        for whole in [100, 200, 350] {
+            assert_about(backoff.after(&full), whole);
+        }
     }
 
     #[test]

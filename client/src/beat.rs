@@ -54,7 +54,7 @@ struct Flight {
 impl Beat {
     /// The Campaign that was sent at this moment counts as the first KeepAlive.
     pub(crate) fn new(wires: Arc<Wires>, sent: Moment, ttl: Duration) -> Self {
-        let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY.min(ttl / 10));
+        let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY.min(ttl / 10), wires.endpoints());
         Self { wires, ttl, backoff, due: sent.plus(ttl / 3), flight: None }
     }
 
@@ -68,11 +68,12 @@ impl Beat {
         let (sent, version) = (flight.sent, flight.version);
         self.flight = None;
         // A hurry that came while this was in flight stands.
-        let due = if result.is_ok() {
-            self.backoff.reset();
-            sent.plus(self.ttl / 3)
-        } else {
-            clock::now().plus(self.backoff.delay())
+        let due = match &result {
+            Ok(_) => {
+                self.backoff.reset();
+                sent.plus(self.ttl / 3)
+            }
+            Err(error) => clock::now().plus(self.backoff.after(error)),
         };
         self.due = self.due.min(due);
         Tick::Answered(Answer { sent, version, result })
@@ -98,7 +99,6 @@ async fn keep_alive(wires: &Wires, item: KeepAliveItem, patience: Duration) -> R
     let request = KeepAliveRequest { items: vec![item] };
     let answer =
         wires.keeper.call("KeepAlive", patience, |mut client| async move { client.keep_alive(request).await }).await?;
-    wires.tenure.admit(answer.tenure)?;
     let [result]: [KeepAliveResult; 1] = answer.results.try_into().map_err(|results: Vec<_>| Error::Unreachable {
         detail: format!("a KeepAlive of one candidacy was answered with {} results", results.len()),
     })?;

@@ -1,11 +1,12 @@
 //! Entering an election: what to ask for.
 
+use crate::health::Health;
 use crate::hold::Hold;
 use crate::keeper;
 use crate::wire::Wires;
 use crate::{Candidacy, Error, Leadership};
 use futures::future::BoxFuture;
-use std::future::IntoFuture;
+use std::future::{Future, IntoFuture};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(crate) struct Terms {
     pub(crate) max_wait: Option<Duration>,
     pub(crate) replace_former: bool,
     pub(crate) patience: Duration,
+    pub(crate) health: Option<Health>,
 }
 
 /// A campaign that is about to begin: await it to lead, or [`enroll`](Campaign::enroll) first and wait later.
@@ -40,6 +42,7 @@ pub(crate) struct Terms {
 /// # Errors
 ///
 /// - [`Error::NotGranted`]: a try that wasn't granted in time.
+/// - [`Error::Unhealthy`]: a try whose [`health`](Campaign::health) check failed.
 /// - [`Error::Unreachable`]: the service couldn't be entered within [`patience`](Campaign::patience).
 /// - [`Error::Refused`]: bad names, a ttl out of range, a limit that is reached.
 /// - [`Error::Ended`]: the service ended the waiting candidacy, e.g. because a successor of the same name replaced it.
@@ -69,6 +72,7 @@ impl Campaign {
             max_wait: None,
             replace_former: false,
             patience: DEFAULT_PATIENCE,
+            health: None,
         };
         Self { wires, terms }
     }
@@ -119,6 +123,59 @@ impl Campaign {
         self
     }
 
+    /// Ties the candidacy to the health of this worker, so that one whose KeepAlives go on while its work hangs doesn't keep the lead.
+    /// The check is made an interval after the one before has ended; an `Err`, a panic, or no answer within the timeout means unhealthy.
+    ///
+    /// - A worker enters the election when a check has succeeded, so one that lost the lead for its health doesn't get it back before.
+    ///   With [`no_wait`](Campaign::no_wait) a check that fails is the end.
+    /// - One that turns unhealthy while it waits leaves the queue, and enters again, behind the others, when it is well.
+    /// - A leader loses the lead as [`Lost::Unhealthy`](crate::Lost::Unhealthy): [`guard`](Leadership::guard) drops its future, and
+    ///   dropping the [`Leadership`] resigns, so the next one leads then and not after the ttl. The first check of a leader
+    ///   comes an interval after it was elected.
+    ///
+    /// No KeepAlive waits for a check: each runs in a task of its own, which is dropped when its time is over. On a runtime with
+    /// several threads that holds for a check that blocks its thread as well; on one with a single thread such a check stops the
+    /// KeepAlives too, and the lead ends with its ttl. Work under the guard that blocks its thread can't be dropped: then
+    /// the lead isn't kept alive any more, and the next one leads after the ttl.
+    ///
+    /// ```no_run
+    /// # use std::{sync::{Arc, Mutex}, time::{Duration, Instant}};
+    /// # async fn example(client: leasehold::Client) -> Result<(), leasehold::Error> {
+    /// # async fn charge(customer: u64, token: u64) {}
+    /// // When the work got on last; nothing while there is none.
+    /// let progress = Arc::new(Mutex::new(None::<Instant>));
+    /// let seen = Arc::clone(&progress);
+    /// let check = move || {
+    ///     let idle = seen.lock().unwrap().map_or(Duration::ZERO, |at| at.elapsed());
+    ///     async move { if idle.as_secs() < 10 { Ok(()) } else { Err(format!("no customer was charged for {idle:?}")) } }
+    /// };
+    /// loop {
+    ///     let campaign = client.campaign("billing/nightly");
+    ///     let leadership = campaign.health(check.clone(), Duration::from_secs(1), Duration::from_secs(1)).await?;
+    ///     let work = async {
+    ///         for customer in 0..1000 {
+    ///             *progress.lock().unwrap() = Some(Instant::now());
+    ///             charge(customer, leadership.fencing_token()).await;
+    ///         }
+    ///     };
+    ///     let done = leadership.guard(work).await;
+    ///     *progress.lock().unwrap() = None;
+    ///     match done {
+    ///         Ok(()) => break leadership.resign().await,
+    ///         Err(lost) => eprintln!("{lost}"), // "it is unhealthy: no customer was charged for 10.2s"
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn health<C, F>(mut self, check: C, interval: Duration, timeout: Duration) -> Self
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.terms.health = Some(Health::new(check, interval, timeout));
+        self
+    }
+
     /// Enters the election, and returns when the service has confirmed it: waiting or leading.
     ///
     /// # Errors
@@ -136,6 +193,10 @@ impl Campaign {
         {
             let detail = format!("{ttl:?}: give it in whole milliseconds, 1 s at least");
             return Err(Error::Invalid { what: "the ttl", detail });
+        }
+        if self.terms.health.as_ref().is_some_and(|health| health.interval.is_zero() || health.timeout.is_zero()) {
+            let detail = "neither of them may be zero".to_owned();
+            return Err(Error::Invalid { what: "the health check's interval or timeout", detail });
         }
         if self.terms.max_wait == Some(Duration::ZERO) {
             self.terms.no_wait = true;

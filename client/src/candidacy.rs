@@ -13,6 +13,8 @@ use tokio::sync::watch;
 pub enum Standing {
     /// The service hasn't confirmed it yet; or an outage ended it, and it is being entered again.
     Entering,
+    /// Not a candidate: its own health check failed. It is entered again, behind the others, when the check succeeds.
+    Unhealthy,
     /// In the queue.
     Waiting {
         /// Live candidates that were before this one when it was entered, or when its stream was opened last.
@@ -38,7 +40,7 @@ impl Candidacy {
         let mut changes = hold.shared.watch();
         loop {
             match verdict(&changes.borrow_and_update())? {
-                Standing::Entering => {}
+                Standing::Entering | Standing::Unhealthy => {}
                 Standing::Waiting { .. } | Standing::Leading => break,
             }
             // The sender can't be gone: `hold` has it.

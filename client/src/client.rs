@@ -4,8 +4,8 @@ use crate::proto::{
     Election, GetElectionRequest, GetStatusRequest, GetStatusResponse, ListElectionsRequest, StepDownRequest,
     StepDownResponse, VerifyTokenRequest, VerifyTokenResponse, verify_token_request,
 };
-use crate::wire::{self, CALL_TIMEOUT, Wires};
-use crate::{Campaign, Error, Observation, Selection};
+use crate::wire::{CALL_TIMEOUT, Wires};
+use crate::{Campaign, Error, Observation, Selection, endpoints};
 use futures::stream::{self, Stream, StreamExt as _};
 use std::sync::Arc;
 
@@ -14,6 +14,11 @@ const PAGE_SIZE: u32 = 1000;
 
 /// A client of one Leasehold service. Clones are cheap and share their connections: one for KeepAlives, one for observers,
 /// one for everything else.
+///
+/// A service of several replicas may be named by several endpoints. A call that finds its replica gone, silent or not
+/// active makes the next call go to the next endpoint. A replica that passes calls on names the active one: the client
+/// makes a connection to it in the background and then uses that, for as long as it is good. Where it can't be reached,
+/// nothing is lost but the shorter way.
 ///
 /// Answers of a tenure lower than the highest that any clone has seen are refused as [`Error::Outdated`]: they come from a
 /// replica that has been replaced.
@@ -35,28 +40,26 @@ pub enum Token {
 }
 
 impl Client {
-    /// Connects to a service, e.g. `http://127.0.0.1:7400`. Takes 2 s at most.
+    /// Connects to a service, e.g. `http://127.0.0.1:7400`. Of several endpoints, 16 at most, with commas between them, the
+    /// first that answers is used: `http://a:7400,http://b:7400`. Takes 2 s at most, and 250 ms more for each further one.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] for an endpoint that isn't `http://HOST:PORT`, [`Error::Unreachable`] if nobody answers there.
-    pub async fn connect(endpoint: impl Into<String>) -> Result<Self, Error> {
-        let endpoint = wire::endpoint(endpoint.into())?;
-        Ok(Self { wires: Arc::new(Wires::connected(&endpoint).await?) })
+    pub async fn connect(endpoints: impl Into<String>) -> Result<Self, Error> {
+        let endpoints = endpoints::parse(&endpoints.into())?;
+        Ok(Self { wires: Arc::new(Wires::connected(endpoints).await?) })
     }
 
-    /// The same, but connects when the first call is made. A service that is down is noticed only then.
+    /// The same, but connects when the first call is made, and begins with the first endpoint. A service that is down is
+    /// noticed only then.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] for an endpoint that isn't `http://HOST:PORT`.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub fn connect_lazy(endpoint: impl Into<String>) -> Result<Self, Error> {
-        let endpoint = wire::endpoint(endpoint.into())?;
-        Ok(Self { wires: Arc::new(Wires::new(&endpoint)) })
+    pub fn connect_lazy(endpoints: impl Into<String>) -> Result<Self, Error> {
+        let endpoints = endpoints::parse(&endpoints.into())?;
+        Ok(Self { wires: Arc::new(Wires::new(endpoints, 0)) })
     }
 
     /// Enters an election. Nothing is sent before the result is awaited.
@@ -78,7 +81,6 @@ impl Client {
         let request = GetElectionRequest { election: election.into() };
         let call = |mut client: ElectionClient| async move { client.get_election(request).await };
         let answer = self.wires.calls.call("GetElection", CALL_TIMEOUT, call).await?;
-        self.wires.tenure.admit(answer.tenure)?;
         answer.election.ok_or_else(|| Error::Unreachable { detail: "the answer names no election".to_owned() })
     }
 
@@ -112,7 +114,6 @@ impl Client {
     async fn page(&self, request: ListElectionsRequest) -> Result<(Vec<Election>, String), Error> {
         let call = |mut client: ElectionClient| async move { client.list_elections(request).await };
         let answer = self.wires.calls.call("ListElections", CALL_TIMEOUT, call).await?;
-        self.wires.tenure.admit(answer.tenure)?;
         Ok((answer.elections, answer.next_page_token))
     }
 
@@ -128,9 +129,7 @@ impl Client {
         };
         let request = VerifyTokenRequest { election: election.into(), token: Some(token) };
         let call = |mut client: ElectionClient| async move { client.verify_token(request).await };
-        let answer = self.wires.calls.call("VerifyToken", CALL_TIMEOUT, call).await?;
-        self.wires.tenure.admit(answer.tenure)?;
-        Ok(answer)
+        self.wires.calls.call("VerifyToken", CALL_TIMEOUT, call).await
     }
 
     /// What the replica that answers is, and what it holds. Also answered by one that isn't active.
@@ -155,9 +154,7 @@ impl Client {
         }
         let request = StepDownRequest { election: election.into(), fencing_token: token.unwrap_or(0) };
         let call = |mut client: AdminClient| async move { client.step_down(request).await };
-        let answer = self.wires.calls.admin("StepDown", call).await?;
-        self.wires.tenure.admit(answer.tenure)?;
-        Ok(answer)
+        self.wires.calls.admin("StepDown", call).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::Lost;
 use crate::proto::EndReason;
+use crate::route::Fault;
 use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -62,6 +63,14 @@ pub enum Error {
         newest: u64,
     },
 
+    /// A try ([`no_wait`](crate::Campaign::no_wait), [`max_wait`](crate::Campaign::max_wait)) that its own health check kept out of
+    /// the election.
+    #[error("unhealthy: {detail}")]
+    Unhealthy {
+        /// What the check said, or that it said nothing in time.
+        detail: String,
+    },
+
     /// An argument that can't be sent.
     #[error("{what} isn't valid: {detail}")]
     Invalid {
@@ -82,7 +91,19 @@ impl Error {
                 code,
                 Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled
             ),
-            Self::NotGranted { .. } | Self::Ended { .. } | Self::Invalid { .. } => false,
+            Self::NotGranted { .. } | Self::Ended { .. } | Self::Unhealthy { .. } | Self::Invalid { .. } => false,
+        }
+    }
+
+    /// What it says of the connection, if it comes from there or from the replica at its other end. None: any replica would
+    /// have answered so.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Unreachable { .. } => Some(Fault::Broken),
+            Self::Outdated { .. } | Self::Refused { reason: Reason::NotActive | Reason::ShuttingDown, .. } => {
+                Some(Fault::Refused)
+            }
+            _ => None,
         }
     }
 
@@ -148,6 +169,7 @@ impl From<Lost> for Error {
             Lost::Ended { reason, detail } => Self::Ended { reason, detail },
             Lost::Deadline => Self::Ended { reason: EndReason::Expired, detail: Lost::Deadline.to_string() },
             Lost::Resigned => Self::Ended { reason: EndReason::Resigned, detail: Lost::Resigned.to_string() },
+            Lost::Unhealthy { detail } => Self::Unhealthy { detail },
             Lost::Refused { detail } => Self::Refused {
                 code: Code::InvalidArgument,
                 reason: Reason::InvalidTicket,

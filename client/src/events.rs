@@ -18,7 +18,13 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// A stream that lasted as long was a good one: after it the delays begin with the first.
 const GOOD_STREAM: Duration = Duration::from_secs(5);
 
-pub(crate) type Stream = Streaming<CampaignResponse>;
+/// A stream that is open.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    messages: Streaming<CampaignResponse>,
+    /// The number of its connection.
+    link: u64,
+}
 
 /// An event, and what was known when its stream was opened.
 #[derive(Debug)]
@@ -48,7 +54,8 @@ impl Events {
     /// For a candidacy whose first stream was opened at this moment.
     pub(crate) fn new(wires: Arc<Wires>, opened: Moment, stream: Stream) -> Self {
         let state = State::Open { stream: Box::new(stream), heard: clock::now() };
-        Self { wires, backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY), opened, version: 0, state }
+        let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY, wires.endpoints());
+        Self { wires, backoff, opened, version: 0, state }
     }
 
     /// Waits for the next event; opens the stream when it is closed. Cancel-safe.
@@ -75,11 +82,11 @@ impl Events {
                 }
             }
         };
-        let admitted = result.and_then(|response| self.wires.tenure.admit(response.tenure).map(|()| response));
+        let admitted = result.and_then(|response| self.wires.admit(response.tenure).map(|()| response));
         match admitted {
             Ok(response) => Ok(Heard { opened: self.opened, version: self.version, response }),
             Err(error) => {
-                self.close();
+                self.close(&error);
                 Err(error)
             }
         }
@@ -93,11 +100,14 @@ impl Events {
         self.state = State::Opening(Box::pin(async move { open(&wires, request).await }));
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, error: &Error) {
+        if let State::Open { stream, .. } = &self.state {
+            self.wires.calls.broke(stream.link, error);
+        }
         if clock::now().since(self.opened) >= GOOD_STREAM {
             self.backoff.reset();
         }
-        self.state = State::Closed { until: clock::now().plus(self.backoff.delay()) };
+        self.state = State::Closed { until: clock::now().plus(self.backoff.after(error)) };
     }
 }
 
@@ -105,21 +115,22 @@ impl Events {
 ///
 /// No gRPC deadline is set: the service would take it for the time in which the candidacy is to be granted.
 pub(crate) async fn open(wires: &Wires, request: CampaignRequest) -> Result<(Stream, CampaignResponse), Error> {
-    let opening = wires.calls.call("Campaign", CALL_TIMEOUT, |mut client| async move {
-        let mut stream = client.campaign(request).await?.into_inner();
+    let opening = wires.calls.open("Campaign", CALL_TIMEOUT, |mut client| async move {
+        let (metadata, mut stream, extensions) = client.campaign(request).await?.into_parts();
         match stream.message().await? {
-            Some(first) => Ok(Response::new((stream, first))),
+            Some(first) => Ok(Response::from_parts(metadata, (stream, first), extensions)),
             None => Err(Status::unavailable("the stream ended before its first message")),
         }
     });
-    opening.await
+    let ((messages, first), link) = opening.await?;
+    Ok((Stream { messages, link }, first))
 }
 
 /// The next message of a stream that was heard of at this moment.
 async fn message(stream: &mut Stream, heard: Moment) -> Result<CampaignResponse, Error> {
     tokio::select! {
         biased;
-        message = stream.message() => message?.ok_or_else(|| Error::Unreachable {
+        message = stream.messages.message() => message?.ok_or_else(|| Error::Unreachable {
             detail: "the stream of the candidacy ended without saying why".to_owned(),
         }),
         () = clock::sleep_until(heard.plus(LONGEST_SILENCE)) => Err(Error::silent("Campaign")),

@@ -32,16 +32,16 @@ pub(crate) async fn resign(wires: &Wires, ticket: &Ticket, asked: Option<Resigna
 
 async fn say(wires: &Wires, ticket: &Ticket) -> Result<(), Error> {
     let end = clock::now().plus(PATIENCE);
-    let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
+    let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY, wires.endpoints());
     loop {
         let request = ResignRequest { ticket: ticket.bytes().to_vec() };
         let patience = LONGEST_TRY.min(end.remaining());
         let call = wires.calls.call("Resign", patience, |mut client| async move { client.resign(request).await });
-        let error = match call.await.and_then(|answer| wires.tenure.admit(answer.tenure)) {
-            Ok(()) | Err(Error::Ended { .. }) => return Ok(()),
+        let error = match call.await {
+            Ok(_) | Err(Error::Ended { .. }) => return Ok(()),
             Err(error) => error,
         };
-        let retry = clock::now().plus(backoff.delay());
+        let retry = clock::now().plus(backoff.after(&error));
         if !error.is_temporary() || retry >= end {
             return Err(error);
         }

@@ -6,6 +6,7 @@ use crate::campaign::Terms;
 use crate::clock::{self, Moment};
 use crate::events::{self, Events, Stream};
 use crate::farewell;
+use crate::health::Pulse;
 use crate::hold::{Hold, Proclamation, Resignation};
 use crate::kept::{Kept, Next};
 use crate::proto::campaign_response::Event;
@@ -13,7 +14,7 @@ use crate::proto::{CampaignRequest, CampaignResponse, ProclaimRequest, ProclaimR
 use crate::ticket::Ticket;
 use crate::view::{Shared, View};
 use crate::wire::{CALL_TIMEOUT, Wires};
-use crate::{Error, Lost};
+use crate::{Error, Lost, Standing};
 use futures::future::{BoxFuture, OptionFuture};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +36,9 @@ pub(crate) fn spawn(wires: Arc<Wires>, terms: Terms) -> Hold {
     let (resign, to_resign) = oneshot::channel();
     let (election, candidate) = (terms.election.clone(), terms.candidate.clone());
     let started = clock::now();
-    let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
-    let keeper = Keeper { wires, terms, shared: shared.clone(), started, entered: false, backoff };
+    let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY, wires.endpoints());
+    let pulse = Pulse::new(terms.health.clone());
+    let keeper = Keeper { wires, terms, shared: shared.clone(), started, tried: None, entered: false, backoff, pulse };
     tokio::spawn(keeper.run(Orders { proclaims: to_proclaim, resign: to_resign }));
     Hold { election, candidate, shared, proclaims, resign: Some(resign) }
 }
@@ -52,9 +54,12 @@ struct Keeper {
     terms: Terms,
     shared: Shared,
     started: Moment,
+    /// When the service was first asked.
+    tried: Option<Moment>,
     /// Whether the service has confirmed a candidacy of this campaign before.
     entered: bool,
     backoff: Backoff,
+    pulse: Pulse,
 }
 
 /// A proclamation in flight: the version of the ticket it was sent with, and the answer.
@@ -71,10 +76,15 @@ impl Keeper {
 
     /// Enters the election, in as many tries as it takes. None: it is over.
     async fn enter(&mut self, orders: &mut Orders) -> Option<(Kept, Moment, Stream)> {
+        self.get_well(orders).await?;
         let mut last_error = None;
         loop {
             if self.entered || last_error.is_some() {
-                let delay = clock::now().plus(self.backoff.delay());
+                let delay = match &last_error {
+                    Some(error) => self.backoff.after(error),
+                    None => self.backoff.delay(),
+                };
+                let delay = clock::now().plus(delay);
                 tokio::select! {
                     biased;
                     _ = &mut orders.resign => return None,
@@ -86,6 +96,7 @@ impl Keeper {
                 return None;
             }
             let sent = clock::now();
+            self.tried.get_or_insert(sent);
             let error =
                 match self.try_once(orders).await?.and_then(|(stream, first)| Ok((self.entered(sent, first)?, stream)))
                 {
@@ -99,6 +110,38 @@ impl Keeper {
             tracing::debug!(election = self.terms.election, %error, "couldn't enter, trying again");
             last_error = Some(error);
         }
+    }
+
+    /// Waits until the worker is well: before that it isn't a candidate. None: it is over.
+    async fn get_well(&mut self, orders: &mut Orders) -> Option<()> {
+        let mut last_detail = None;
+        while !self.pulse.is_well() {
+            let limit = self.limit();
+            let checked = tokio::select! {
+                biased;
+                _ = &mut orders.resign => return None,
+                checked = self.pulse.next() => checked,
+                () = sleep_until_some(limit) => {
+                    self.shared.fail(last_detail.map_or_else(not_granted, |detail| Error::Unhealthy { detail }));
+                    return None;
+                }
+            };
+            let Err(detail) = checked else { break };
+            if self.terms.no_wait {
+                self.shared.fail(Error::Unhealthy { detail });
+                return None;
+            }
+            if last_detail.is_none() {
+                tracing::info!(
+                    election = self.terms.election,
+                    detail,
+                    "unhealthy: not entering until the check succeeds"
+                );
+            }
+            self.shared.stand(Standing::Unhealthy);
+            last_detail = Some(detail);
+        }
+        Some(())
     }
 
     /// One try. None: the worker doesn't want it any more, or its time is over; what was sent is resigned.
@@ -123,7 +166,6 @@ impl Keeper {
 
     /// The first answer to a Campaign: a candidacy, or why there is none.
     fn entered(&mut self, sent: Moment, first: CampaignResponse) -> Result<Kept, Error> {
-        self.wires.tenure.admit(first.tenure)?;
         match first.event {
             Some(Event::Enrolled(enrolled)) => {
                 self.entered = true;
@@ -163,7 +205,9 @@ impl Keeper {
             return !error.is_temporary();
         }
         let reached_limit = matches!(error, Error::Refused { code: tonic::Code::ResourceExhausted, .. });
-        !error.is_temporary() || reached_limit || clock::now().since(self.started) >= self.terms.patience
+        !error.is_temporary()
+            || reached_limit
+            || self.tried.is_some_and(|tried| clock::now().since(tried) >= self.terms.patience)
     }
 
     /// Keeps a candidacy until it is over. True: enter again.
@@ -173,6 +217,7 @@ impl Keeper {
         let mut proclaiming = Proclaiming::default();
         let mut asker = None;
         let mut limit = self.limit();
+        let mut led = false;
         let next = loop {
             let next = tokio::select! {
                 biased;
@@ -199,6 +244,7 @@ impl Keeper {
                     asker = Some(proclamation.done);
                     Next::Go
                 }
+                detail = self.pulse.sick() => self.on_sick(detail),
                 () = sleep_until_some(limit) => {
                     limit = None;
                     if self.shared.give_up(not_granted()) { Next::Leave } else { Next::Go }
@@ -207,10 +253,15 @@ impl Keeper {
             match next {
                 Next::Hurry => beat.hurry(),
                 Next::Go => {}
-                Next::Restart | Next::Over | Next::Leave => break next,
+                Next::Restart | Next::StepBack | Next::Over | Next::Leave => break next,
             }
             if self.shared.look(View::is_over) {
                 break Next::Go;
+            }
+            if !led && self.shared.look(View::leads) {
+                // The work begins now: give it an interval before it is asked how it is.
+                led = true;
+                self.pulse.rest();
             }
         };
         drop((beat, events, proclaiming));
@@ -228,8 +279,12 @@ impl Keeper {
         }
         match next {
             Next::Over | Next::Restart => {}
+            Next::StepBack => {
+                farewell::resign(&self.wires, ticket, None).await;
+                return true;
+            }
             Next::Leave => farewell::resign(&self.wires, ticket, None).await,
-            // The deadline has passed: the worker has to stop. Not before it lets go of the guard is the way free for others:
+            // The deadline has passed, or it is unhealthy: the worker has to stop. Not before it lets go of the guard is the way free for others:
             // it may still be stopping, and the service waits a little longer than the deadline for just that.
             Next::Go | Next::Hurry => {
                 let resignation = (&mut orders.resign).await.ok();
@@ -237,6 +292,17 @@ impl Keeper {
             }
         }
         false
+    }
+
+    /// A leader loses the lead: from now on its ticket is only used to resign, once the worker has let go of the guard. Who only waits
+    /// leaves the queue.
+    fn on_sick(&self, detail: String) -> Next {
+        tracing::warn!(election = self.terms.election, detail, "unhealthy");
+        if self.shared.end_or_restart(Lost::Unhealthy { detail }, Standing::Unhealthy) {
+            Next::StepBack
+        } else {
+            Next::Go
+        }
     }
 
     fn on_tick(&self, tick: Tick, beat: &mut Beat, kept: &mut Kept) -> Next {
@@ -275,8 +341,7 @@ impl Keeper {
         version: u64,
         answer: Result<ProclaimResponse, Error>,
     ) -> (Result<(), Error>, Next) {
-        let admitted = answer.and_then(|answer| self.wires.tenure.admit(answer.tenure).map(|()| answer));
-        match admitted {
+        match answer {
             Ok(answer) => (Ok(()), kept.take(answer.ticket, answer.tenure, version)),
             // The next KeepAlive tells how it stands.
             Err(error) => (Err(error), Next::Hurry),

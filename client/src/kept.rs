@@ -20,6 +20,8 @@ pub(crate) enum Next {
     Hurry,
     /// An outage ended the candidacy before its worker was told that it leads: enter again.
     Restart,
+    /// An unhealthy worker leaves the queue: resign, and enter again when it is well.
+    StepBack,
     /// The service says that it is over: nothing to resign.
     Over,
     /// The service holds a candidacy that isn't this worker's leadership any more: resign it.
@@ -142,7 +144,8 @@ impl Kept {
     fn waits(&mut self, standing: Standing, deadline: Option<Moment>) {
         let led = self.led_since.is_some();
         self.shared.change(|view| {
-            if !led && (deadline.is_none() || view.phase == Phase::Alive(Standing::Entering)) {
+            let is_news = matches!(view.phase, Phase::Alive(Standing::Entering | Standing::Unhealthy));
+            if !led && (deadline.is_none() || is_news) {
                 view.phase = Phase::Alive(standing);
             }
             view.deadline = view.deadline.max(deadline.unwrap_or(view.deadline));
@@ -203,7 +206,7 @@ impl Kept {
     }
 
     fn over(&mut self, lost: Lost, outage: bool) -> Next {
-        if outage && self.shared.end_or_restart(lost.clone()) {
+        if outage && self.shared.end_or_restart(lost.clone(), Standing::Entering) {
             return Next::Restart;
         }
         self.shared.end(lost);

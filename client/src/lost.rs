@@ -27,6 +27,14 @@ pub enum Lost {
         detail: String,
     },
 
+    /// Its own health check failed or hung: see [`Campaign::health`](crate::Campaign::health). The service knows nothing of it
+    /// until the guard is dropped.
+    #[error("it is unhealthy: {detail}")]
+    Unhealthy {
+        /// What the check said, or that it said nothing in time.
+        detail: String,
+    },
+
     /// The worker resigned itself, or dropped the guard.
     #[error("it resigned")]
     Resigned,

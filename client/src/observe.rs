@@ -112,11 +112,12 @@ pub struct Observation {
 
 impl Observation {
     pub(crate) fn new(wires: Arc<Wires>, selection: Selection) -> Self {
+        let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY, wires.endpoints());
         let follower = Follower {
             wires,
             selection,
             ledger: Ledger::default(),
-            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
+            backoff,
             state: State::Closed { until: Moment::PAST },
             told: VecDeque::new(),
         };
@@ -150,8 +151,15 @@ struct Follower {
 }
 
 enum State {
-    Closed { until: Moment },
-    Open { stream: Box<Streaming<ObserveResponse>>, opened: Moment },
+    Closed {
+        until: Moment,
+    },
+    /// With the number of the connection.
+    Open {
+        stream: Box<Streaming<ObserveResponse>>,
+        link: u64,
+        opened: Moment,
+    },
     Over,
 }
 
@@ -182,14 +190,14 @@ impl Follower {
             after_revision: self.ledger.begin(),
         };
         let call =
-            self.wires.news.call("Observe", CALL_TIMEOUT, |mut client| async move { client.observe(request).await });
-        let stream = Box::new(call.await?);
-        self.state = State::Open { stream, opened: clock::now() };
+            self.wires.news.open("Observe", CALL_TIMEOUT, |mut client| async move { client.observe(request).await });
+        let (stream, link) = call.await?;
+        self.state = State::Open { stream: Box::new(stream), link, opened: clock::now() };
         Ok(())
     }
 
     fn on_message(&mut self, response: ObserveResponse) -> Result<(), Error> {
-        self.wires.tenure.admit(response.tenure)?;
+        self.wires.admit(response.tenure)?;
         match response.event {
             Some(Event::Change(change)) => {
                 self.told.extend(self.ledger.change(change).map(|change| Ok(Observed::Change(change))));
@@ -211,12 +219,13 @@ impl Follower {
             self.told.push_back(Err(error));
             return;
         }
-        if let State::Open { opened, .. } = self.state
-            && clock::now().since(opened) >= GOOD_STREAM
-        {
-            self.backoff.reset();
+        if let State::Open { link, opened, .. } = self.state {
+            self.wires.news.broke(link, &error);
+            if clock::now().since(opened) >= GOOD_STREAM {
+                self.backoff.reset();
+            }
         }
-        let delay = self.backoff.delay();
+        let delay = self.backoff.after(&error);
         self.state = State::Closed { until: clock::now().plus(delay) };
         self.told.push_back(Ok(Observed::Reconnecting { error, delay }));
     }

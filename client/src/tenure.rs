@@ -1,7 +1,12 @@
 //! The highest tenure that a client has seen: what comes from a lower one was sent by a replica that has been replaced.
 
 use crate::Error;
+use crate::proto::{
+    CampaignResponse, GetElectionResponse, GetStatusResponse, KeepAliveResponse, ListElectionsResponse,
+    ObserveResponse, ProclaimResponse, ResignResponse, StepDownResponse, VerifyTokenResponse,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
+use tonic::Streaming;
 
 #[derive(Debug, Default)]
 pub(crate) struct Tenure(AtomicU64);
@@ -11,6 +16,53 @@ impl Tenure {
     pub(crate) fn admit(&self, tenure: u64) -> Result<(), Error> {
         let newest = self.0.fetch_max(tenure, Ordering::AcqRel).max(tenure);
         if tenure == newest { Ok(()) } else { Err(Error::Outdated { tenure, newest }) }
+    }
+}
+
+/// An answer, and what it says of its tenure.
+pub(crate) trait Tenured {
+    /// None: it says nothing that a replica which was replaced couldn't say.
+    fn tenure(&self) -> Option<u64>;
+}
+
+macro_rules! tenured {
+    ($($response:ty),*) => {
+        $(impl Tenured for $response {
+            fn tenure(&self) -> Option<u64> {
+                Some(self.tenure)
+            }
+        })*
+    };
+}
+
+tenured!(
+    GetElectionResponse,
+    KeepAliveResponse,
+    ListElectionsResponse,
+    ProclaimResponse,
+    ResignResponse,
+    StepDownResponse,
+    VerifyTokenResponse
+);
+
+/// What a replica is it may say at any time.
+impl Tenured for GetStatusResponse {
+    fn tenure(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Each message will name its own.
+impl Tenured for Streaming<ObserveResponse> {
+    fn tenure(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A stream and its first message.
+impl Tenured for (Streaming<CampaignResponse>, CampaignResponse) {
+    fn tenure(&self) -> Option<u64> {
+        Some(self.1.tenure)
     }
 }
 

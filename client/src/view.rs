@@ -104,6 +104,11 @@ impl Shared {
         });
     }
 
+    /// It isn't a candidate, and stands here until it is entered.
+    pub(crate) fn stand(&self, standing: Standing) {
+        self.change(|view| view.phase = Phase::Alive(standing));
+    }
+
     /// Takes note of a deadline that has passed.
     pub(crate) fn check_deadline(&self) {
         if self.look(|view| view.delivered && view.deadline.has_passed()) {
@@ -140,13 +145,14 @@ impl Shared {
         self.look(View::is_over)
     }
 
-    /// It is over, but a worker that was never told that it leads may enter again, with another candidacy. Whether it may.
-    pub(crate) fn end_or_restart(&self, lost: Lost) -> bool {
+    /// It is over, but a worker that was never told that it leads may enter again, with another candidacy, and stands here until then.
+    /// Whether it may.
+    pub(crate) fn end_or_restart(&self, lost: Lost, standing: Standing) -> bool {
         let mut restarted = false;
         self.change(|view| {
             restarted = !view.delivered;
             if restarted {
-                *view = View::new();
+                *view = View { phase: Phase::Alive(standing), ..View::new() };
             } else {
                 view.phase = Phase::Over(lost);
             }
@@ -220,7 +226,7 @@ mod tests {
         let shared = leading(clock::now().plus(TTL));
         shared.end(Lost::Resigned);
         shared.end(Lost::Deadline);
-        assert!(!shared.end_or_restart(Lost::Deadline));
+        assert!(!shared.end_or_restart(Lost::Deadline, Standing::Entering));
         assert_eq!(shared.look(View::lost), Some(Lost::Resigned));
     }
 

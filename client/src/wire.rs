@@ -1,55 +1,42 @@
 //! The connections of a client: three, so that KeepAlives never wait behind anything, and unread news block no calls.
 
 use crate::Error;
+use crate::endpoints::{CONNECT_TIMEOUT, Target};
+use crate::hint;
+use crate::link::{self, Links};
 use crate::proto::admin_service_client::AdminServiceClient;
 use crate::proto::election_service_client::ElectionServiceClient;
-use crate::tenure::Tenure;
+use crate::route::{Fault, Route};
+use crate::tenure::Tenured;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-/// How long a connection may take to come up.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a connection is probed with an HTTP/2 ping, idle or not.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// How long the answer to that ping may take.
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the answer to one call may take; also the first message of a stream.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The server sends something on each stream every 20 s. A stream that was silent for longer than two of these is dead.
 pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(45);
+/// How long an endpoint may take to answer before the next one is asked as well.
+const HEAD_START: Duration = Duration::from_millis(250);
 
-/// One connection, replaced when it stays silent: a connection whose packets vanish looks alive until its ping times out,
-/// which is too late for a leader.
+/// One connection at a time, replaced when there is a better one.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    endpoint: Endpoint,
-    current: Mutex<(Channel, u64)>,
+    route: Arc<Route>,
+    links: Links,
 }
 
 impl Wire {
-    fn new(endpoint: Endpoint) -> Self {
-        let current = Mutex::new((endpoint.connect_lazy(), 0));
-        Self { endpoint, current }
+    fn new(route: &Arc<Route>) -> Self {
+        Self { route: Arc::clone(route), links: Links::new(Arc::clone(route)) }
     }
 
-    /// The connection, and its number for [`Wire::replace`].
-    fn channel(&self) -> (Channel, u64) {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Gives up this connection, unless somebody else did so before. Streams that are open on it stay.
-    fn replace(&self, number: u64) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.1 == number {
-            *current = (self.endpoint.connect_lazy(), number + 1);
-        }
-    }
-
-    /// Makes one call. If no answer comes in time, the next call goes over a new connection.
-    pub(crate) async fn call<T, F>(
+    /// Makes one call. If no answer comes in time, or one that another replica would not give, the next call goes over
+    /// another connection.
+    pub(crate) async fn call<T: Tenured, F>(
         &self,
         what: &str,
         patience: Duration,
@@ -58,16 +45,24 @@ impl Wire {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let (channel, number) = self.channel();
-        let Ok(answer) = tokio::time::timeout(patience, call(ElectionServiceClient::new(channel))).await else {
-            self.replace(number);
-            return Err(Error::silent(what));
-        };
-        Ok(answer?.into_inner())
+        Ok(self.open(what, patience, call).await?.0)
     }
 
-    /// The same for the service of operators.
-    pub(crate) async fn admin<T, F>(
+    /// The same for a stream. With the number of its connection, for [`Wire::broke`].
+    pub(crate) async fn open<T: Tenured, F>(
+        &self,
+        what: &str,
+        patience: Duration,
+        call: impl FnOnce(ElectionServiceClient<Channel>) -> F,
+    ) -> Result<(T, u64), Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.exchange(what, patience, |channel| call(ElectionServiceClient::new(channel))).await
+    }
+
+    /// The same as [`Wire::call`] for the service of operators.
+    pub(crate) async fn admin<T: Tenured, F>(
         &self,
         what: &str,
         call: impl FnOnce(AdminServiceClient<Channel>) -> F,
@@ -75,12 +70,47 @@ impl Wire {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let (channel, number) = self.channel();
-        let Ok(answer) = tokio::time::timeout(CALL_TIMEOUT, call(AdminServiceClient::new(channel))).await else {
-            self.replace(number);
+        Ok(self.exchange(what, CALL_TIMEOUT, |channel| call(AdminServiceClient::new(channel))).await?.0)
+    }
+
+    async fn exchange<T: Tenured, F>(
+        &self,
+        what: &str,
+        patience: Duration,
+        call: impl FnOnce(Channel) -> F,
+    ) -> Result<(T, u64), Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let link = self.links.get();
+        let Ok(answer) = tokio::time::timeout(patience, call(link.channel.clone())).await else {
+            self.links.leave(link.number, Fault::Silent);
             return Err(Error::silent(what));
         };
-        Ok(answer?.into_inner())
+        let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
+        let named = hint::address(metadata).and_then(|address| hint::target(address, &link.target));
+        let result = answer.map_err(Error::from).and_then(|answer| self.admit(answer.into_inner()));
+        if let Some(fault) = result.as_ref().err().and_then(Error::fault) {
+            self.links.leave(link.number, fault);
+        }
+        // Only now: where it has just been refused, it doesn't go.
+        if let Some(target) = named {
+            self.links.follow(target);
+        }
+        Ok((result?, link.number))
+    }
+
+    /// Refuses what a replica says that has been replaced.
+    fn admit<T: Tenured>(&self, answer: T) -> Result<T, Error> {
+        answer.tenure().map_or(Ok(()), |tenure| self.route.tenure.admit(tenure))?;
+        Ok(answer)
+    }
+
+    /// A stream ended with this error that was opened on the connection of this number.
+    pub(crate) fn broke(&self, number: u64, error: &Error) {
+        if let Some(fault) = error.fault() {
+            self.links.broke(number, fault);
+        }
     }
 }
 
@@ -93,42 +123,60 @@ pub(crate) struct Wires {
     pub(crate) keeper: Wire,
     /// For observers: one that is not read may hold up its connection.
     pub(crate) news: Wire,
-    pub(crate) tenure: Tenure,
+    route: Arc<Route>,
 }
 
 impl Wires {
-    pub(crate) fn new(endpoint: &Endpoint) -> Self {
-        let wire = || Wire::new(endpoint.clone());
-        Self { calls: wire(), keeper: wire(), news: wire(), tenure: Tenure::default() }
+    /// Each connection is made when it is needed first, to the endpoint of this index.
+    pub(crate) fn new(endpoints: Vec<Target>, at: usize) -> Self {
+        let route = Arc::new(Route::new(endpoints, at));
+        let wire = || Wire::new(&route);
+        Self { calls: wire(), keeper: wire(), news: wire(), route }
     }
 
-    /// The same, with the first connection made already.
-    pub(crate) async fn connected(endpoint: &Endpoint) -> Result<Self, Error> {
-        let channel = endpoint.connect().await.map_err(|error| {
-            let status = Status::from_error(Box::new(error));
-            match Error::from(status) {
-                Error::Unreachable { detail } => Error::Unreachable { detail: format!("{}: {detail}", endpoint.uri()) },
-                other => other,
-            }
-        })?;
-        let mut wires = Self::new(endpoint);
-        wires.calls.current = Mutex::new((channel, 0));
+    /// The same with the first connection made already, to the endpoint that answers first.
+    pub(crate) async fn connected(endpoints: Vec<Target>) -> Result<Self, Error> {
+        let (at, channel) = first_that_answers(&endpoints).await?;
+        let wires = Self::new(endpoints, at);
+        wires.calls.links.begin_with(channel);
         Ok(wires)
+    }
+
+    /// Takes note of the tenure of a message, and refuses the message if a higher one is known.
+    pub(crate) fn admit(&self, tenure: u64) -> Result<(), Error> {
+        self.route.tenure.admit(tenure)
+    }
+
+    /// How many endpoints there are.
+    pub(crate) fn endpoints(&self) -> usize {
+        self.route.len()
     }
 }
 
-/// The settings of every connection.
-pub(crate) fn endpoint(address: String) -> Result<Endpoint, Error> {
-    let endpoint = Endpoint::from_shared(address.clone())
-        .map_err(|error| Error::Invalid { what: "the endpoint", detail: format!("{address:?}: {error}") })?;
-    if endpoint.uri().scheme_str() != Some("http") {
-        let detail = format!("{address:?}: give it as http://HOST:PORT");
-        return Err(Error::Invalid { what: "the endpoint", detail });
+/// The index of an endpoint, and a connection to it. Those that stand before have a head start.
+async fn first_that_answers(endpoints: &[Target]) -> Result<(usize, Channel), Error> {
+    let mut queue = endpoints.iter().enumerate();
+    let mut asked = FuturesUnordered::new();
+    let mut failures = Vec::new();
+    loop {
+        let next = queue.next().map(|(index, target)| async move { (index, answers(target).await) });
+        let patience = if queue.len() > 0 { HEAD_START } else { CONNECT_TIMEOUT * 2 };
+        asked.extend(next);
+        match tokio::time::timeout(patience, asked.next()).await {
+            Ok(Some((index, Ok(channel)))) => return Ok((index, channel)),
+            Ok(Some((_, Err(detail)))) => failures.push(detail),
+            Ok(None) => return Err(Error::Unreachable { detail: failures.join("; ") }),
+            Err(_) => {}
+        }
     }
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true))
+}
+
+/// A connection to somebody who answers, or who doesn't answer and why.
+async fn answers(target: &Target) -> Result<Channel, String> {
+    let silent = || Error::silent("GetStatus");
+    match tokio::time::timeout(CONNECT_TIMEOUT, link::reach(target)).await.unwrap_or_else(|_| Err(silent())) {
+        Ok((channel, _)) => Ok(channel),
+        Err(Error::Unreachable { detail }) => Err(format!("{}: {detail}", target.endpoint.uri())),
+        Err(other) => Err(format!("{}: {other}", target.endpoint.uri())),
+    }
 }

@@ -1,7 +1,6 @@
-"""A worker that does its task only while it leads an election, with nothing but grpcio.
+"""A worker that does its task only while it leads an election, and gives up the lead when its task hangs.
 
-Its own deadline is (moment before the last accepted KeepAlive was sent) + ttl. Past it, it isn't leader in its own eyes,
-whatever arrives later; and each write goes out with the fencing token, so that the resource can refuse a former leader.
+The election is in election.py, what the worker tells in facts.py; the task stands here: put your own into Job.step.
 """
 
 import argparse
@@ -12,132 +11,71 @@ import sys
 import threading
 import time
 
-import grpc
-from leasehold.v1 import election_pb2 as pb
-from leasehold.v1 import election_pb2_grpc as rpc
+from election import Candidacy, Service, pb
+from facts import Abandoned, Tasks, say
 
-FATAL = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
-CHANNEL = [  # Notice a dead connection within 15 s, and try again at least every second.
-    ("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 1_000),
-]
+TICK = 0.1  # Seconds between two looks at the task.
+UNHEALTHY = 77  # The exit code of `leasehold run` for the same.
 
 
-def now():
-    """Seconds on a clock that goes on while the machine is suspended; time.monotonic() stands still then."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+class Job(threading.Thread):
+    """The leader's task, step by step, in a thread of its own: so the worker notices when it hangs."""
+
+    hang = threading.Event()  # For the demonstration: from its next step on the task hangs, and listens to nothing.
+
+    def __init__(self, candidacy, stop, tasks, step_seconds):
+        super().__init__(daemon=True)
+        self.candidacy, self.stop, self.tasks, self.step_seconds = candidacy, stop, tasks, step_seconds
+        self.idle_ticks = 0  # Looks since the last progress. Counted, not timed: a process that was paused hasn't hung.
+
+    def may_go_on(self):
+        return not self.stop.is_set() and self.candidacy.check()
+
+    def run(self):
+        while token := self.may_go_on():
+            with self.tasks.task(self.candidacy, token):
+                self.step(token)
+
+    def step(self, token):
+        """The work: pass the token on with each write to the resource, and report progress within --hang-timeout."""
+        end = time.monotonic() + self.step_seconds
+        while self.hang.is_set():
+            time.sleep(1)
+        while (left := end - time.monotonic()) > 0:
+            self.idle_ticks = 0
+            self.stop.wait(min(left, TICK))
+            if not self.may_go_on():
+                raise Abandoned
 
 
-def say(fact):
-    print(fact, flush=True)
+def watch(job, hang_timeout):
+    """Returns when the task has ended. If it hangs: resigns, so that the next one leads now and not after the ttl, and exits."""
+    while job.is_alive():
+        job.join(TICK)
+        job.idle_ticks += 1
+        if job.idle_ticks * TICK < hang_timeout:
+            continue
+        candidacy = job.candidacy
+        candidacy.end("UNHEALTHY")
+        job.tasks.end("abandoned")
+        if candidacy.over in ("UNHEALTHY", "DEADLINE", "DRAINING"):
+            candidacy.resign()
+        say("unhealthy", candidacy, level="ERROR", idle_s=round(job.idle_ticks * TICK, 1))
+        # A thread that hangs can't be ended; only with the process is it sure to do nothing more.
+        os._exit(UNHEALTHY)
 
 
-class Candidacy:
-    """One candidacy, from Campaign to its end. Once `over` says why it ended, it leads no more, for good."""
-
-    def __init__(self, stub, request):
-        self.stub, self.request, self.ttl = stub, request, request.ttl.ToMilliseconds() / 1000
-        self.changed = threading.Condition()  # Guards what follows, and tells when it changes.
-        self.ticket, self.token, self.tenure, self.deadline, self.over = b"", 0, 0, 0.0, ""
-        for job in (self.follow, self.keep_alive):
-            threading.Thread(target=job, daemon=True).start()
-
-    def check(self):
-        """The fencing token if this candidacy leads at this moment, else 0. Call it before each step of the task."""
-        with self.changed:
-            if self.token and now() >= self.deadline:
-                self.end("DEADLINE")
-            return 0 if self.over else self.token
-
-    def end(self, reason):
-        with self.changed:
-            self.over = self.over or reason
-            self.changed.notify_all()
-
-    def follow(self):
-        """Reads the Campaign stream; when it breaks, opens it again with the ticket, which extends nothing."""
-        while not self.over:
-            request = pb.CampaignRequest(ticket=self.ticket) if self.ticket else self.request
-            sent = now()
-            try:
-                for event in self.stub.Campaign(request):
-                    self.take(event, sent)
-            except grpc.RpcError as error:
-                if error.code() in FATAL:
-                    print(error.details(), file=sys.stderr, flush=True)
-                    self.end("REFUSED" if request.ticket else "FATAL")
-            time.sleep(0.2)
-
-    def take(self, event, sent):
-        with self.changed:
-            if event.tenure < self.tenure or self.over:
-                return  # A lower tenure is that of a replica that was replaced since.
-            self.tenure, kind = event.tenure, event.WhichOneof("event")
-            if kind == "enrolled" and not self.ticket:
-                # Sending Campaign counts as the first KeepAlive.
-                self.ticket, self.deadline = event.enrolled.ticket, sent + self.ttl
-            elif kind == "waiting":
-                say(f"waiting ahead={event.waiting.ahead}")
-            elif kind == "elected":
-                self.ticket, self.token = event.elected.ticket, event.elected.fencing_token
-            elif kind == "draining":
-                self.end("DRAINING")
-            elif kind == "ended":
-                self.end(pb.EndReason.Name(event.ended.reason).removeprefix("END_REASON_"))
-            self.changed.notify_all()
-
-    def keep_alive(self):
-        with self.changed:
-            self.changed.wait_for(lambda: self.ticket or self.over)
-        while not self.over:
-            request = pb.KeepAliveRequest(items=[pb.KeepAliveItem(ticket=self.ticket)])
-            sent = now()
-            try:
-                answer = self.stub.KeepAlive(request, timeout=self.ttl / 3)
-            except grpc.RpcError:
-                time.sleep(self.ttl / 20)  # A call that failed extends nothing; there is time for another.
-                continue
-            self.kept(answer.tenure, answer.results[0], sent)
-            time.sleep(max(0.0, sent + self.ttl / 3 - now()))
-
-    def kept(self, tenure, result, sent):
-        with self.changed:
-            self.check()  # A deadline that has passed isn't brought back by a late answer.
-            if tenure < self.tenure or self.over:
-                return
-            self.tenure, state = tenure, pb.CandidacyState.Name(result.state).removeprefix("CANDIDACY_STATE_")
-            if state in ("WAITING", "LEADING"):
-                self.deadline = max(self.deadline, sent + self.ttl)
-                if state == "LEADING" or not self.token:  # An answer may be older than the grant on the stream.
-                    self.ticket, self.token = result.ticket, result.fencing_token
-            elif state == "ENDED":
-                self.end(pb.EndReason.Name(result.end_reason).removeprefix("END_REASON_"))
-            else:
-                self.end(state)
-            self.changed.notify_all()
-
-    def resign(self):
-        """Leaves. From here on it doesn't lead, whatever the answer, and the ticket isn't used again."""
-        self.end("RESIGNED")
-        try:
-            self.stub.Resign(pb.ResignRequest(ticket=self.ticket), timeout=2)
-        except grpc.RpcError:
-            pass  # Then it runs out by itself.
-        say("resigned")
-
-
-def work(candidacy, stop, step_seconds):
+def campaign(candidacy, stop, tasks, args):
     """Waits until the candidacy leads, then does the task step by step until it is over or told to stop."""
     with candidacy.changed:
         while not (candidacy.check() or candidacy.over or stop.is_set()):
-            candidacy.changed.wait(0.1)
+            candidacy.changed.wait(TICK)
     if token := candidacy.check():
-        say(f"elected token={token}")
-    while not stop.is_set() and (token := candidacy.check()):
-        say(f"task step token={token}")  # The work: pass the token on with each write to the resource.
-        stop.wait(step_seconds)
-    if candidacy.over:
-        say(f"lost reason={candidacy.over}")
+        say("elected", candidacy, token=token)
+        tasks.leader = candidacy
+        job = Job(candidacy, stop, tasks, args.step)
+        job.start()
+        watch(job, args.hang_timeout)
     if candidacy.over == "FATAL":
         sys.exit(1)
     if candidacy.ticket and candidacy.over in ("", "DEADLINE", "DRAINING"):
@@ -148,20 +86,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("election", help="e.g. billing/nightly-report")
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="label of this candidate")
-    parser.add_argument("--endpoint", default=os.environ.get("LEASEHOLD_ENDPOINT", "127.0.0.1:7400"))
+    parser.add_argument("--endpoint", default=os.environ.get("LEASEHOLD_ENDPOINT", "127.0.0.1:7400"),
+                        help="the service; of several addresses, with commas between them, one is used at a time")
     parser.add_argument("--ttl", type=float, default=15, help="seconds that the lead outlives this process")
-    parser.add_argument("--step", type=float, default=1, help="seconds between two steps of the task")
+    parser.add_argument("--step", type=float, default=1, help="seconds that a step of the task takes")
+    parser.add_argument("--hang-timeout", type=float, default=5, help="seconds without progress of a task that hangs")
     parser.add_argument("--replace-former", action="store_true", help="the former process of this name is surely dead")
     args = parser.parse_args()
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
+    signal.signal(signal.SIGUSR1, lambda *_: Job.hang.set())
     request = pb.CampaignRequest(election=args.election, candidate=args.name, replace_former=args.replace_former)
     request.ttl.FromMilliseconds(round(args.ttl * 1000))
-    with grpc.insecure_channel(args.endpoint.removeprefix("http://"), options=CHANNEL) as channel:
-        while not stop.is_set():
-            work(Candidacy(rpc.ElectionServiceStub(channel), request), stop, args.step)
-            request.replace_former = False  # Said once, at the start: what came before this process is dead.
+    tasks = Tasks()
+    service = Service(args.endpoint)
+    while not stop.is_set():
+        campaign(Candidacy(service, request), stop, tasks, args)
+        request.replace_former = False  # Said once, at the start: what came before this process is dead.
 
 
 if __name__ == "__main__":

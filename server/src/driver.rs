@@ -2,12 +2,14 @@
 
 use crate::clock;
 use crate::handle::{Answer, EventSender, Inbox, Message, StreamItem, StreamKind};
-use crate::metrics::Metrics;
+use crate::http::Beat;
+use crate::metrics::{Metrics, Watched};
+use crate::mirror::News;
 use crate::observers::Observers;
-use crate::store::Store;
+use crate::store::{Fact, Store};
 use leasehold_core::{
-    CallId, Change, ChangeReason, Config, Ended, Input, Millis, Output, Reject, Replica, StreamId, Tenure, TenureEnd,
-    Time,
+    Active, CallId, Change, ChangeReason, Config, Ended, Found, Input, Millis, Output, Reject, Replica, StreamId,
+    Tenure, TenureEnd, Time,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +25,12 @@ const LONGEST_SLEEP: Millis = Millis(250);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// No tenure, for now.
-    Standby,
+    Standby {
+        /// The Lease was read: this replica can forward, or take over. Never so with a file.
+        heard: bool,
+        /// It knows whom to forward to.
+        follows: bool,
+    },
     /// Active.
     Active {
         /// The tenure.
@@ -50,6 +57,7 @@ pub(crate) struct Driver {
     changes: Vec<Arc<Change>>,
     observers: Arc<Observers>,
     metrics: Arc<Metrics>,
+    watched: Watched,
     tenure: Tenure,
     /// Not later than the moment of any output that isn't sent yet.
     batch_began: Time,
@@ -57,6 +65,24 @@ pub(crate) struct Driver {
     sent: bool,
     phase: watch::Sender<Phase>,
     stopped: bool,
+    /// The Lease was read.
+    heard: bool,
+    beat: Arc<Beat>,
+    /// Whom this replica forwards to.
+    active: watch::Sender<Option<Active>>,
+    /// Standbys that mirror this replica, and one that waits for its snapshot.
+    mirrors: Vec<mpsc::Sender<News>>,
+    opening: Option<mpsc::Sender<News>>,
+}
+
+/// What everybody may know of the loop while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) phases: watch::Receiver<Phase>,
+    /// Whom this replica forwards to.
+    pub(crate) active: watch::Receiver<Option<Active>>,
+    /// When it went round last.
+    pub(crate) beat: Arc<Beat>,
 }
 
 impl Driver {
@@ -65,9 +91,11 @@ impl Driver {
         inbox: Inbox,
         (store, store_results): (Store, mpsc::Receiver<Input>),
         observers: Arc<Observers>,
-        metrics: Arc<Metrics>,
-    ) -> (Self, watch::Receiver<Phase>) {
-        let (phase, phases) = watch::channel(Phase::Standby);
+        (metrics, watched): (Arc<Metrics>, Watched),
+    ) -> (Self, Known) {
+        let (phase, phases) = watch::channel(Phase::Standby { heard: false, follows: false });
+        let (active, actives) = watch::channel(None);
+        let beat = Arc::new(Beat::default());
         let driver = Self {
             replica: Replica::new(config),
             inbox,
@@ -80,13 +108,19 @@ impl Driver {
             changes: Vec::new(),
             observers,
             metrics,
+            watched,
             tenure: Tenure(0),
             batch_began: clock::now(),
             sent: true,
             phase,
             stopped: false,
+            heard: false,
+            beat: Arc::clone(&beat),
+            active,
+            mirrors: Vec::new(),
+            opening: None,
         };
-        (driver, phases)
+        (driver, Known { phases, active: actives, beat })
     }
 
     /// Runs until the tenure of a shutdown is stored.
@@ -97,6 +131,7 @@ impl Driver {
         let mut closed = Vec::with_capacity(BATCH);
         self.send_outputs();
         while !self.stopped {
+            self.beat.mark();
             // A timer that fires too early does no harm, and setting one for each batch would cost more than all the rest of it.
             let (wake_at, left) = self.wake_in();
             if wake_at < timer_at || timer_at <= clock::now() {
@@ -105,7 +140,10 @@ impl Driver {
             }
             tokio::select! {
                 biased;
-                Some(result) = self.store_results.recv() => self.handle(result),
+                Some(result) = self.store_results.recv() => {
+                    self.hear(&result);
+                    self.handle(result);
+                }
                 _ = self.inbox.closed.recv_many(&mut closed, BATCH) => {
                     for stream in closed.drain(..) {
                         self.streams.remove(&stream);
@@ -145,26 +183,72 @@ impl Driver {
         self.replica.handle(now, input);
     }
 
+    fn handle_for(&mut self, meant_for: Option<Tenure>, input: Input) {
+        match meant_for {
+            Some(tenure) => self.handle(Input::Forwarded { tenure, input: Box::new(input) }),
+            None => self.handle(input),
+        }
+    }
+
+    /// A Lease that can be read is enough to serve: as active, or as a standby.
+    fn hear(&mut self, result: &Input) {
+        let heard = matches!(result, Input::Watched { .. } | Input::Found { found: Found::Lease(_), .. });
+        if heard && !self.heard {
+            self.heard = true;
+            self.stand_by();
+        }
+    }
+
+    /// Says what this replica is while it has no tenure.
+    fn stand_by(&self) {
+        let (heard, follows) = (self.heard, self.active.borrow().is_some());
+        self.phase.send_if_modified(|phase| {
+            let next = Phase::Standby { heard, follows };
+            let changed = matches!(phase, Phase::Standby { .. }) && *phase != next;
+            if changed {
+                *phase = next;
+            }
+            changed
+        });
+    }
+
+    fn tell_mirrors(&mut self, news: &News) {
+        let before = self.mirrors.len();
+        // One that is too slow begins anew.
+        self.mirrors.retain(|mirror| mirror.try_send(news.clone()).is_ok());
+        for _ in self.mirrors.len()..before {
+            self.handle(Input::MirrorClosed);
+        }
+    }
+
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Campaign { stream, entry, events } => {
+            Message::Campaign { stream, entry, events, meant_for } => {
                 if !events.is_closed() {
                     self.streams.insert(stream, events);
-                    self.handle(Input::Campaign { stream, entry: *entry });
+                    self.handle_for(meant_for, Input::Campaign { stream, entry: *entry });
                 }
             }
-            Message::Reopen { stream, ticket, events } => {
+            Message::Reopen { stream, ticket, events, meant_for } => {
                 if !events.is_closed() {
                     self.streams.insert(stream, events);
-                    self.handle(Input::Reopen { stream, ticket: *ticket });
+                    self.handle_for(meant_for, Input::Reopen { stream, ticket: *ticket });
                 }
             }
-            Message::Ask { ask, reply } => {
+            Message::Ask { ask, reply, meant_for } => {
                 let call = CallId(self.next_call);
                 self.next_call += 1;
                 self.calls.insert(call, reply);
-                self.handle(Input::Call { call, ask });
+                self.handle_for(meant_for, Input::Call { call, ask });
             }
+            Message::Mirror(news) => {
+                // One at a time: its snapshot is the next thing that the core says of mirrors.
+                self.opening = Some(news);
+                self.handle(Input::MirrorOpened);
+                self.send_outputs();
+                self.opening = None;
+            }
+            Message::Mirrored(input) => self.handle(*input),
             Message::Shutdown => self.handle(Input::Shutdown),
         }
     }
@@ -196,23 +280,28 @@ impl Driver {
 
     fn changed(&self, change: &Change) {
         self.metrics.changed(change.reason);
+        self.watched.changed(change);
         let Some(leader) = &change.leader else { return };
-        let (election, candidate, token) = (&change.election, &leader.candidate, leader.token);
+        let (election, candidate, token) = (&change.election, &leader.candidate, leader.token.0);
+        let tenure = self.tenure.0;
         match change.reason {
-            ChangeReason::Elected => tracing::info!(%election, %candidate, %token, "elected"),
-            ChangeReason::Restored => tracing::info!(%election, %candidate, %token, "leads again after the restart"),
-            ChangeReason::Draining => tracing::info!(%election, %candidate, %token, "told to hand over"),
+            ChangeReason::Elected => tracing::info!(%election, %candidate, token, tenure, "elected"),
+            ChangeReason::Restored => {
+                tracing::info!(%election, %candidate, token, tenure, "leads on, put back from the former tenure")
+            }
+            ChangeReason::Draining => tracing::info!(%election, %candidate, token, tenure, "told to hand over"),
             ChangeReason::Proclaimed | ChangeReason::Ended(_) => {}
         }
     }
 
     fn ended(&self, ended: &Ended) {
-        self.metrics.ended(ended.reason);
+        self.metrics.ended(ended);
         let Ended { election, candidate, enrolment, .. } = ended;
         let reason = crate::errors::end_reason_name(ended.reason);
+        let tenure = self.tenure.0;
         match ended.token {
-            Some(token) => tracing::info!(%election, %candidate, %token, reason, "leadership ended"),
-            None => tracing::debug!(%election, %candidate, %enrolment, reason, "candidacy ended"),
+            Some(token) => tracing::info!(%election, %candidate, token = token.0, tenure, reason, "leadership ended"),
+            None => tracing::debug!(%election, %candidate, enrolment = enrolment.0, tenure, reason, "candidacy ended"),
         }
     }
 
@@ -226,11 +315,22 @@ impl Driver {
         match output {
             Output::Changed(_) => {}
             Output::Read => self.store.read(),
-            Output::Write { write, record, .. } => {
-                let record = record.expect("a file is always written with a record");
-                self.store.write(write, record, self.batch_began);
+            Output::Write { write, over, record } => self.store.write(write, over, record, self.batch_began),
+            Output::Follow(active) => {
+                if let Some(Active { tenure, address }) = &active {
+                    tracing::info!(tenure = tenure.0, address, "another replica is active; forwarding to it");
+                }
+                self.active.send_replace(active);
+                self.stand_by();
             }
-            Output::Follow(_) | Output::MirrorSnapshot(_) | Output::MirrorChanged(_) => {}
+            Output::MirrorSnapshot(batch) => {
+                if let Some(mirror) = self.opening.take() {
+                    // It has just been opened: there is room.
+                    let _ = mirror.try_send(News::Snapshot(Arc::from(batch)));
+                    self.mirrors.push(mirror);
+                }
+            }
+            Output::MirrorChanged(batch) => self.tell_mirrors(&News::Changed(batch)),
             Output::Reply { call, reply } => {
                 if let Err(reject) = &reply {
                     self.refused(reject);
@@ -251,8 +351,9 @@ impl Driver {
                 self.streams.remove(&stream);
             }
             Output::TenureBegan { tenure, settles_in, .. } => {
-                tracing::info!(%tenure, settles_in_ms = settles_in.0, "tenure began");
+                tracing::info!(tenure = tenure.0, settles_in_ms = settles_in.0, "tenure began");
                 self.tenure = tenure;
+                self.store.tell(Fact::Began(tenure));
                 self.observers.begin(tenure);
                 self.phase.send_replace(Phase::Active { tenure, settled: false });
             }
@@ -261,7 +362,7 @@ impl Driver {
                 self.metrics.right_extended(until.since(clock::now()));
             }
             Output::Settled => {
-                tracing::info!(tenure = %self.tenure, "settled: nobody else comes back from the former tenure");
+                tracing::info!(tenure = self.tenure.0, "settled: nobody else comes back from the former tenure");
                 self.observers.settle();
                 self.phase.send_replace(Phase::Active { tenure: self.tenure, settled: true });
             }
@@ -272,17 +373,22 @@ impl Driver {
 
     fn tenure_ended(&mut self, tenure: Tenure, why: TenureEnd) {
         self.inbox.right.end();
+        self.metrics.tenure_ended(why);
+        self.watched.forget();
+        self.store.tell(Fact::Ended(tenure, why));
+        self.mirrors.clear();
+        let standby = Phase::Standby { heard: self.heard, follows: false };
         let (reject, phase) = match why {
             TenureEnd::RightEnded => {
-                tracing::error!(%tenure, "tenure ended: the store didn't confirm a renewal in time; starting another one");
-                (Reject::NotActive, Phase::Standby)
+                tracing::error!(tenure = tenure.0, "tenure ended: the store didn't confirm a renewal in time");
+                (Reject::NotActive, standby)
             }
             TenureEnd::Lost => {
-                tracing::warn!(%tenure, "tenure ended: somebody else holds the Lease");
-                (Reject::NotActive, Phase::Standby)
+                tracing::warn!(tenure = tenure.0, "tenure ended: somebody else holds the Lease");
+                (Reject::NotActive, standby)
             }
             TenureEnd::Shutdown => {
-                tracing::info!(%tenure, "tenure ended: shutting down");
+                tracing::info!(tenure = tenure.0, "tenure ended: shutting down");
                 (Reject::ShuttingDown, Phase::Stopped)
             }
         };
@@ -311,6 +417,6 @@ impl Driver {
     fn count(&mut self) {
         let status = self.replica.status();
         self.metrics.observers.set(i64::try_from(self.observers.count()).unwrap_or(i64::MAX));
-        self.metrics.set_status(&status, self.streams.len(), self.inbox.messages.len());
+        self.metrics.set_status(&status, self.streams.len(), self.inbox.messages.len(), self.mirrors.len());
     }
 }

@@ -36,6 +36,26 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// Whoever asks to mirror this replica doesn't have the key that replicas share.
+    #[error("only replicas that share this one's Secret may mirror it")]
+    NotAReplica,
+    /// A standby can't reach the active replica.
+    #[error("the active replica at {address} can't be reached from this standby: {why}; try again, or another replica")]
+    ActiveUnreachable {
+        /// Where it is said to be.
+        address: String,
+        /// What happened.
+        why: String,
+    },
+    /// The connection between a standby and the active replica broke.
+    #[error("the connection of this standby to the active replica broke: {why}; try again")]
+    ActiveBroke {
+        /// What happened.
+        why: String,
+    },
+    /// Another replica has become active while a call was forwarded.
+    #[error("the active replica has changed while this call was under way; try again")]
+    ActiveChanged,
     /// The reader of a Campaign stream doesn't read.
     #[error("this stream's reader is too slow; a leased candidacy lives on: open the stream again with its ticket")]
     SlowReader,
@@ -56,6 +76,11 @@ impl Refusal {
             Refusal::Internal(_) => (Code::Internal, "INTERNAL"),
             Refusal::InboxFull => (Code::Unavailable, "INBOX_FULL"),
             Refusal::TooManyObservers { .. } => (Code::ResourceExhausted, "TOO_MANY_OBSERVERS"),
+            Refusal::NotAReplica => (Code::PermissionDenied, "NOT_A_REPLICA"),
+            Refusal::ActiveUnreachable { .. } | Refusal::ActiveBroke { .. } => {
+                (Code::Unavailable, "ACTIVE_UNREACHABLE")
+            }
+            Refusal::ActiveChanged => (Code::Unavailable, "NOT_ACTIVE"),
             Refusal::SlowReader => (Code::ResourceExhausted, "SLOW_READER"),
             Refusal::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             Refusal::Core(reject) => match reject {
@@ -79,6 +104,7 @@ impl Refusal {
 
     fn metadata(&self) -> HashMap<String, String> {
         let pairs: Vec<(&str, String)> = match self {
+            Refusal::ActiveUnreachable { address, .. } => vec![("address", address.clone())],
             Refusal::TooManyObservers { limit } => vec![("limit", limit.to_string())],
             Refusal::Core(reject) => match reject {
                 Reject::TtlOutOfRange { ttl, min, max } => {

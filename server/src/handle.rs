@@ -2,9 +2,11 @@
 
 use crate::clock;
 use crate::errors::Refusal;
+use crate::forward::meant_for;
+use crate::mirror::News;
 use futures::StreamExt;
 use futures::channel::mpsc as channel;
-use leasehold_core::{Ask, Entry, Event, Reject, Reply, StreamId, Tenure, Ticket, Time};
+use leasehold_core::{Ask, Entry, Event, Input, Reject, Reply, StreamId, Tenure, Ticket, Time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// A candidacy has five kinds of events, each once but for a drain told again: a reader that is so many behind isn't reading.
 const EVENTS_PER_STREAM: usize = 16;
+/// A mirror that is so many changes behind isn't reading: it begins anew.
+const MIRROR_NEWS: usize = 8192;
 /// How long a call waits for a place in the inbox.
 const INBOX_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -21,9 +25,27 @@ pub(crate) type EventSender = channel::Sender<StreamItem>;
 /// What the loop receives.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Campaign { stream: StreamId, entry: Box<Entry>, events: EventSender },
-    Reopen { stream: StreamId, ticket: Box<Ticket>, events: EventSender },
-    Ask { ask: Ask, reply: oneshot::Sender<Answer> },
+    Campaign {
+        stream: StreamId,
+        entry: Box<Entry>,
+        events: EventSender,
+        meant_for: Option<Tenure>,
+    },
+    Reopen {
+        stream: StreamId,
+        ticket: Box<Ticket>,
+        events: EventSender,
+        meant_for: Option<Tenure>,
+    },
+    Ask {
+        ask: Ask,
+        reply: oneshot::Sender<Answer>,
+        meant_for: Option<Tenure>,
+    },
+    /// A standby wants to know everything.
+    Mirror(mpsc::Sender<News>),
+    /// The active replica told this standby something.
+    Mirrored(Box<Input>),
     Shutdown,
 }
 
@@ -119,7 +141,7 @@ impl Handle {
     /// Asks the loop, and says when it answered, or a moment before.
     pub(crate) async fn ask_when(&self, ask: Ask) -> Result<(Tenure, Reply, Time), Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Ask { ask, reply }).await?;
+        self.send(Message::Ask { ask, reply, meant_for: meant_for() }).await?;
         let Answer { tenure, at, reply } = answer.await.map_err(|_| Reject::ShuttingDown)?;
         if tenure != Tenure(0) && !self.right.lasts() {
             return Err(Reject::NotActive.into());
@@ -131,7 +153,8 @@ impl Handle {
     pub(crate) async fn campaign(&self, entry: Entry) -> Result<Events, Refusal> {
         let (events, events_sender) = self.events();
         let stream = events.stream;
-        self.send(Message::Campaign { stream, entry: Box::new(entry), events: events_sender }).await?;
+        let meant_for = meant_for();
+        self.send(Message::Campaign { stream, entry: Box::new(entry), events: events_sender, meant_for }).await?;
         Ok(events)
     }
 
@@ -139,8 +162,25 @@ impl Handle {
     pub(crate) async fn reopen(&self, ticket: Ticket) -> Result<Events, Refusal> {
         let (events, events_sender) = self.events();
         let stream = events.stream;
-        self.send(Message::Reopen { stream, ticket: Box::new(ticket), events: events_sender }).await?;
+        let meant_for = meant_for();
+        self.send(Message::Reopen { stream, ticket: Box::new(ticket), events: events_sender, meant_for }).await?;
         Ok(events)
+    }
+
+    /// Mirrors this replica: a snapshot, then what changes. Ends with the tenure, or when it is read too slowly.
+    pub(crate) async fn mirror(&self) -> Result<mpsc::Receiver<News>, Refusal> {
+        if !self.right.lasts() {
+            return Err(Reject::NotActive.into());
+        }
+        let (sender, news) = mpsc::channel(MIRROR_NEWS);
+        self.send(Message::Mirror(sender)).await?;
+        Ok(news)
+    }
+
+    /// Tells the loop what the active replica has told.
+    pub(crate) async fn mirrored(&self, input: Input) -> Result<(), Refusal> {
+        // However full the inbox is: a gap would cost a whole snapshot.
+        self.inbox.send(Message::Mirrored(Box::new(input))).await.map_err(|_| Reject::ShuttingDown.into())
     }
 
     /// Ends the tenure in good order. The loop ends after it.

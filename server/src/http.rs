@@ -1,5 +1,6 @@
 //! The HTTP port: health, metrics and public keys, for probes, Prometheus and whoever checks task tokens.
 
+use crate::clock;
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use axum::Router;
 use axum::extract::State;
@@ -10,7 +11,9 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use leasehold_core::{Millis, Time};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -24,6 +27,8 @@ const LIMITS: Limits = Limits { connection_life: Duration::from_secs(10), connec
 const BUFFER_BYTES: usize = 16 * 1024;
 /// How long requests that are under way may take when the server stops.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
+/// A loop that hasn't gone round for so long hangs, and a restart is the better part: tickets carry the elections over.
+const LOOP_HANGS: Millis = Millis(10_000);
 /// After an accept that failed for want of file descriptors, trying at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -66,6 +71,48 @@ pub struct HttpState {
     pub metrics: Arc<Metrics>,
     /// Public keys: [`TaskTokens::jwks`](crate::task_token::TaskTokens::jwks).
     pub jwks: serde_json::Value,
+    /// When the loop went round last.
+    pub beat: Arc<Beat>,
+}
+
+/// When the loop went round last: it does so several times a second, whatever happens.
+#[derive(Debug)]
+pub struct Beat(AtomicU64);
+
+impl Default for Beat {
+    fn default() -> Self {
+        Self(AtomicU64::new(clock::now().0))
+    }
+}
+
+impl Beat {
+    /// It goes round.
+    pub(crate) fn mark(&self) {
+        self.0.store(clock::now().0, Ordering::Relaxed);
+    }
+
+    /// It hasn't for so long that it never will.
+    fn has_stopped(&self) -> bool {
+        clock::now().since(Time(self.0.load(Ordering::Relaxed))) > LOOP_HANGS
+    }
+}
+
+/// Serves probes while the server can't start yet because the API server can't be reached: the process is well, and not ready.
+pub(crate) async fn serve_while_waiting(listener: TcpListener) {
+    let (_sender, health) = watch::channel(Health::NotReady("waiting for the API server, to read the keys".to_owned()));
+    let beat = Arc::new(Beat::default());
+    let jwks = serde_json::json!({"keys": []});
+    let state = HttpState { health, metrics: Arc::new(Metrics::new()), jwks, beat: Arc::clone(&beat) };
+    let marks = async {
+        loop {
+            beat.mark();
+            sleep(Duration::from_millis(LOOP_HANGS.0 / 10)).await;
+        }
+    };
+    tokio::select! {
+        () = serve(listener, state, CancellationToken::new()) => {}
+        () = marks => {}
+    }
 }
 
 /// Serves until `shutdown`, then ends what is under way within a second.
@@ -133,26 +180,36 @@ fn router(state: HttpState) -> Router {
         .with_state(state)
 }
 
-/// Whether whoever drives the replica is still there. A process that stops in good order is well.
-fn alive(state: &HttpState) -> bool {
-    state.health.has_changed().is_ok() || *state.health.borrow() == Health::Stopping
+/// Whether whoever drives the replica is still there, and goes round. A process that stops in good order is well.
+fn alive(state: &HttpState) -> Result<(), &'static str> {
+    if *state.health.borrow() == Health::Stopping {
+        Ok(())
+    } else if state.health.has_changed().is_err() {
+        Err("the loop has ended: restart this process")
+    } else if state.beat.has_stopped() {
+        Err("the loop hangs: restart this process")
+    } else {
+        Ok(())
+    }
 }
 
-async fn healthz(State(state): State<HttpState>) -> (StatusCode, &'static str) {
-    if alive(&state) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the loop has ended: restart this process\n")
+async fn healthz(State(state): State<HttpState>) -> (StatusCode, String) {
+    match alive(&state) {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 
 async fn readyz(State(state): State<HttpState>) -> (StatusCode, String) {
-    let why_not = match state.health.borrow().clone() {
-        _ if !alive(&state) => "the loop has ended: restart this process".to_owned(),
-        Health::Ready => return (StatusCode::OK, "ok\n".to_owned()),
-        Health::Starting => "starting".to_owned(),
-        Health::NotReady(why) => why,
-        Health::Stopping => "stopping".to_owned(),
+    let health = state.health.borrow().clone();
+    let why_not = match (alive(&state), health) {
+        (Err(why), _) => why.to_owned(),
+        (Ok(()), health) => match health {
+            Health::Ready => return (StatusCode::OK, "ok\n".to_owned()),
+            Health::Starting => "starting".to_owned(),
+            Health::NotReady(why) => why,
+            Health::Stopping => "stopping".to_owned(),
+        },
     };
     (StatusCode::SERVICE_UNAVAILABLE, format!("{why_not}\n"))
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::Ed25519KeyPair;
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,16 @@ impl Keys {
         let ticket = ticket.try_into().map_err(|_| BadKeys::TicketLength { bytes: ticket.len() })?;
         Ed25519KeyPair::from_pkcs8(&signing).map_err(|why| BadKeys::Signing { why: why.to_string() })?;
         Ok(Self { ticket, signing })
+    }
+
+    /// Names the keys without telling anything of them: 16 hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        context.update(b"leasehold keys v1");
+        context.update(&self.ticket);
+        context.update(&self.signing);
+        context.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The key that seals tickets.

@@ -4,21 +4,28 @@
 //! server.rs    starts and ends everything          settings.rs     flags, environment, file
 //! driver.rs    the loop: owns the core             handle.rs       the way to it
 //! service.rs   gRPC: checks, converts, streams     observers.rs    the board, and whom to wake
-//! store.rs     the store thread                    state_file.rs   the record and the keys on disk
+//! store.rs     the store: file or Lease             state_file.rs   the record and the keys on disk
+//! kubernetes.rs  the Lease and the Secret           mirror.rs       what replicas tell each other
+//! forward.rs   standbys hand calls on
 //! ticket.rs    seals and opens tickets             task_token.rs   signs and checks task tokens
 //! errors.rs    the table of refusals               clock.rs        the only reader of clocks
 //! connections.rs  accepted up to a limit
 //! http.rs      health, metrics, keys over HTTP     metrics.rs      what is counted
 //! ```
 
+pub mod backend;
 pub mod clock;
 mod connections;
 mod driver;
 pub mod errors;
+mod forward;
 mod handle;
+mod health;
 pub mod http;
 pub mod keys;
+mod kubernetes;
 pub mod metrics;
+mod mirror;
 mod observers;
 pub mod server;
 mod service;

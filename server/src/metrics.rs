@@ -1,7 +1,13 @@
 //! Metrics: what a server counts and measures of itself, as OpenMetrics text. No globals: each server has its own.
 
+mod lateness;
+mod watched;
+
+pub use lateness::Lateness;
+pub use watched::Watched;
+
 use crate::errors::end_reason_name;
-use leasehold_core::{ChangeReason, EndReason, Millis, Status};
+use leasehold_core::{ChangeReason, ElectionName, EndReason, Ended, Millis, Status, TenureEnd};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,6 +21,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// In seconds. A renewal that takes longer than 2 s is as good as none.
 const STORE_WRITE_BUCKETS: [f64; 11] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5];
+/// In seconds. A free election is granted within one, a queue may take hours.
+const GRANT_BUCKETS: [f64; 12] = [0.01, 0.05, 0.25, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
 const END_REASONS: [EndReason; 6] = [
     EndReason::Resigned,
     EndReason::Expired,
@@ -40,9 +48,21 @@ pub struct Metrics {
     pub observers: Gauge,
     /// Leaderships granted.
     pub grants: Counter,
+    restored: Counter,
+    time_to_grant: Histogram,
     /// Tickets whose KeepAlive was accepted.
     pub keep_alives: Counter,
+    /// How much of the TTL was used up when they came.
+    pub lateness: Lateness,
+    /// Calls that a standby has handed on.
+    pub forwarded: Counter,
+    mirrored: Gauge,
+    mirrors: Gauge,
     ends: Family<Reason, Counter>,
+    losses: Family<Reason, Counter>,
+    tenure_ends: Family<Reason, Counter>,
+    election_led: watched::Gauges,
+    election_token: watched::Gauges,
     refusals: Family<Reason, Counter>,
     store_writes: Family<WriteResult, Counter>,
     store_write: Histogram,
@@ -69,6 +89,12 @@ impl Families {
         metric
     }
 
+    fn add_ratio<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register_with_unit(name, help, Unit::Other("ratio".to_owned()), metric.clone());
+        metric
+    }
+
     fn add_seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
         self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
         metric
@@ -91,9 +117,27 @@ impl Metrics {
             campaign_streams: families.add("campaign_streams", "Open Campaign streams"),
             inbox_depth: families.add("inbox_depth", "Calls that wait for the loop"),
             grants: families.add("grants", "Leaderships granted"),
+            restored: families.add("restored_leaders", "Leaderships put back in a new tenure, with the same token"),
+            time_to_grant: families.add_seconds(
+                "time_to_grant",
+                "From Campaign to Elected on its stream, the wait for others before it included",
+                Histogram::new(GRANT_BUCKETS),
+            ),
+            losses: families.add("losses", "Leaderships that ended, by reason"),
+            tenure_ends: families.add("tenure_ends", "Tenures of this replica that ended, by reason"),
+            election_led: families.add("election_led", "Whether a watched election has a leader: 1 or 0"),
+            election_token: families.add("election_fencing_token", "The last fencing token of a watched election"),
             ends: families.add("ends", "Candidacies that ended, by reason"),
             refusals: families.add("refusals", "Calls refused, by the reason in their ErrorInfo"),
             keep_alives: families.add("keep_alives", "Tickets whose KeepAlive was accepted"),
+            lateness: families.add_ratio(
+                "keep_alive_lateness",
+                "How much of the TTL had been used up when a KeepAlive came: above 1 it was too late",
+            ),
+            forwarded: families.add("forwarded_calls", "Calls handed on to the active replica"),
+            mirrored: families
+                .add("mirrored_candidacies", "Candidacies of the active replica that this standby knows of"),
+            mirrors: families.add("mirrors", "Standbys that mirror this replica"),
             store_writes: families.add("store_writes", "Writes of the record, by result: ok or error"),
             store_write: families.add_seconds(
                 "store_write",
@@ -110,6 +154,10 @@ impl Metrics {
         // A series that begins with its first event has no rate for it.
         for reason in END_REASONS {
             let _ = this.ends.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
+            let _ = this.losses.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
+        }
+        for why in [TenureEnd::RightEnded, TenureEnd::Lost, TenureEnd::Shutdown] {
+            let _ = this.tenure_ends.get_or_create_owned(&Reason { reason: tenure_end_name(why) });
         }
         for result in ["ok", "error"] {
             let _ = this.store_writes.get_or_create_owned(&WriteResult { result });
@@ -117,8 +165,8 @@ impl Metrics {
         this
     }
 
-    /// What the replica is and holds, how many Campaign streams are open, and how many calls wait in the inbox.
-    pub fn set_status(&self, status: &Status, campaign_streams: usize, inbox_depth: usize) {
+    /// What the replica is and holds, how many Campaign streams are open, and how many calls wait in the inbox, and how many standbys mirror.
+    pub fn set_status(&self, status: &Status, campaign_streams: usize, inbox_depth: usize, mirrors: usize) {
         let settled = status.tenure.is_some() && status.settling == Millis(0);
         self.active.set(i64::from(status.tenure.is_some()));
         self.tenure.set(status.tenure.map_or(0, |tenure| i64::try_from(tenure.0).unwrap_or(i64::MAX)));
@@ -129,6 +177,8 @@ impl Metrics {
             (&self.leaders, status.leaders),
             (&self.campaign_streams, campaign_streams),
             (&self.inbox_depth, inbox_depth),
+            (&self.mirrored, status.mirrored),
+            (&self.mirrors, mirrors),
         ] {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
@@ -136,14 +186,36 @@ impl Metrics {
 
     /// An election changed.
     pub fn changed(&self, reason: ChangeReason) {
-        if reason == ChangeReason::Elected {
-            self.grants.inc();
+        match reason {
+            ChangeReason::Elected => _ = self.grants.inc(),
+            ChangeReason::Restored => _ = self.restored.inc(),
+            ChangeReason::Draining | ChangeReason::Proclaimed | ChangeReason::Ended(_) => {}
         }
     }
 
     /// A candidacy ended.
-    pub fn ended(&self, reason: EndReason) {
-        self.ends.get_or_create(&Reason { reason: end_reason_name(reason) }).inc();
+    pub fn ended(&self, ended: &Ended) {
+        let reason = Reason { reason: end_reason_name(ended.reason) };
+        self.ends.get_or_create(&reason).inc();
+        if ended.token.is_some() {
+            self.losses.get_or_create(&reason).inc();
+        }
+    }
+
+    /// A tenure of this replica ended.
+    pub fn tenure_ended(&self, why: TenureEnd) {
+        self.tenure_ends.get_or_create(&Reason { reason: tenure_end_name(why) }).inc();
+    }
+
+    /// Gives these elections metrics of their own.
+    #[must_use]
+    pub fn watch(&self, names: &[ElectionName]) -> Watched {
+        Watched::new(names, &self.election_led, &self.election_token)
+    }
+
+    /// A leadership was granted so long after its Campaign.
+    pub fn granted_after(&self, waited: Millis) {
+        self.time_to_grant.observe(seconds(waited));
     }
 
     /// A call was refused; `reason` is one of the few in the table of errors.
@@ -178,93 +250,18 @@ impl Default for Metrics {
     }
 }
 
+fn tenure_end_name(why: TenureEnd) -> &'static str {
+    match why {
+        TenureEnd::RightEnded => "RIGHT_ENDED",
+        TenureEnd::Lost => "LOST",
+        TenureEnd::Shutdown => "SHUTDOWN",
+    }
+}
+
 #[allow(clippy::cast_precision_loss)] // 2^53 ms are 285,000 years
 fn seconds(millis: Millis) -> f64 {
     millis.0 as f64 / 1000.0
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use leasehold_core::{Revision, Tenure};
-
-    fn value(text: &str, series: &str) -> f64 {
-        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("{series} is missing in\n{text}")).parse().unwrap()
-    }
-
-    #[test]
-    fn what_is_counted_is_shown() {
-        let metrics = Metrics::new();
-        let status = Status {
-            tenure: Some(Tenure(9_007_199_254_740_000)),
-            age: Millis(5),
-            settling: Millis(0),
-            elections: 3,
-            candidacies: 7,
-            leaders: 2,
-            revision: Revision(1),
-            mirrored: 0,
-        };
-        metrics.set_status(&status, 5, 4);
-        metrics.changed(ChangeReason::Elected);
-        metrics.changed(ChangeReason::Restored);
-        metrics.ended(EndReason::Expired);
-        metrics.refused("INBOX_FULL");
-        metrics.keep_alives.inc_by(1000);
-        metrics.observers.inc();
-        metrics.store_written(true, Millis(3));
-        metrics.store_written(false, Millis(2000));
-        metrics.right_extended(Millis(2697));
-        let text = metrics.encode();
-        for (series, expected) in [
-            ("leasehold_active", 1.0),
-            ("leasehold_tenure", 9_007_199_254_740_000.0),
-            ("leasehold_tenure_settled", 1.0),
-            ("leasehold_elections", 3.0),
-            ("leasehold_candidacies", 7.0),
-            ("leasehold_leaders", 2.0),
-            ("leasehold_observers", 1.0),
-            ("leasehold_campaign_streams", 5.0),
-            ("leasehold_inbox_depth", 4.0),
-            ("leasehold_grants_total", 1.0),
-            ("leasehold_ends_total{reason=\"EXPIRED\"}", 1.0),
-            ("leasehold_ends_total{reason=\"RESIGNED\"}", 0.0),
-            ("leasehold_refusals_total{reason=\"INBOX_FULL\"}", 1.0),
-            ("leasehold_keep_alives_total", 1000.0),
-            ("leasehold_store_writes_total{result=\"ok\"}", 1.0),
-            ("leasehold_store_writes_total{result=\"error\"}", 1.0),
-            ("leasehold_store_write_seconds_sum", 2.003),
-            ("leasehold_store_write_seconds_bucket{le=\"0.005\"}", 1.0),
-            ("leasehold_store_write_seconds_count", 2.0),
-            ("leasehold_right_margin_seconds", 2.697),
-        ] {
-            assert!((value(&text, series) - expected).abs() < 1e-9, "{series} in\n{text}");
-        }
-        assert!(text.ends_with("# EOF\n"));
-    }
-
-    #[test]
-    fn a_tenure_grants_only_once_it_has_settled() {
-        let metrics = Metrics::new();
-        let settling = Status { tenure: Some(Tenure(7)), settling: Millis(1), ..Status::default() };
-        metrics.set_status(&settling, 0, 0);
-        let text = metrics.encode();
-        assert_eq!((value(&text, "leasehold_active"), value(&text, "leasehold_tenure_settled")), (1.0, 0.0));
-        metrics.set_status(&Status::default(), 0, 0);
-        let text = metrics.encode();
-        assert_eq!((value(&text, "leasehold_active"), value(&text, "leasehold_tenure_settled")), (0.0, 0.0));
-    }
-
-    #[test]
-    fn every_family_has_a_help_text_and_servers_dont_share() {
-        let one = Metrics::new();
-        one.grants.inc();
-        let other = Metrics::new();
-        other.refused("INBOX_FULL"); // a family without a series isn't shown
-        let text = other.encode();
-        assert!((value(&text, "leasehold_grants_total")).abs() < 1e-9);
-        let kinds = |kind: &str| text.lines().filter(|line| line.starts_with(kind)).count();
-        assert_eq!((kinds("# HELP"), kinds("# TYPE")), (16, 16));
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Observers: the board under a lock, and whom to wake when it changes. Nothing is queued for anybody.
 
 use crate::errors::Refusal;
+use crate::forward::meant_for;
 use crate::handle::Right;
 use leasehold_core::{Batch, Board, Change, Cursor, ElectionName, Reject, Selection, Tenure};
 use std::collections::HashMap;
@@ -94,6 +95,9 @@ impl Observers {
     /// Takes a place.
     pub(crate) fn observe(self: &Arc<Self>, selection: Selection, cursor: Cursor) -> Result<Observer, Refusal> {
         let tenure = self.read(|tenure, _| tenure)?;
+        if meant_for().is_some_and(|meant_for| meant_for != tenure) {
+            return Err(Reject::OtherTenure.into());
+        }
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.limit {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::TooManyObservers { limit: self.limit });

@@ -1,19 +1,23 @@
 //! A whole server: the loop, the store, gRPC and HTTP, started together and ended in the right order.
 
+use crate::backend::Backend;
 use crate::connections;
-use crate::driver::{Driver, Phase};
+use crate::driver::{Driver, Known, Phase};
+use crate::forward::{ForwardLayer, Links};
 use crate::handle;
-use crate::http::{self, Health, HttpState};
+use crate::health;
+use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
+use crate::mirror::{self, Mirrors, Seals};
 use crate::observers::Observers;
 use crate::service::{Admin, Context, Elections};
 use crate::settings::Settings;
-use crate::state_file::StateFile;
-use crate::store::Store;
 use crate::task_token::TaskTokens;
 use crate::ticket::Sealer;
+use leasehold_core::Active;
 use leasehold_proto::v1::admin_service_server::AdminServiceServer;
 use leasehold_proto::v1::election_service_server::ElectionServiceServer;
+use leasehold_proto::v1::replica_service_server::ReplicaServiceServer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +25,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::server::NamedService;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 /// The answer to a KeepAlive is longer than its request by a task token for each ticket; together they stay below the 4 MiB that gRPC
 /// clients take, unless told otherwise.
@@ -72,27 +73,29 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Starts a server on these sockets and this state.
+    /// Starts a server on these sockets, with its record in this place.
     ///
     /// # Errors
     /// [`ServerError::Start`] when the system refuses a thread or a socket's address.
     pub fn start(
         settings: &Settings,
-        state: StateFile,
+        backend: Backend,
         listener: TcpListener,
         http_listener: TcpListener,
     ) -> Result<Self, ServerError> {
         let addresses = (listener.local_addr()?, http_listener.local_addr()?);
-        let keys = state.keys().clone();
+        let keys = backend.keys().clone();
+        let (me, lease) = (backend.me(), backend.lease());
         let task_tokens = Arc::new(TaskTokens::new(&keys, settings.issuer.clone()));
         let metrics = Arc::new(Metrics::new());
         let (handle, inbox) = handle::channel(settings.inbox);
         let observers = Observers::new(Arc::clone(&handle.right), settings.max_observers);
         let (results, store_results) = mpsc::channel(STORE_RESULTS);
-        let store = Store::start(state, Arc::clone(&metrics), results)?;
-        let config = settings.core_config();
-        let (driver, phases) =
-            Driver::new(config, inbox, (store, store_results), Arc::clone(&observers), Arc::clone(&metrics));
+        let store = backend.start(settings, addresses.0, Arc::clone(&metrics), results)?;
+        let config = settings.core_config(me.clone());
+        let watched = (Arc::clone(&metrics), metrics.watch(&settings.watch_elections));
+        let (driver, known) = Driver::new(config, inbox, (store, store_results), Arc::clone(&observers), watched);
+        let Known { phases, active, beat } = known.clone();
         let context = Arc::new(Context {
             handle,
             observers,
@@ -100,13 +103,20 @@ impl Server {
             task_tokens: Arc::clone(&task_tokens),
             metrics: Arc::clone(&metrics),
             max_ttl: Duration::from_millis(settings.max_ttl.0),
+            replica: (me.0.clone(), lease),
+            active,
         });
         let closing = CancellationToken::new();
-        let health = watch_health(phases.clone());
-        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks() };
+        let seals = Seals::new(&keys);
+        if settings.replica.is_some() {
+            let handle = context.handle.clone();
+            tokio::spawn(mirror::follow(known.active.clone(), handle, seals.clone(), me));
+        }
+        let health = health::watch(phases.clone());
+        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat };
         Ok(Self {
             driver: tokio::spawn(driver.run()),
-            grpc: serve_grpc(settings, &context, listener, phases.clone(), closing.clone()),
+            grpc: serve_grpc(settings, &context, seals, listener, known, closing.clone()),
             http: tokio::spawn(http::serve(http_listener, http_state, closing.clone())),
             context,
             phases,
@@ -121,10 +131,10 @@ impl Server {
         self.addresses
     }
 
-    /// Until the first tenure has begun; `false` if the server ended before.
-    pub async fn active(&mut self) -> bool {
-        let active = |phase: &Phase| matches!(phase, Phase::Active { .. } | Phase::Stopped);
-        matches!(self.phases.wait_for(active).await.as_deref(), Ok(Phase::Active { .. }))
+    /// Until it serves: as the active replica, or as a standby that has read the Lease. `false` if the server ended before.
+    pub async fn serves(&mut self) -> bool {
+        let serves = |phase: &Phase| !matches!(phase, Phase::Standby { heard: false, .. });
+        !matches!(self.phases.wait_for(serves).await.as_deref(), Ok(Phase::Stopped) | Err(_))
     }
 
     /// Serves until `shutdown`, then ends in good order: streams first, then the last record, then the connections. Takes
@@ -169,15 +179,18 @@ impl Server {
 fn serve_grpc(
     settings: &Settings,
     context: &Arc<Context>,
+    seals: Seals,
     listener: TcpListener,
-    phases: watch::Receiver<Phase>,
+    known: Known,
     closing: CancellationToken,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    tokio::spawn(report_health(reporter, phases));
+    tokio::spawn(health::report(reporter, known.phases));
     let elections =
         ElectionServiceServer::new(Elections(Arc::clone(context))).max_decoding_message_size(MAX_REQUEST_BYTES);
     let admin = AdminServiceServer::new(Admin(Arc::clone(context))).max_decoding_message_size(MAX_ADMIN_REQUEST_BYTES);
+    let mirrors = ReplicaServiceServer::new(Mirrors::new(context.handle.clone(), seals))
+        .max_decoding_message_size(MAX_ADMIN_REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(leasehold_proto::FILE_DESCRIPTOR_SET)
@@ -185,13 +198,19 @@ fn serve_grpc(
             // So that grpcurl can show the details of an error.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
+    let links = Arc::new(Links::default());
+    tokio::spawn(follow(known.active, Arc::clone(&links)));
+    let forward =
+        ForwardLayer { right: Arc::clone(&context.handle.right), links, metrics: Arc::clone(&context.metrics) };
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .timeout(REQUEST_TIMEOUT)
         .max_concurrent_streams(settings.max_streams_per_connection)
+        .layer(forward)
         .add_service(elections)
         .add_service(admin)
+        .add_service(mirrors)
         .add_service(health)
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
@@ -199,41 +218,13 @@ fn serve_grpc(
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()))
 }
 
-/// gRPC health, for the server ("") and each service.
-async fn report_health(mut reporter: HealthReporter, mut phases: watch::Receiver<Phase>) {
-    let names = ["", ElectionServiceServer::<Elections>::NAME, AdminServiceServer::<Admin>::NAME];
+/// Keeps the connections to the active replica up to date.
+async fn follow(mut active: watch::Receiver<Option<Active>>, links: Arc<Links>) {
     loop {
-        let phase = phases.borrow_and_update().clone();
-        let serving = matches!(phase, Phase::Active { .. });
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for name in names {
-            reporter.set_service_status(name, status).await;
-        }
-        if phase == Phase::Stopped || phases.changed().await.is_err() {
-            break;
+        let now = active.borrow_and_update().clone();
+        links.follow(now);
+        if active.changed().await.is_err() {
+            return links.follow(None);
         }
     }
-    // Ends the streams of those who watch: the shutdown would wait for them.
-    for name in names {
-        reporter.clear_service_status(name).await;
-    }
-}
-
-/// The loop's phase in the words of the HTTP port.
-fn watch_health(mut phases: watch::Receiver<Phase>) -> watch::Receiver<Health> {
-    let (sender, health) = watch::channel(Health::Starting);
-    tokio::spawn(async move {
-        loop {
-            let phase = phases.borrow_and_update().clone();
-            sender.send_replace(match phase {
-                Phase::Active { .. } => Health::Ready,
-                Phase::Standby => Health::NotReady("there is no tenure: the store doesn't confirm writes".to_owned()),
-                Phase::Stopped => Health::Stopping,
-            });
-            if phases.changed().await.is_err() {
-                return;
-            }
-        }
-    });
-    health
 }

@@ -16,8 +16,10 @@ use crate::metrics::Metrics;
 use crate::observers::Observers;
 use crate::task_token::TaskTokens;
 use crate::ticket::Sealer;
+use leasehold_core::Active;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tonic::Status;
 
 /// Streams carry something at least this often. Some load balancers cut what is idle for 60 s, and don't count PINGs.
@@ -38,6 +40,10 @@ pub(crate) struct Context {
     pub(crate) task_tokens: Arc<TaskTokens>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_ttl: Duration,
+    /// The name of this replica, and the Lease as NAMESPACE/NAME; empty for a server that is the only one.
+    pub(crate) replica: (String, String),
+    /// Whom this replica forwards to.
+    pub(crate) active: watch::Receiver<Option<Active>>,
 }
 
 impl Context {

@@ -1,10 +1,12 @@
 //! Settings as meant: flags, environment and config file put together, completed and checked.
 
 mod flags;
+mod replica;
 
 pub use flags::{CommandLine, Flags, LogFormat, Span};
+pub use replica::ReplicaSettings;
 
-use leasehold_core::{BadConfig, Config, Limits, Millis};
+use leasehold_core::{BadConfig, BadWord, Config, ElectionName, Holder, Limits, Millis};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +19,8 @@ const DEFAULT_MAX_STREAMS_PER_CONNECTION: u32 = 4096;
 const DEFAULT_INBOX: usize = 8192;
 /// Above this a limit limits nothing.
 const MOST: usize = 1_000_000;
+/// Each has metrics of its own, on each replica.
+const MAX_WATCHED: usize = 100;
 /// It stands in every task token.
 const MAX_ISSUER_BYTES: usize = 256;
 
@@ -27,8 +31,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where health, metrics and keys are served over HTTP.
     pub http_listen: SocketAddr,
-    /// Where keys and record are kept.
+    /// Where keys and record are kept. Unused on Kubernetes.
     pub data_dir: PathBuf,
+    /// How to be one of several replicas; `None`: the only one, with a file.
+    pub replica: Option<ReplicaSettings>,
     /// The longest TTL that Campaign accepts; also how long a new tenure waits before its first grant.
     pub max_ttl: Millis,
     /// Limits on what the replica holds.
@@ -39,6 +45,8 @@ pub struct Settings {
     pub max_streams_per_connection: u32,
     /// Calls that wait for the loop.
     pub inbox: usize,
+    /// Elections with metrics of their own.
+    pub watch_elections: Vec<ElectionName>,
     /// `iss` of task tokens.
     pub issuer: String,
     /// Whether plain text may be served beyond this machine.
@@ -71,6 +79,32 @@ pub enum SettingsError {
     /// Nowhere to keep the state.
     #[error("there is no place for the state, as neither XDG_STATE_HOME nor HOME is set; pass --data-dir DIR")]
     NoDataDir,
+    /// A replica that says it listens everywhere is reached nowhere.
+    #[error("--listen {listen} doesn't say where others reach this replica; pass --advertise HOST:PORT, or set POD_IP")]
+    NoAdvertise {
+        /// What it listens on.
+        listen: SocketAddr,
+    },
+    /// An address that nobody can connect to.
+    #[error("--advertise is {address:?}; write it like 10.0.0.7:7400 or leasehold-0.leasehold:7400")]
+    BadAdvertise {
+        /// Its value.
+        address: String,
+    },
+    /// A name that no object can have.
+    #[error("{flag} is {name:?}; give 1 to 253 letters, digits, '-', '.' or '_'")]
+    BadName {
+        /// Which setting.
+        flag: &'static str,
+        /// Its value.
+        name: String,
+    },
+    /// A setting of a replica for a server that isn't one.
+    #[error("{flag} means nothing without --kubernetes; add that, or leave it out")]
+    NeedsKubernetes {
+        /// Which setting.
+        flag: &'static str,
+    },
     /// Plain text beyond this machine.
     #[error(
         "{flag} {address} isn't an address of this machine alone, and there is no TLS: whoever can reach it could lead any \
@@ -97,6 +131,20 @@ pub enum SettingsError {
         value: usize,
         /// The highest.
         most: usize,
+    },
+    /// A name that no election can have.
+    #[error("--watch-elections names {name:?}, which no election can be called: {why}")]
+    BadWatched {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: BadWord,
+    },
+    /// Too many series.
+    #[error("--watch-elections names {count} elections; at most {MAX_WATCHED} can have metrics of their own")]
+    TooManyWatched {
+        /// How many.
+        count: usize,
     },
     /// A name that can't stand in a token.
     #[error("--issuer must have 1 to {MAX_ISSUER_BYTES} bytes without control characters; it is {issuer:?}")]
@@ -153,15 +201,26 @@ impl Settings {
             candidacies_per_subject: flags.max_candidacies_per_subject.unwrap_or(limits.candidacies_per_subject),
             ..limits
         };
+        let listen = flags.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7400)));
+        let replica = match (flags.kubernetes.unwrap_or(false), flags.first_of_a_replica()) {
+            (true, _) => Some(ReplicaSettings::resolve(&flags, listen, &environment)?),
+            (false, Some(flag)) => return Err(SettingsError::NeedsKubernetes { flag }),
+            (false, None) => None,
+        };
+        let data_dir = flags.data_dir.or_else(|| default_data_dir(environment));
+        // A replica keeps nothing on disk.
+        let data_dir = data_dir.or_else(|| replica.is_some().then(PathBuf::new)).ok_or(SettingsError::NoDataDir)?;
         let settings = Self {
-            listen: flags.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7400))),
+            listen,
+            replica,
             http_listen: flags.http_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7401))),
-            data_dir: flags.data_dir.or_else(|| default_data_dir(environment)).ok_or(SettingsError::NoDataDir)?,
+            data_dir,
             max_ttl: flags.max_ttl.map_or(DEFAULT_MAX_TTL, Span::millis),
             limits,
             max_observers: flags.max_observers.unwrap_or(DEFAULT_MAX_OBSERVERS),
             max_streams_per_connection: flags.max_streams_per_connection.unwrap_or(DEFAULT_MAX_STREAMS_PER_CONNECTION),
             inbox: flags.inbox.unwrap_or(DEFAULT_INBOX),
+            watch_elections: watched(flags.watch_elections.unwrap_or_default())?,
             issuer: flags.issuer.unwrap_or_else(|| "leasehold".to_owned()),
             insecure: flags.insecure.unwrap_or(false),
             log_format: flags.log_format.unwrap_or(LogFormat::Text),
@@ -204,14 +263,28 @@ impl Settings {
         if let Err(why) = EnvFilter::builder().parse(&self.log_level) {
             return Err(SettingsError::BadLogLevel { level: self.log_level.clone(), why: why.to_string() });
         }
-        Ok(self.core_config().validate()?)
+        Ok(self.core_config(Holder(String::new())).validate()?)
     }
 
-    /// What the core needs to know.
+    /// What the core needs to know; `me` is the name of a replica on Kubernetes.
     #[must_use]
-    pub fn core_config(&self) -> Config {
-        Config { limits: self.limits.clone(), ..Config::embedded(self.max_ttl) }
+    pub fn core_config(&self, me: Holder) -> Config {
+        match &self.replica {
+            Some(replica) => replica.core_config(me, self.max_ttl, self.limits.clone()),
+            None => Config { limits: self.limits.clone(), ..Config::embedded(self.max_ttl) },
+        }
     }
+}
+
+/// The elections of these names.
+fn watched(mut names: Vec<String>) -> Result<Vec<ElectionName>, SettingsError> {
+    // A variable that is set to nothing.
+    names.retain(|name| !name.is_empty());
+    if names.len() > MAX_WATCHED {
+        return Err(SettingsError::TooManyWatched { count: names.len() });
+    }
+    let checked = |name: String| ElectionName::new(&name).map_err(|why| SettingsError::BadWatched { name, why });
+    names.into_iter().map(checked).collect()
 }
 
 /// As the XDG base directory specification says: a relative path there is to be ignored.

@@ -1,8 +1,9 @@
 //! From the command line to a server that runs, and to its end.
 
+use crate::backend::Backend;
+use crate::http::serve_while_waiting;
 use crate::server::Server;
 use crate::settings::{LogFormat, Settings};
-use crate::state_file::StateFile;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -22,35 +23,54 @@ pub fn start() -> anyhow::Result<()> {
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
-    // Before the ports: of two servers started by mistake with one configuration, the second says whose state it is.
-    let state = StateFile::open(&settings.data_dir)?;
-    let listener = bind("--listen", settings.listen).await?;
-    let http_listener = bind("--http-listen", settings.http_listen).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut server = Server::start(settings, state, listener, http_listener)?;
-    let (grpc, http) = server.addresses();
-    tokio::select! {
-        _ = server.active() => greet(grpc, http, settings),
-        _ = terminate.recv() => return Ok(server.run(async {}).await?),
-        _ = interrupt.recv() => return Ok(server.run(async {}).await?),
-    }
-    let shutdown = async {
+    let mut told_to_stop = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    };
+    // Before the ports: of two servers started by mistake with one configuration, the second says whose state it is.
+    let (backend, http_listener) = tokio::select! {
+        opened = open(settings) => opened?,
+        () = told_to_stop() => return Ok(()),
+    };
+    let what = backend.describe();
+    let listener = bind("--listen", settings.listen).await?;
+    let mut server = Server::start(settings, backend, listener, http_listener)?;
+    let (grpc, http) = server.addresses();
+    tokio::select! {
+        _ = server.serves() => greet(grpc, http, &what),
+        () = told_to_stop() => return Ok(server.run(async {}).await?),
+    }
+    let shutdown = async {
+        told_to_stop().await;
         tracing::info!("shutting down");
     };
     Ok(server.run(shutdown).await?)
 }
 
-fn greet(grpc: SocketAddr, http: SocketAddr, settings: &Settings) {
+/// Opens the place for record and keys, and the HTTP port. A replica may have to wait for the API server: it answers probes meanwhile, so
+/// that nobody kills it for that.
+async fn open(settings: &Settings) -> anyhow::Result<(Backend, TcpListener)> {
+    if settings.replica.is_none() {
+        let backend = Backend::open(settings).await?;
+        return Ok((backend, bind("--http-listen", settings.http_listen).await?));
+    }
+    let listener = bind("--http-listen", settings.http_listen).await?.into_std()?;
+    let waiting = TcpListener::from_std(listener.try_clone()?)?;
+    tokio::select! {
+        backend = Backend::open(settings) => Ok((backend?, TcpListener::from_std(listener)?)),
+        () = serve_while_waiting(waiting) => anyhow::bail!("the HTTP port can't be served"),
+    }
+}
+
+fn greet(grpc: SocketAddr, http: SocketAddr, what: &str) {
     let version = env!("CARGO_PKG_VERSION");
-    let data = settings.data_dir.display();
     let mut out = std::io::stdout().lock();
     // Whoever started the server may have closed its output: no reason not to serve.
-    let _ = writeln!(out, "leasehold-server {version} listening on {grpc} (http {http}), data in {data}");
+    let _ = writeln!(out, "leasehold-server {version} listening on {grpc} (http {http}), {what}");
     let _ = writeln!(
         out,
         "try: grpcurl -plaintext -d '{{\"election\":\"hello\",\"candidate\":\"me\"}}' {grpc} leasehold.v1.ElectionService/Campaign"

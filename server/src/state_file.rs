@@ -138,6 +138,12 @@ impl StateFile {
         Ok(this)
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The service's secrets. They are stored already.
     #[must_use]
     pub fn keys(&self) -> &Keys {

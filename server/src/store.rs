@@ -1,9 +1,10 @@
-//! The store thread: reads and writes the record one after the other, so that a slow disk never holds up the loop.
+//! The store: a file that a thread of its own reads and writes, so that a slow disk never holds up the loop; or a Lease.
 
 use crate::clock;
+use crate::kubernetes::LeaseStore;
 use crate::metrics::Metrics;
 use crate::state_file::StateFile;
-use leasehold_core::{Input, Outcome, Record, Time, WriteId};
+use leasehold_core::{Input, Outcome, Over, Record, Tenure, TenureEnd, Time, WriteId};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
@@ -19,13 +20,59 @@ enum Request {
     Write(WriteId, Box<Record>, Time),
 }
 
-/// The loop's end of the store thread. The thread ends when this is dropped.
+/// What whoever looks at the Lease may want to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fact {
+    /// This replica became active.
+    Began(Tenure),
+    /// It isn't active any more.
+    Ended(Tenure, TenureEnd),
+}
+
+/// The loop's end of the store.
 #[derive(Debug)]
-pub(crate) struct Store {
-    requests: blocking::Sender<Request>,
+pub(crate) enum Store {
+    /// A file.
+    File(FileStore),
+    /// A Lease.
+    Lease(LeaseStore),
 }
 
 impl Store {
+    pub(crate) fn read(&self) {
+        match self {
+            Self::File(file) => file.request(Request::Read),
+            Self::Lease(lease) => lease.read(),
+        }
+    }
+
+    /// Tells the cluster's users. There are none where the record is a file.
+    pub(crate) fn tell(&self, fact: Fact) {
+        match self {
+            Self::File(_) => {}
+            Self::Lease(lease) => lease.tell(fact),
+        }
+    }
+
+    /// `sent` isn't later than the moment at which the core made the record.
+    pub(crate) fn write(&self, write: WriteId, over: Over, record: Option<Box<Record>>, sent: Time) {
+        match self {
+            Self::File(file) => {
+                let record = record.expect("a file is always written with a record");
+                file.request(Request::Write(write, record, sent));
+            }
+            Self::Lease(lease) => lease.write(write, over, record),
+        }
+    }
+}
+
+/// The loop's end of the store thread. The thread ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct FileStore {
+    requests: blocking::Sender<Request>,
+}
+
+impl FileStore {
     /// Starts the thread. Results come as inputs.
     ///
     /// # Errors
@@ -46,18 +93,9 @@ impl Store {
         Ok(Self { requests })
     }
 
-    pub(crate) fn read(&self) {
-        self.request(Request::Read);
-    }
-
-    /// `sent` isn't later than the moment at which the core made the record.
-    pub(crate) fn write(&self, write: WriteId, record: Box<Record>, sent: Time) {
-        self.request(Request::Write(write, record, sent));
-    }
-
     fn request(&self, request: Request) {
         // A store thread that is gone has panicked: the process can't go on without it.
-        self.requests.send(request).expect("the store thread lives as long as its Store");
+        self.requests.send(request).expect("the store thread lives as long as its FileStore");
     }
 }
 

@@ -19,13 +19,13 @@ const COMMON: &str = "Common options";
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, after_help = exit::HELP, max_term_width = 110)]
 pub(crate) struct Cli {
-    /// Where the service is.
+    /// Where the service is. Of several addresses, with commas between them, the first that answers is used.
     #[arg(
         long,
         global = true, help_heading = COMMON,
         env = "LEASEHOLD_ENDPOINT",
         default_value = "http://127.0.0.1:7400",
-        value_name = "URL"
+        value_name = "URL[,URL...]"
     )]
     pub(crate) endpoint: String,
 
@@ -170,6 +170,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) grace: Option<Duration>,
 
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
+
     /// Don't say what happens on standard error.
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -177,6 +180,33 @@ pub(crate) struct RunArgs {
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// When the command has to make way for the next candidate, though the leadership could be kept.
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// Run by sh again and again. Unless it exits with 0 in time, the command is ended and the next candidate leads.
+    ///
+    /// It has to succeed once before the election is entered, and while this candidate waits.
+    #[arg(long, value_name = "CMD")]
+    pub(crate) health_cmd: Option<OsString>,
+
+    /// From the end of one health command to the start of the next.
+    #[arg(long, default_value = "5s", value_name = "TIME", value_parser = some_time, requires = "health_cmd")]
+    pub(crate) health_interval: Duration,
+
+    /// How long the health command may take. Then it is killed with its process group, and has failed.
+    #[arg(long, default_value = "2s", value_name = "TIME", value_parser = some_time, requires = "health_cmd")]
+    pub(crate) health_timeout: Duration,
+}
+
+/// More than none.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it must be longer than 0s".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What to watch.

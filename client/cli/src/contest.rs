@@ -23,12 +23,11 @@ pub(crate) enum Contest {
 
 /// Enters the election and waits until it is won.
 pub(crate) async fn contend(
-    client: &Client,
-    args: &CandidateArgs,
+    campaign: Campaign,
     signals: &mut Signals,
     mut tell: impl FnMut(Standing) -> anyhow::Result<()>,
 ) -> anyhow::Result<Contest> {
-    let mut enroll = Box::pin(campaign(client, args).enroll());
+    let mut enroll = Box::pin(campaign.enroll());
     let candidacy = tokio::select! {
         candidacy = &mut enroll => candidacy?,
         signal = signals.next_end() => {
@@ -61,7 +60,8 @@ pub(crate) async fn contend(
     }
 }
 
-fn campaign(client: &Client, args: &CandidateArgs) -> Campaign {
+/// What was asked for on the command line.
+pub(crate) fn campaign(client: &Client, args: &CandidateArgs) -> Campaign {
     let mut campaign = client.campaign(args.election.as_str()).ttl(args.ttl).value(args.value.as_str());
     if let Some(name) = &args.name {
         campaign = campaign.candidate(name.as_str());

@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     NotGranted,
     /// The leadership ended before the command did.
     Lost,
+    /// `run`: the health command failed or hung.
+    Unhealthy,
     /// `run`: the command can't be started.
     NotExecutable,
     /// `run`: there is no such command.
@@ -42,6 +44,7 @@ Exit codes:
    70  anything else that went wrong
    75  the election couldn't be had in time (--no-wait, --timeout)
    76  the leadership ended before the command did: it was lost, or an operator ended it
+   77  run: the health command failed, or didn't end in time
   126  run: the command can't be started
   127  run: there is no such command
   128+n  ended by signal n
@@ -58,6 +61,7 @@ impl Exit {
             Exit::Internal => 70,
             Exit::NotGranted => 75,
             Exit::Lost => 76,
+            Exit::Unhealthy => 77,
             Exit::NotExecutable => 126,
             Exit::NotFound => 127,
             Exit::Code(code) => code,
@@ -113,7 +117,8 @@ fn explain_client(error: &leasehold::Error, endpoint: &str) -> (Exit, String) {
     use leasehold::{Error, Reason};
     match error {
         Error::Unreachable { detail } => {
-            let at = if detail.contains(endpoint) { String::new() } else { format!(" at {endpoint}") };
+            let named = endpoint.split(',').all(|address| detail.contains(address.trim().trim_end_matches('/')));
+            let at = if named { String::new() } else { format!(" at {endpoint}") };
             let what_to_do =
                 "Is a server running there? Start one with leasehold-server, or name another with --endpoint";
             (Exit::Unreachable, format!("can't reach the service{at}: {detail}.\n{what_to_do} or LEASEHOLD_ENDPOINT."))
@@ -121,6 +126,7 @@ fn explain_client(error: &leasehold::Error, endpoint: &str) -> (Exit, String) {
         Error::Outdated { .. } => (Exit::Unreachable, error.to_string()),
         Error::NotGranted { detail } => (Exit::NotGranted, format!("not granted: {detail}")),
         Error::Ended { .. } => (Exit::Lost, error.to_string()),
+        Error::Unhealthy { .. } => (Exit::Unhealthy, error.to_string()),
         Error::Invalid { .. } => (Exit::Usage, error.to_string()),
         Error::Refused { reason, message, .. } => {
             let exit = match reason {
@@ -139,7 +145,7 @@ fn explain_client(error: &leasehold::Error, endpoint: &str) -> (Exit, String) {
 mod tests {
     use super::*;
 
-    const ALL: [Exit; 9] = [
+    const ALL: [Exit; 10] = [
         Exit::Done,
         Exit::No,
         Exit::Usage,
@@ -147,6 +153,7 @@ mod tests {
         Exit::Internal,
         Exit::NotGranted,
         Exit::Lost,
+        Exit::Unhealthy,
         Exit::NotExecutable,
         Exit::NotFound,
     ];

@@ -3,6 +3,7 @@
 pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod family;
+pub(crate) mod health;
 pub(crate) mod launch;
 pub(crate) mod session;
 pub(crate) mod signals;

@@ -41,6 +41,9 @@ impl Voice {
             Reason::Draining => self.say(format_args!(
                 "{election} is to be handed over: the command gets SIGTERM now, and SIGKILL in {left}"
             )),
+            Reason::Unhealthy(detail) => self.say(format_args!(
+                "unhealthy: {detail}; {election} goes to the next one: the command gets SIGTERM now, and SIGKILL in {left}"
+            )),
             Reason::Lost(lost) => self.say(format_args!("the leadership of {election} is over: {lost}; killing the command")),
         }
     }

@@ -8,6 +8,8 @@ mod ask;
 mod campaign;
 #[path = "command/end.rs"]
 mod end;
+#[path = "command/health.rs"]
+mod health;
 #[path = "command/pause.rs"]
 mod pause;
 #[path = "command/run.rs"]

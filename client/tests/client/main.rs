@@ -3,7 +3,11 @@
 
 mod deadline;
 mod entering;
+mod following;
+mod healthy;
 mod keeping;
 mod observing;
+mod proxy;
 mod puppet;
+mod several;
 mod vanishing;

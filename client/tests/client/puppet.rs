@@ -1,15 +1,20 @@
 //! A service that decides nothing: every call waits until the test has answered it.
 
+use leasehold::proto::admin_service_server::{AdminService, AdminServiceServer};
 use leasehold::proto::election_service_server::{ElectionService, ElectionServiceServer};
 use leasehold::proto::{self, campaign_response::Event};
 use leasehold::{Client, Leadership};
+use std::collections::HashMap;
 use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex as Cell};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// The tenure of answers that don't say otherwise.
 pub(crate) const TENURE: u64 = 7;
@@ -28,6 +33,10 @@ pub(crate) struct Call<Q, A> {
 impl<Q, A> Call<Q, A> {
     pub(crate) fn answer(self, answer: A) {
         let _ = self.answer.send(Ok(answer));
+    }
+
+    pub(crate) fn fail(self, status: Status) {
+        let _ = self.answer.send(Err(status));
     }
 }
 
@@ -58,6 +67,8 @@ pub(crate) type Proclaim = Call<proto::ProclaimRequest, proto::ProclaimResponse>
 #[derive(Debug)]
 pub(crate) struct Puppet {
     pub(crate) client: Client,
+    pub(crate) address: SocketAddr,
+    says: Says,
     campaigns: mpsc::Receiver<Campaigned>,
     observes: mpsc::Receiver<Observing>,
     keep_alives: mpsc::Receiver<KeepAlive>,
@@ -77,20 +88,36 @@ impl Puppet {
         let (keep_alives, to_keep_alive) = mpsc::channel(QUEUE);
         let (resigns, to_resign) = mpsc::channel(QUEUE);
         let (proclaims, to_proclaim) = mpsc::channel(QUEUE);
-        let service = Service { campaigns, observes, keep_alives, resigns, proclaims, parked: Mutex::default() };
+        let says = Says::default();
+        let operators = AdminServiceServer::new(says.clone());
+        let said = says.clone();
+        let service =
+            Service { campaigns, observes, keep_alives, resigns, proclaims, says: said, parked: Mutex::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = tonic::transport::Server::builder().add_service(ElectionServiceServer::new(service));
+        let mut router = tonic::transport::Server::builder();
+        let router = router.add_service(ElectionServiceServer::new(service)).add_service(operators);
         tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
-        let address = proxy(address).await;
         Self {
-            client: Client::connect(format!("http://{address}")).await.unwrap(),
+            client: Client::connect(format!("http://{}", proxy(address).await)).await.unwrap(),
+            address,
+            says,
             campaigns: to_campaign,
             observes: to_observe,
             keep_alives: to_keep_alive,
             resigns: to_resign,
             proclaims: to_proclaim,
         }
+    }
+
+    /// From now on every response names this address as the active replica's.
+    pub(crate) fn name_active(&self, address: impl ToString) {
+        self.says.0.lock().unwrap().active = Some(address.to_string());
+    }
+
+    /// From now on its status says that it is this.
+    pub(crate) fn be(&self, role: proto::Role) {
+        self.says.0.lock().unwrap().role = role;
     }
 
     pub(crate) async fn campaign(&mut self) -> Campaigned {
@@ -152,6 +179,12 @@ async fn next<T>(calls: &mut mpsc::Receiver<T>, what: &str) -> T {
     }
 }
 
+/// What a replica says that doesn't run the elections.
+pub(crate) fn refusal(reason: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "leasehold", HashMap::new());
+    Status::with_error_details(Code::Unavailable, "the test says so", details)
+}
+
 pub(crate) fn event(event: Event) -> proto::CampaignResponse {
     proto::CampaignResponse { tenure: TENURE, event: Some(event) }
 }
@@ -190,31 +223,82 @@ pub(crate) fn resigned() -> proto::ResignResponse {
     proto::ResignResponse { tenure: TENURE, was_leading: true, already_ended: false }
 }
 
+/// What the service says of itself.
+#[derive(Debug, Clone, Default)]
+struct Says(Arc<Cell<Word>>);
+
+#[derive(Debug)]
+struct Word {
+    active: Option<String>,
+    role: proto::Role,
+}
+
+impl Default for Word {
+    fn default() -> Self {
+        Self { active: None, role: proto::Role::Active }
+    }
+}
+
+impl Says {
+    fn name_active(&self, metadata: &mut MetadataMap) {
+        if let Some(address) = &self.0.lock().unwrap().active {
+            metadata.insert("leasehold-active", address.parse().unwrap());
+        }
+    }
+
+    fn say<T>(&self, result: Result<T, Status>) -> Result<Response<T>, Status> {
+        let mut result = result.map(Response::new);
+        match &mut result {
+            Ok(response) => self.name_active(response.metadata_mut()),
+            Err(status) => self.name_active(status.metadata_mut()),
+        }
+        result
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Says {
+    async fn get_status(
+        &self,
+        _: Request<proto::GetStatusRequest>,
+    ) -> Result<Response<proto::GetStatusResponse>, Status> {
+        let role = self.0.lock().unwrap().role;
+        let tenure = if role == proto::Role::Active { TENURE } else { 0 };
+        self.say(Ok(proto::GetStatusResponse { tenure, role: role.into(), ..proto::GetStatusResponse::default() }))
+    }
+
+    async fn step_down(&self, _: Request<proto::StepDownRequest>) -> Result<Response<proto::StepDownResponse>, Status> {
+        Err(Status::unimplemented("not needed here"))
+    }
+}
+
 struct Service {
     campaigns: mpsc::Sender<Campaigned>,
     observes: mpsc::Sender<Observing>,
     keep_alives: mpsc::Sender<KeepAlive>,
     resigns: mpsc::Sender<Resign>,
     proclaims: mpsc::Sender<Proclaim>,
+    says: Says,
     parked: Mutex<()>,
 }
 
 impl Service {
-    async fn call<Q, A>(calls: &mpsc::Sender<Call<Q, A>>, request: Request<Q>) -> Result<Response<A>, Status> {
+    async fn call<Q, A>(&self, calls: &mpsc::Sender<Call<Q, A>>, request: Request<Q>) -> Result<Response<A>, Status> {
         let (answer, answered) = oneshot::channel();
         let gone = || Status::unavailable("the test dropped the call");
         calls.send(Call { request: request.into_inner(), answer }).await.map_err(|_| gone())?;
-        answered.await.unwrap_or_else(|_| Err(gone())).map(Response::new)
+        self.says.say(answered.await.unwrap_or_else(|_| Err(gone())))
     }
 
     async fn stream<Q, M>(
+        &self,
         streams: &mpsc::Sender<Stream<Q, M>>,
         request: Request<Q>,
     ) -> Result<Response<ReceiverStream<Result<M, Status>>>, Status> {
         let (messages, sent) = mpsc::channel(QUEUE);
         let gone = || Status::unavailable("the test is over");
         streams.send(Stream { request: request.into_inner(), messages }).await.map_err(|_| gone())?;
-        Ok(Response::new(ReceiverStream::new(sent)))
+        self.says.say(Ok(ReceiverStream::new(sent)))
     }
 }
 
@@ -227,29 +311,29 @@ impl ElectionService for Service {
         &self,
         request: Request<proto::CampaignRequest>,
     ) -> Result<Response<Self::CampaignStream>, Status> {
-        Self::stream(&self.campaigns, request).await
+        self.stream(&self.campaigns, request).await
     }
 
     async fn observe(&self, request: Request<proto::ObserveRequest>) -> Result<Response<Self::ObserveStream>, Status> {
-        Self::stream(&self.observes, request).await
+        self.stream(&self.observes, request).await
     }
 
     async fn keep_alive(
         &self,
         request: Request<proto::KeepAliveRequest>,
     ) -> Result<Response<proto::KeepAliveResponse>, Status> {
-        Self::call(&self.keep_alives, request).await
+        self.call(&self.keep_alives, request).await
     }
 
     async fn resign(&self, request: Request<proto::ResignRequest>) -> Result<Response<proto::ResignResponse>, Status> {
-        Self::call(&self.resigns, request).await
+        self.call(&self.resigns, request).await
     }
 
     async fn proclaim(
         &self,
         request: Request<proto::ProclaimRequest>,
     ) -> Result<Response<proto::ProclaimResponse>, Status> {
-        Self::call(&self.proclaims, request).await
+        self.call(&self.proclaims, request).await
     }
 
     async fn get_election(

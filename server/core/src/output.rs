@@ -18,7 +18,7 @@ pub enum Output {
         /// What it replaces.
         over: Over,
         /// What to store. In a Lease it stands in this replica's name, and makes it the holder unless the record tells of an end.
-        /// `None`: a Lease that nobody holds.
+        /// `None`: a Lease without annotations of ours, its `spec` as it was.
         record: Option<Box<Record>>,
     },
     /// Another replica is active, as far as this one knows: forward calls to it. `None`: nobody is known to be.

@@ -210,8 +210,7 @@ impl Replica {
                     && active.idle()
                     && active.renew_at <= now
                 {
-                    // One that may not make a Lease hears no conflict when somebody else has made it.
-                    if active.failing && active.over == Over::Nothing { self.doubt() } else { self.renew() }
+                    self.renew_when_due();
                 }
             }
             Role::Paused { until } if *until <= now => self.read(),
@@ -235,8 +234,8 @@ impl Replica {
 
     fn answer(&mut self, ask: Ask) -> Result<Reply, Reject> {
         match (self.turn(), ask) {
+            (_, Ask::Status) => Ok(Reply::Status(Box::new(self.status()))),
             (Ok((elections, mut turn)), ask) => elections.answer(&mut turn, ask),
-            (Err(_), Ask::Status) => Ok(Reply::Status(Box::default())),
             (Err(why), _) => Err(why),
         }
     }
@@ -299,6 +298,8 @@ impl Replica {
     /// Says whom to forward to, when that has changed.
     fn follow(&mut self) {
         let active = match &self.role {
+            // Gone or stripped, the Lease says nothing of who is active: whoever was repairs it.
+            Role::Standby(_) if self.sight.says_nothing() => return,
             Role::Standby(_) => self.sight.active(),
             _ => None,
         };

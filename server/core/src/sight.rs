@@ -17,7 +17,8 @@ pub(crate) struct Sight {
     last: Option<Seen>,
     /// The last version that is known to be this replica's own.
     own: Option<Version>,
-    /// The longest duration that anybody has claimed, this replica itself among them.
+    /// The longest duration that any replica has claimed, this one among them. What others write counts as long as one of them holds the
+    /// Lease: a manifest that somebody applies once must not make every later failover longer.
     duration: Millis,
     /// The tenure that was seen held last, and when.
     held: Option<(Tenure, Time)>,
@@ -62,9 +63,6 @@ impl Sight {
     pub(crate) fn see(&mut self, lease: Option<Lease>, now: Time) {
         let content = lease.as_ref().map(|lease| &lease.content);
         let unchanged = self.last.as_ref().is_some_and(|last| last.still_stands(lease.as_ref(), now, self.duration));
-        if let Some(longer) = content.and_then(|content| content.duration) {
-            self.duration = self.duration.max(longer);
-        }
         let handed_over = content.is_some_and(|content| self.hands_over(content, now));
         if let Some(signed) = content.and_then(|content| content.signed.as_ref()) {
             let record = &signed.record;
@@ -72,8 +70,9 @@ impl Sight {
             self.highest = self.highest.max(record.tenure);
             self.newest = self.newest.max((record.tenure, record.renewed_at));
         }
-        if let Some(held) = content.and_then(Content::held) {
+        if let Some((content, held)) = content.and_then(|content| Some((content, content.held()?))) {
             self.held = Some((held.record.tenure, now));
+            self.duration = self.duration.max(content.duration.unwrap_or_default());
         }
         match &mut self.last {
             Some(last) if unchanged => (last.lease, last.looked) = (lease, now),
@@ -109,6 +108,12 @@ impl Sight {
         (record.tenure, record.renewed_at) < self.newest
     }
 
+    /// Whether what was seen last is older than something that was seen before.
+    pub(crate) fn is_restored(&self) -> bool {
+        let signed = self.lease().and_then(|lease| lease.content.signed.as_ref());
+        signed.is_some_and(|signed| self.outdated(&signed.record))
+    }
+
     /// What was seen last, if there was a Lease.
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.last.as_ref().and_then(|last| last.lease.as_ref())
@@ -123,7 +128,14 @@ impl Sight {
         if own && lease.content.held().is_some_and(|signed| signed.by == self.me) {
             return Some(TakeOver::Mine);
         }
-        Some(if last.handed_over { TakeOver::Released(last.since) } else { TakeOver::At(last.since + self.duration) })
+        let theirs = lease.content.duration.filter(|_| lease.content.holder.is_some()).unwrap_or_default();
+        let duration = self.duration.max(theirs);
+        Some(if last.handed_over { TakeOver::Released(last.since) } else { TakeOver::At(last.since + duration) })
+    }
+
+    /// Whether there is no Lease, or one without annotations of ours.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.lease().is_none_or(|lease| lease.content.signed.is_none())
     }
 
     /// The replica that holds the Lease, as far as is known: the tenure and the address. One that was wiped out of the Lease holds

@@ -4,6 +4,9 @@ use crate::number::{AHEAD_WHEN_LOST, HEADROOM, Line, NUMBER_LIMIT};
 use crate::record::Former;
 use crate::{Carried, Config, Found, Millis, Over, Record, Tenure, Time, WriteId};
 
+/// After so many writes in a row that found somebody else's change, the next one waits a little.
+const CONFLICTS_AT_ONCE: u32 = 3;
+
 /// A write that is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
@@ -186,6 +189,11 @@ impl Active {
     pub(crate) fn retry_soon(&mut self, config: &Config, now: Time) {
         self.failing = true;
         self.renew_at = now + config.retry_interval();
+    }
+
+    /// Somebody else writes all the time: the next write waits a little.
+    pub(crate) fn raced(&self) -> bool {
+        self.conflicts > CONFLICTS_AT_ONCE
     }
 
     /// Nothing is under way.

@@ -1,8 +1,6 @@
 //! Tests of the HTTP port, over real sockets.
 
 use super::*;
-use crate::clock;
-use leasehold_core::Millis;
 use serde_json::json;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +10,7 @@ struct Server {
     address: SocketAddr,
     health: watch::Sender<Health>,
     metrics: Arc<Metrics>,
+    beat: Arc<Beat>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -26,10 +25,11 @@ async fn start_within(limits: Limits) -> Server {
     let (health, receiver) = watch::channel(Health::Starting);
     let metrics = Arc::new(Metrics::new());
     let jwks = json!({"keys": [{"kty": "OKP"}]});
-    let state = HttpState { health: receiver, metrics: Arc::clone(&metrics), jwks };
+    let beat = Arc::new(Beat::default());
+    let state = HttpState { health: receiver, metrics: Arc::clone(&metrics), jwks, beat: Arc::clone(&beat) };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve_within(limits, listener, state, shutdown.clone()));
-    Server { address, health, metrics, shutdown, task }
+    Server { address, health, metrics, beat, shutdown, task }
 }
 
 /// Sends these bytes and reads until the server closes.
@@ -66,6 +66,30 @@ async fn readiness_follows_health_and_liveness_the_loop() {
     }
     drop(server.health);
     assert_eq!(fetch(server.address, "/healthz").await.0, 200, "a loop that ended in good order");
+}
+
+#[tokio::test]
+async fn a_loop_that_hangs_is_seen() {
+    let server = start().await;
+    server.health.send_replace(Health::Ready);
+    server.beat.0.store(clock::now().0.saturating_sub(LOOP_HANGS.0 + 1), Ordering::Relaxed);
+    for path in ["/healthz", "/readyz"] {
+        let (status, _, body) = fetch(server.address, path).await;
+        assert_eq!((status, body.as_str()), (503, "the loop hangs: restart this process\n"));
+    }
+    server.beat.mark();
+    assert_eq!(fetch(server.address, "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn probes_are_answered_while_the_keys_arent_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let waiting = tokio::spawn(serve_while_waiting(listener));
+    assert_eq!(fetch(address, "/healthz").await.0, 200);
+    let (status, _, body) = fetch(address, "/readyz").await;
+    assert_eq!((status, body.as_str()), (503, "waiting for the API server, to read the keys\n"));
+    waiting.abort();
 }
 
 #[tokio::test]

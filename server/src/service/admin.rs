@@ -4,7 +4,7 @@ use super::Context;
 use super::convert::{duration, number};
 use super::election::mismatch;
 use crate::errors::Refusal;
-use leasehold_core::{Ask, ElectionName, FencingToken, Reply};
+use leasehold_core::{Active, Ask, ElectionName, FencingToken, Reply};
 use leasehold_proto::v1;
 use leasehold_proto::v1::admin_service_server::AdminService;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ impl Admin {
         let (tenure, reply) = self.0.handle.ask(Ask::Status).await?;
         let Reply::Status(status) = reply else { return Err(mismatch()) };
         let active = status.tenure.is_some();
+        let (replica, lease) = self.0.replica.clone();
+        let followed = self.0.active.borrow().clone();
         Ok(v1::GetStatusResponse {
             tenure: number(tenure),
             role: if active { v1::Role::Active } else { v1::Role::Standby }.into(),
@@ -31,6 +33,10 @@ impl Admin {
             leaders: status.leaders as u64,
             observers: self.0.observers.count() as u64,
             revision: status.revision.0,
+            replica,
+            lease,
+            active: followed.map(|Active { tenure, address }| v1::ActiveReplica { tenure: number(tenure), address }),
+            mirrored: status.mirrored as u64,
         })
     }
 

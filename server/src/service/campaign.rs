@@ -3,6 +3,7 @@
 use super::convert::{duration, end_detail, end_reason, keep_alive_interval, number};
 use super::deadline::passed;
 use super::{Context, HEARTBEAT, next_heartbeat};
+use crate::clock;
 use crate::errors::Refusal;
 use crate::handle::{Events, StreamItem, StreamKind};
 use futures::Stream;
@@ -29,6 +30,8 @@ struct Open {
     heartbeat: Pin<Box<Sleep>>,
     deadline: Option<Pin<Box<Sleep>>>,
     want_task_token: bool,
+    /// When it entered, until it is granted. A stream that is opened again with a ticket doesn't know.
+    entered: Option<Time>,
 }
 
 /// A stream of these events, cut off at the caller's own deadline. Waits for the first one: a refusal is then the answer to the call,
@@ -37,11 +40,12 @@ pub(crate) async fn open(
     context: Arc<Context>,
     events: Events,
     deadline: Option<Duration>,
-    want_task_token: bool,
+    (want_task_token, entered): (bool, Option<Time>),
 ) -> Result<CampaignStream, Refusal> {
     let heartbeat = Box::pin(sleep(HEARTBEAT));
     let deadline = deadline.map(|left| Box::pin(sleep(left)));
-    let mut open = Open { context, events, first: None, tenure: Tenure(0), heartbeat, deadline, want_task_token };
+    let mut open =
+        Open { context, events, first: None, tenure: Tenure(0), heartbeat, deadline, want_task_token, entered };
     open.first = open.next().await.transpose()?;
     Ok(Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
@@ -73,6 +77,11 @@ impl Open {
         match item {
             Some(StreamItem { tenure, at, kind: StreamKind::Event(event) }) => {
                 self.tenure = tenure;
+                if matches!(event, Event::Elected(_))
+                    && let Some(entered) = self.entered.take()
+                {
+                    self.context.metrics.granted_after(clock::now().since(entered));
+                }
                 let event = Some(self.tell(event, at));
                 Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event }))
             }

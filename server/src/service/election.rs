@@ -7,7 +7,7 @@ use super::{Context, deadline};
 use crate::clock;
 use crate::errors::Refusal;
 use crate::task_token::TaskTokenError;
-use leasehold_core::{Ask, ElectionName, FencingToken, Kept, Reply, Value};
+use leasehold_core::{Ask, ElectionName, FencingToken, Kept, Millis, Reply, Ticket, Value};
 use leasehold_proto::v1;
 use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::verify_token_request::Token;
@@ -36,14 +36,31 @@ impl Elections {
         let tickets = opened.iter().filter_map(|ticket| ticket.as_ref().ok().cloned()).collect();
         let (tenure, reply, at) = self.0.handle.ask_when(Ask::KeepAlive(tickets)).await?;
         let Reply::KeptAlive(kept) = reply else { return Err(mismatch()) };
-        let accepted = kept.iter().filter(|kept| matches!(kept, Kept::Waiting(_) | Kept::Leading(_)));
-        self.0.metrics.keep_alives.inc_by(accepted.count() as u64);
+        self.count(&opened, &kept);
         let mut kept = kept.iter();
         let results = items.iter().zip(&opened).map(|(item, opened)| match opened {
             Ok(_) => kept.next().map(|kept| self.0.kept(kept, at, item.want_task_token)).unwrap_or_default(),
             Err(refusal) => convert::unopened(refusal),
         });
         Ok(v1::KeepAliveResponse { tenure: number(tenure), results: results.collect() })
+    }
+
+    /// How many were accepted, and how late they were: by the server's clock, from one accepted KeepAlive to the next. A ticket of an
+    /// earlier tenure counts from the beginning of another time.
+    fn count(&self, opened: &[Result<Ticket, Refusal>], kept: &[Kept]) {
+        let mut accepted = 0;
+        for (before, kept) in opened.iter().flatten().zip(kept) {
+            let after = match kept {
+                Kept::Waiting(ticket) | Kept::Leading(ticket) => ticket,
+                _ => continue,
+            };
+            accepted += 1;
+            if before.tenure == after.tenure {
+                let used = Millis(after.accepted_at.0.saturating_sub(before.accepted_at.0));
+                self.0.metrics.lateness.observe(used, after.ttl);
+            }
+        }
+        self.0.metrics.keep_alives.inc_by(accepted);
     }
 
     async fn proclaim(&self, request: v1::ProclaimRequest) -> Result<v1::ProclaimResponse, Refusal> {
@@ -149,6 +166,7 @@ impl Elections {
         let deadline = deadline::timeout(request.metadata());
         let request = request.into_inner();
         let want_task_token = request.want_task_token;
+        let entered = request.ticket.is_empty().then(clock::now);
         let events = if request.ticket.is_empty() {
             self.0.handle.campaign(convert::entry(request, deadline)?).await?
         } else {
@@ -163,7 +181,7 @@ impl Elections {
             }
             self.0.handle.reopen(ticket).await?
         };
-        campaign::open(Arc::clone(&self.0), events, deadline, want_task_token).await
+        campaign::open(Arc::clone(&self.0), events, deadline, (want_task_token, entered)).await
     }
 }
 

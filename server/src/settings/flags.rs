@@ -17,6 +17,8 @@ Examples:
       A complete service on this machine alone, its state in ~/.local/state/leasehold.
   leasehold-server --data-dir /var/lib/leasehold --max-ttl 30s
       Workers may be silent for up to 30 s, and a server that was killed waits as long before it grants again.
+  leasehold-server --kubernetes --namespace leasehold --lease leasehold
+      One of several replicas. It may be given a namespace and a Lease; without them it takes its own namespace, and \"leasehold\".
   LEASEHOLD_LOG_FORMAT=json leasehold-server --config /etc/leasehold.toml
       With a file that has lines such as:  max-ttl = \"30s\"
 
@@ -52,6 +54,55 @@ pub struct Flags {
     #[arg(long, value_name = "DIR", env = "LEASEHOLD_DATA_DIR", hide_env_values = true)]
     #[serde(alias = "data_dir")]
     pub data_dir: Option<PathBuf>,
+
+    /// Run as one of several replicas, which elect the active one through a Lease: in a pod, or with a kubeconfig
+    #[arg(
+        long, value_name = "BOOL", env = "LEASEHOLD_KUBERNETES", hide_env_values = true, num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(),
+        hide_possible_values = true
+    )]
+    pub kubernetes: Option<bool>,
+
+    /// Where the Lease and the Secret are [default: the namespace of the pod, or of the kubeconfig]
+    #[arg(long, value_name = "NAME", env = "LEASEHOLD_NAMESPACE", hide_env_values = true)]
+    pub namespace: Option<String>,
+
+    /// The Lease through which replicas elect the active one [default: leasehold]
+    #[arg(long, value_name = "NAME", env = "LEASEHOLD_LEASE", hide_env_values = true)]
+    pub lease: Option<String>,
+
+    /// The Secret with the keys that replicas share; the first one makes it [default: leasehold-keys]
+    #[arg(long, value_name = "NAME", env = "LEASEHOLD_KEYS_SECRET", hide_env_values = true)]
+    #[serde(alias = "keys_secret")]
+    pub keys_secret: Option<String>,
+
+    /// The name of this replica in the Lease; each start adds a random part [default: $POD_NAME, or the name of the host]
+    #[arg(long, value_name = "NAME", env = "LEASEHOLD_REPLICA", hide_env_values = true)]
+    pub replica: Option<String>,
+
+    /// Where other replicas and clients reach this one [default: $POD_IP and the port of --listen, or --listen]
+    #[arg(long, value_name = "HOST:PORT", env = "LEASEHOLD_ADVERTISE", hide_env_values = true)]
+    pub advertise: Option<String>,
+
+    /// How long the Lease is good for without a renewal, 2s to 10m: so long a crash goes unnoticed [default: 8s]
+    #[arg(long, value_name = "TIME", env = "LEASEHOLD_LEASE_DURATION", hide_env_values = true)]
+    #[serde(alias = "lease_duration")]
+    pub lease_duration: Option<Span>,
+
+    /// How often the Lease is renewed [default: 2s]
+    #[arg(long, value_name = "TIME", env = "LEASEHOLD_RENEW_INTERVAL", hide_env_values = true)]
+    #[serde(alias = "renew_interval")]
+    pub renew_interval: Option<Span>,
+
+    /// How long one request to the API server may take [default: 1500ms]
+    #[arg(long, value_name = "TIME", env = "LEASEHOLD_REQUEST_TIMEOUT", hide_env_values = true)]
+    #[serde(alias = "request_timeout")]
+    pub request_timeout: Option<Span>,
+
+    /// The active replica stops so much before the Lease runs out: at least a twentieth of its duration [default: 1s]
+    #[arg(long, value_name = "TIME", env = "LEASEHOLD_LEASE_MARGIN", hide_env_values = true)]
+    #[serde(alias = "lease_margin")]
+    pub lease_margin: Option<Span>,
 
     /// The longest TTL a worker may ask for, 1s to 1day; so long a killed server waits before it grants [default: 15s]
     #[arg(long, value_name = "TIME", env = "LEASEHOLD_MAX_TTL", hide_env_values = true)]
@@ -91,6 +142,17 @@ pub struct Flags {
     /// Calls that may wait for the loop; more wait a second, then are refused [default: 8192]
     #[arg(long, value_name = "N", env = "LEASEHOLD_INBOX", hide_env_values = true)]
     pub inbox: Option<usize>,
+
+    /// Elections with metrics of their own, at most 100, with commas between them [default: none]
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        env = "LEASEHOLD_WATCH_ELECTIONS",
+        hide_env_values = true
+    )]
+    #[serde(alias = "watch_elections")]
+    pub watch_elections: Option<Vec<String>>,
 
     /// The name of this service in task tokens (iss) [default: leasehold]
     #[arg(long, value_name = "NAME", env = "LEASEHOLD_ISSUER", hide_env_values = true)]
@@ -136,6 +198,16 @@ impl Flags {
             listen: self.listen.or(other.listen),
             http_listen: self.http_listen.or(other.http_listen),
             data_dir: self.data_dir.or(other.data_dir),
+            kubernetes: self.kubernetes.or(other.kubernetes),
+            namespace: self.namespace.or(other.namespace),
+            lease: self.lease.or(other.lease),
+            keys_secret: self.keys_secret.or(other.keys_secret),
+            replica: self.replica.or(other.replica),
+            advertise: self.advertise.or(other.advertise),
+            lease_duration: self.lease_duration.or(other.lease_duration),
+            renew_interval: self.renew_interval.or(other.renew_interval),
+            request_timeout: self.request_timeout.or(other.request_timeout),
+            lease_margin: self.lease_margin.or(other.lease_margin),
             max_ttl: self.max_ttl.or(other.max_ttl),
             max_elections: self.max_elections.or(other.max_elections),
             max_candidacies: self.max_candidacies.or(other.max_candidacies),
@@ -144,11 +216,28 @@ impl Flags {
             max_observers: self.max_observers.or(other.max_observers),
             max_streams_per_connection: self.max_streams_per_connection.or(other.max_streams_per_connection),
             inbox: self.inbox.or(other.inbox),
+            watch_elections: self.watch_elections.or(other.watch_elections),
             issuer: self.issuer.or(other.issuer),
             insecure: self.insecure.or(other.insecure),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
         }
+    }
+
+    /// The first one that was set of those that mean nothing without `--kubernetes`.
+    pub(super) fn first_of_a_replica(&self) -> Option<&'static str> {
+        let set = [
+            (self.namespace.is_some(), "--namespace"),
+            (self.lease.is_some(), "--lease"),
+            (self.keys_secret.is_some(), "--keys-secret"),
+            (self.replica.is_some(), "--replica"),
+            (self.advertise.is_some(), "--advertise"),
+            (self.lease_duration.is_some(), "--lease-duration"),
+            (self.renew_interval.is_some(), "--renew-interval"),
+            (self.request_timeout.is_some(), "--request-timeout"),
+            (self.lease_margin.is_some(), "--lease-margin"),
+        ];
+        set.into_iter().find(|(set, _)| *set).map(|(_, flag)| flag)
     }
 }
 

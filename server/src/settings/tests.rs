@@ -33,7 +33,7 @@ fn without_flags_it_is_a_complete_service_on_loopback() {
     assert_eq!(settings.listen.to_string(), "127.0.0.1:7400");
     assert_eq!(settings.http_listen.to_string(), "127.0.0.1:7401");
     assert_eq!(settings.data_dir, Path::new("/home/ada/.local/state/leasehold"));
-    assert_eq!(settings.core_config(), Config::embedded(Millis(15_000)));
+    assert_eq!(settings.core_config(Holder(String::new())), Config::embedded(Millis(15_000)));
     assert_eq!((settings.max_observers, settings.max_streams_per_connection, settings.inbox), (10_000, 4096, 8192));
     assert_eq!((settings.issuer.as_str(), settings.log_level.as_str()), ("leasehold", "info"));
     assert_eq!((settings.insecure, settings.log_format), (false, LogFormat::Text));
@@ -59,6 +59,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
         "--log-level=debug",
     ];
     let expected = Settings {
+        replica: None,
         listen: "0.0.0.0:1".parse().unwrap(),
         http_listen: "[::1]:2".parse().unwrap(),
         data_dir: "/d".into(),
@@ -73,13 +74,14 @@ fn every_flag_and_every_key_reaches_its_setting() {
         max_observers: 7,
         max_streams_per_connection: 8,
         inbox: 9,
+        watch_elections: vec![],
         issuer: "me".into(),
         insecure: true,
         log_format: LogFormat::Json,
         log_level: "debug".into(),
     };
     assert_eq!(settings(&words).unwrap(), expected);
-    assert_eq!(expected.core_config().limits, expected.limits);
+    assert_eq!(expected.core_config(Holder(String::new())).limits, expected.limits);
 
     for separator in ["-", "_"] {
         let lines = words.map(|word| {
@@ -99,6 +101,20 @@ fn a_flag_goes_before_the_file() {
     let settings = Settings::resolve(merged, at_home).unwrap();
     assert_eq!((settings.issuer.as_str(), settings.max_ttl, settings.insecure), ("flag", Millis(20_000), false));
     assert_eq!(settings.inbox, DEFAULT_INBOX);
+}
+
+#[test]
+fn elections_to_watch_are_a_list() {
+    let watched = |flags| Settings::resolve(flags, at_home).map(|settings| settings.watch_elections);
+    let names = ["a/b", "c"].map(|name| ElectionName::new(name).unwrap());
+    assert_eq!(watched(flags(&["--watch-elections", "a/b,c"])).unwrap(), names);
+    assert_eq!(watched(file("watch-elections = [\"a/b\", \"c\"]").unwrap()).unwrap(), names);
+    assert!(watched(flags(&["--watch-elections", ""])).unwrap().is_empty());
+    let error = watched(flags(&["--watch-elections", "a//b"])).unwrap_err().to_string();
+    assert!(error.starts_with("--watch-elections names \"a//b\", which no election can be called: "), "{error}");
+    let many = vec!["x".to_owned(); 101];
+    let error = watched(Flags { watch_elections: Some(many), ..Flags::default() }).unwrap_err().to_string();
+    assert!(error.contains("names 101 elections; at most 100"), "{error}");
 }
 
 #[test]
@@ -188,12 +204,74 @@ fn the_help_says_every_default_and_every_variable() {
     for flag in CommandLine::command().get_arguments() {
         let name = flag.get_long().unwrap();
         let help = flag.get_help().unwrap().to_string();
-        assert!(help.contains("[default: ") || ["config", "insecure"].contains(&name), "--{name}: {help}");
+        assert!(
+            help.contains("[default: ") || ["config", "insecure", "kubernetes"].contains(&name),
+            "--{name}: {help}"
+        );
         let variable = format!("LEASEHOLD_{}", name.replace('-', "_").to_uppercase());
         assert_eq!(flag.get_env().unwrap(), variable.as_str());
     }
     let help = CommandLine::command().render_long_help().to_string();
     for says in ["--listen <IP:PORT>", "[default: 127.0.0.1:7400]", "[env: LEASEHOLD_LISTEN]", "Examples:"] {
         assert!(help.contains(says), "{says} is missing in\n{help}");
+    }
+}
+
+#[test]
+fn the_operations_page_has_every_setting_with_its_default() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `--"))
+        .map(|line| line.split('|').map(str::trim).skip(1).collect())
+        .collect();
+    let command = CommandLine::command();
+    for flag in command.get_arguments() {
+        let name = format!("`--{}`", flag.get_long().unwrap());
+        let row = rows.iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("{name} has no row"));
+        let help = flag.get_help().unwrap().to_string();
+        if let Some((_, default)) = help.split_once("[default: ") {
+            assert_eq!(row[1], default.trim_end_matches(']'), "the default of {name}");
+        }
+    }
+    assert_eq!(rows.len(), command.get_arguments().count(), "the page has settings that there aren't");
+}
+
+#[test]
+fn a_replica_knows_where_it_is_reached() {
+    let resolve = |words: &[&str], pod: Option<&'static str>| {
+        Settings::resolve(flags(words), move |name| match name {
+            "POD_IP" => pod.map(OsString::from),
+            "POD_NAME" => Some("leasehold-7".into()),
+            _ => None,
+        })
+    };
+    let replica = |words: &[&str], pod| resolve(words, pod).unwrap().replica.unwrap();
+    let everywhere = &["--kubernetes", "--insecure", "--listen", "0.0.0.0:7400"];
+    let in_a_pod = replica(everywhere, Some("10.0.0.7"));
+    assert_eq!((in_a_pod.advertise.as_str(), in_a_pod.replica.as_str()), ("10.0.0.7:7400", "leasehold-7"));
+    assert_eq!((in_a_pod.lease.as_str(), in_a_pod.duration), ("leasehold", Millis(8000)));
+    assert_eq!(replica(&[everywhere, &["--advertise", "a:1"][..]].concat(), Some("10.0.0.7")).advertise, "a:1");
+    let error = resolve(everywhere, None).unwrap_err().to_string();
+    assert!(error.contains("0.0.0.0:7400") && error.contains("--advertise"), "{error}");
+    let local = replica(&["--kubernetes", "--listen", "127.0.0.1:0"], None);
+    assert_eq!(local.advertised("127.0.0.1:4321".parse().unwrap()), "127.0.0.1:4321");
+}
+
+#[test]
+fn settings_of_a_replica_are_checked_together() {
+    for (words, says) in [
+        (&["--kubernetes", "--lease-duration", "4s"][..], "must fit into the duration of 4 s"),
+        (&["--kubernetes", "--request-timeout", "4s"], "two request timeouts of 4 s"),
+        (&["--kubernetes", "--lease-margin", "300ms"], "less than a twentieth of the duration of 8 s"),
+        (&["--kubernetes", "--lease", "a/b"], "--lease is \"a/b\""),
+        (&["--kubernetes", "--advertise", "host"], "--advertise is \"host\"; write it like"),
+        (&["--kubernetes", "--advertise", "http://h:1/"], "--advertise is "),
+        (&["--lease", "a"], "--lease means nothing without --kubernetes"),
+        (&["--renew-interval", "1s"], "--renew-interval means nothing without --kubernetes"),
+    ] {
+        let error = settings(words).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
     }
 }

@@ -2,10 +2,11 @@ package up
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 )
 
-// Where services would get their addresses from. There is one, the API server's own, with the first address.
+// Where services get their addresses from. The API server's own has the first.
 const (
 	serviceRange     = "10.96.0.0/16"
 	apiServerService = "10.96.0.1"
@@ -30,7 +31,7 @@ func etcdFlags(f *files) []string {
 }
 
 func apiServerFlags(f *files) []string {
-	return []string{
+	flags := []string{
 		"--etcd-servers=http://" + hostPort(f.address, etcdPort),
 		"--bind-address=" + f.address,
 		"--advertise-address=" + f.address,
@@ -44,12 +45,17 @@ func apiServerFlags(f *files) []string {
 		"--service-account-signing-key-file=" + f.path(accountKey),
 		"--service-account-key-file=" + f.path(accountKey),
 		"--service-cluster-ip-range=" + serviceRange,
-		// The default refuses a loopback address.
-		"--endpoint-reconciler-type=none",
+		// Names of nodes can't be resolved here.
+		"--kubelet-preferred-address-types=InternalIP",
 		"--audit-policy-file=" + f.path(auditPolicy),
 		"--audit-log-path=" + f.path("audit.log"),
 		// No rotation: whoever counts lines counts all of them.
 		"--audit-log-maxsize=0",
 		"--profiling=false",
 	}
+	if address, err := netip.ParseAddr(f.address); err == nil && address.IsLoopback() {
+		// The default refuses such an address. On others it is what makes the API server's service lead anywhere.
+		flags = append(flags, "--endpoint-reconciler-type=none")
+	}
+	return flags
 }

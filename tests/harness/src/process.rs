@@ -171,6 +171,15 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
+    /// Tells it something of its own (SIGUSR1).
+    ///
+    /// # Errors
+    ///
+    /// When it had already been waited for.
+    pub fn sigusr1(&self) -> anyhow::Result<()> {
+        self.signal(Signal::USR1)
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts one that does a step of its task every 50 ms.
+    /// Starts one that does a step of its task every 50 ms, and says so in words.
     ///
     /// # Errors
     ///
@@ -39,10 +39,27 @@ impl Worker {
         name: &str,
         ttl: Duration,
     ) -> anyhow::Result<Self> {
+        Self::start_with(language, server, election, name, ttl, |_| {})
+    }
+
+    /// The same, with more arguments or another environment.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_with(
+        language: Language,
+        server: &Server,
+        election: &str,
+        name: &str,
+        ttl: Duration,
+        change: impl FnOnce(&mut Command),
+    ) -> anyhow::Result<Self> {
         let mut command = language.worker()?;
         command.arg(election).args(["--name", name, "--step", "0.05"]);
         command.args(["--ttl", &ttl.as_secs_f64().to_string()]);
-        command.env("LEASEHOLD_ENDPOINT", server.address().to_string());
+        command.env("LEASEHOLD_ENDPOINT", server.address().to_string()).env("LEASEHOLD_LOG_FORMAT", "text");
+        change(&mut command);
         Ok(Self { name: name.to_owned(), process: Process::spawn(name, command)? })
     }
 
@@ -77,9 +94,12 @@ impl Language {
 ///
 /// When `tests/run` hasn't said where they are.
 pub fn python(script: &std::path::Path) -> anyhow::Result<Command> {
-    // -P: stubs that lie beside the script may be older than the proto.
+    // -P, and in this order: stubs that lie beside the script may be older than the proto.
+    let beside = script.parent().map(PathBuf::from);
+    let path = std::env::join_paths([from_run("LEASEHOLD_PYTHON_STUBS")?].into_iter().chain(beside))?;
     let mut command = Command::new(from_run("LEASEHOLD_PYTHON")?);
-    command.arg("-P").arg("-u").arg(script).env("PYTHONPATH", from_run("LEASEHOLD_PYTHON_STUBS")?);
+    // -B: nothing is written into the tree.
+    command.arg("-P").arg("-B").arg("-u").arg(script).env("PYTHONPATH", path);
     Ok(command)
 }
 

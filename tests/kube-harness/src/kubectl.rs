@@ -1,7 +1,8 @@
 //! kubectl as a process, for one user: bounded in time, its answers as text or JSON.
 
+use crate::HttpApi;
 use anyhow::{Context as _, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -49,7 +50,7 @@ impl Kubectl {
     }
 
     /// The same with another kubeconfig.
-    pub(crate) fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
+    pub fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
         Self { kubeconfig: kubeconfig.to_path_buf(), ..self.clone() }
     }
 
@@ -65,10 +66,36 @@ impl Kubectl {
     ///
     /// When the new kubeconfig can't be written.
     pub async fn through(&self, proxy: SocketAddr) -> anyhow::Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut config = self.json(&["config", "view", "--raw"]).await?;
         let server = config.pointer_mut("/clusters/0/cluster/server").context("a kubeconfig has a server")?;
         *server = Value::from(format!("https://{proxy}"));
+        self.with_config(&config).await
+    }
+
+    /// Somebody without a password, who reaches an API server by plain HTTP: what `serve_http` serves, or a proxy before it.
+    ///
+    /// # Errors
+    ///
+    /// When the new kubeconfig can't be written.
+    pub async fn at_http(&self, address: SocketAddr) -> anyhow::Result<Self> {
+        let mut config = self.json(&["config", "view", "--raw"]).await?;
+        *config.pointer_mut("/clusters/0/cluster").context("a kubeconfig has a cluster")? =
+            json!({"server": format!("http://{address}")});
+        *config.pointer_mut("/users/0/user").context("a kubeconfig has a user")? = json!({});
+        self.with_config(&config).await
+    }
+
+    /// Serves the API of this user, without a password, by plain HTTP on a port of 127.0.0.1 (`kubectl proxy`).
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't say within 10 s where.
+    pub async fn serve_http(&self) -> anyhow::Result<HttpApi> {
+        HttpApi::start(self.command(&["proxy", "--port=0"])).await
+    }
+
+    async fn with_config(&self, config: &Value) -> anyhow::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = self.kubeconfig.with_extension(format!("{number}.proxied"));
         tokio::fs::write(&path, config.to_string()).await.with_context(|| format!("{}", path.display()))?;
@@ -87,9 +114,7 @@ impl Kubectl {
     ///
     /// When it can't be started, or runs for 60 s: it is killed then.
     pub async fn output(&self, args: &[&str], stdin: Option<&str>) -> anyhow::Result<Output> {
-        let mut command = Command::new(&self.program);
-        // The caller's own settings (KUBERC, KUBECTL_*, proxies) must not change what is tested.
-        command.env_clear().env("HOME", &self.home).env("KUBECONFIG", &self.kubeconfig).args(args);
+        let mut command = self.command(args);
         command.arg(format!("--request-timeout={}ms", self.request_timeout.as_millis()));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let run = async {
@@ -108,6 +133,13 @@ impl Kubectl {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        // The caller's own settings (KUBERC, KUBECTL_*, proxies) must not change what is tested.
+        command.env_clear().env("HOME", &self.home).env("KUBECONFIG", &self.kubeconfig).args(args);
+        command
     }
 
     /// Runs `kubectl ARGS`; gives back its stdout.

@@ -20,10 +20,12 @@
 mod account;
 mod audit;
 mod binaries;
+mod http_api;
 mod kubectl;
 mod plane;
 mod supervisor;
 
 pub use audit::Write;
+pub use http_api::HttpApi;
 pub use kubectl::{Kubectl, Output};
 pub use plane::{ControlPlane, Part, Pids};

@@ -144,7 +144,10 @@ impl World {
             self.reach("request applied after its sender gave it up");
         }
         let holder = || Holder(request.me.clone());
-        let content = record.map_or_else(Content::default, |record| Content {
+        // Made without a spec; or stripped of a replica's words.
+        let stands = self.api.lease.as_ref().map(|lease| lease.content.clone());
+        let bare = || Content { signed: None, ..stands.unwrap_or_default() };
+        let content = record.map_or_else(bare, |record| Content {
             holder: record.ended_at.is_none().then(holder),
             duration: Some(Millis(record.duration.0.div_ceil(1000) * 1000)),
             renew_time: format!("{}", request.sent.0),

@@ -6,16 +6,20 @@ The command finds in its environment:
   LEASEHOLD_CANDIDATE        the name of this candidate
   LEASEHOLD_FENCING_TOKEN    the fencing token: hand it to whatever the command writes to
   LEASEHOLD_TASK_TOKEN_FILE  a file with a signed token that shows to others who leads, replaced as it is refreshed
-  LEASEHOLD_ENDPOINT         the service
+  LEASEHOLD_ENDPOINT         the service, as it was given to leasehold
 
 When the leadership can't be kept, or an operator ends it, the command gets SIGTERM. Before the leadership's time
 is over, it and all that it started get SIGKILL, even when leasehold itself was stopped or killed. What the command leaves
 running when it ends is killed too, and then the election is free for the next.
 
+The health command finds the same in its environment, but before this candidate leads only the election and the endpoint: then there
+is no command yet that it could ask.
+
 Examples:
   leasehold run backup -- ./backup.sh --full
   leasehold run --no-wait nightly/report -- make report   # not if another machine is at it
   leasehold run --timeout 30s --ttl 5s billing/poller -- python3 poller.py
+  leasehold run --health-cmd 'test -w /mnt/data' billing/poller -- python3 poller.py
   leasehold run db/console -- psql                        # has the terminal, and ^Z works";
 
 pub(super) const CAMPAIGN: &str = "\
@@ -56,6 +60,7 @@ Examples:
 pub(super) const STATUS: &str = "\
 Examples:
   leasehold status
+  leasehold --endpoint http://10.0.0.5:7400,http://10.0.0.6:7400 status   # of the first that answers
   leasehold --endpoint http://10.0.0.5:7400 --output json status | jq .leaders";
 
 pub(super) const COMPLETIONS: &str = "\

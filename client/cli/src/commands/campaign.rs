@@ -8,7 +8,7 @@ use prost_reflect::prost_types;
 
 use super::Context;
 use crate::args::{CandidateArgs, Format};
-use crate::contest::{Contest, contend};
+use crate::contest::{self, Contest, contend};
 use crate::exit::Exit;
 use crate::output::{self, words};
 use crate::run::signals::Signals;
@@ -18,7 +18,7 @@ pub(crate) async fn campaign(context: &Context, args: &CandidateArgs) -> anyhow:
     let mut signals = Signals::passed_on()?;
     let client = context.client().await?;
     let tell = |standing| waiting(context.format, &args.election, standing);
-    match contend(&client, args, &mut signals, tell).await? {
+    match contend(contest::campaign(&client, args), &mut signals, tell).await? {
         Contest::Interrupted(_) => Ok(Exit::Done),
         Contest::Won(leadership) => lead(context.format, leadership, &mut signals).await,
     }

@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use leasehold::{Client, Leadership};
+use futures::FutureExt as _;
+use leasehold::{Client, Leadership, Lost};
 
 use crate::args::RunArgs;
-use crate::contest::{Contest, contend};
+use crate::contest::{Contest, campaign, contend};
 use crate::exit::Exit;
 use crate::run::child::Order;
+use crate::run::health::Health;
 use crate::run::session::{Outcome, Parts, Session, deadline};
 use crate::run::signals::Signals;
 use crate::run::terminal::Terminal;
@@ -33,13 +35,18 @@ pub(crate) async fn run(endpoint: &str, args: &RunArgs) -> anyhow::Result<Exit> 
         voice.standing(election, standing);
         Ok(())
     };
-    match contend(&client, &args.candidate, &mut signals, tell).await? {
+    let health = Health::new(args, endpoint, voice);
+    let campaign = campaign(&client, &args.candidate);
+    let campaign = if let Some(health) = &health { health.tie(campaign) } else { campaign };
+    match contend(campaign, &mut signals, tell).await? {
         Contest::Interrupted(signal) => Ok(Exit::signal(signal)),
         Contest::Won(leadership) => {
             voice.say(format_args!("leading {election} with fencing token {}", leadership.fencing_token()));
-            let outcome = lead(endpoint, args, timing, &leadership, &mut signals, voice).await;
+            let way = Way { endpoint, args, timing, health: health.as_ref(), voice };
+            let outcome = lead(way, &leadership, &mut signals).await;
             resign(leadership, voice).await;
             Ok(match outcome? {
+                Outcome::Unhealthy => Exit::Unhealthy,
                 Outcome::Ended(code) => Exit::Code(code),
                 Outcome::Lost => Exit::Lost,
             })
@@ -47,20 +54,28 @@ pub(crate) async fn run(endpoint: &str, args: &RunArgs) -> anyhow::Result<Exit> 
     }
 }
 
-/// Runs the command while the leadership lasts.
-async fn lead(
-    endpoint: &str,
-    args: &RunArgs,
+/// How the command is to be run.
+#[derive(Debug, Clone, Copy)]
+struct Way<'a> {
+    endpoint: &'a str,
+    args: &'a RunArgs,
     timing: Timing,
-    leadership: &Leadership,
-    signals: &mut Signals,
+    health: Option<&'a Health>,
     voice: Voice,
-) -> anyhow::Result<Outcome> {
+}
+
+/// Runs the command while the leadership lasts.
+async fn lead(way: Way<'_>, leadership: &Leadership, signals: &mut Signals) -> anyhow::Result<Outcome> {
+    let Way { endpoint, args, timing, health, voice } = way;
     let token_file = TokenFile::new(&leadership.task_token()).context("can't make the file for the task token")?;
     let terminal = Terminal::of_stdin();
+    let environment = environment(endpoint, leadership, &token_file);
+    if let Some(health) = health {
+        health.leads(&environment);
+    }
     let order = Order {
         command: &args.command,
-        environment: &environment(endpoint, leadership, &token_file),
+        environment: &environment,
         kill_at: timing.kill_at(deadline(leadership)),
         remove: token_file.directory(),
         foreground: terminal.as_ref().is_some_and(Terminal::is_ours),
@@ -81,12 +96,14 @@ fn environment(endpoint: &str, leadership: &Leadership, token_file: &TokenFile) 
 
 /// The next candidate needn't wait until the time runs out.
 async fn resign(leadership: Leadership, voice: Voice) {
-    let left = leadership.remaining();
-    if left.is_zero() {
-        return;
-    }
+    let patience = match leadership.lost().now_or_never() {
+        None => leadership.remaining(),
+        // Only this process knows of it.
+        Some(Lost::Unhealthy { .. }) => RESIGN_TIME_MAX,
+        Some(_) => return,
+    };
     let election = leadership.election().to_owned();
-    let resigned = tokio::time::timeout(left.min(RESIGN_TIME_MAX), leadership.resign()).await;
+    let resigned = tokio::time::timeout(patience.min(RESIGN_TIME_MAX), leadership.resign()).await;
     if !matches!(resigned, Ok(Ok(()))) {
         voice.say(format_args!(
             "the service couldn't be told that {election} is free: it becomes free when the time runs out"

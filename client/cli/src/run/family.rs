@@ -76,6 +76,17 @@ impl Family {
         Ok(others_are_gone && has_ended(self.leader, WaitIdOptions::NOWAIT)?)
     }
 
+    /// Reaps those of the group that are children of this process and have ended. Returns whether none is left.
+    pub(crate) fn reap(self) -> bool {
+        loop {
+            match waitid(WaitId::Pgid(Some(self.leader)), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
     /// Reaps the orphans that have ended, so that none stays as a zombie while the command runs.
     pub(crate) fn reap_orphans(self) -> io::Result<()> {
         for child in children()?.into_iter().filter(|child| *child != self.leader) {

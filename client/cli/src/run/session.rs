@@ -33,6 +33,8 @@ pub(crate) enum Reason {
     CannotKeep,
     /// An operator ends the leadership.
     Draining,
+    /// The health command says that it has to.
+    Unhealthy(String),
     /// The leadership is over.
     Lost(Lost),
 }
@@ -44,6 +46,8 @@ pub(crate) enum Outcome {
     Ended(u8),
     /// Because the leadership ended.
     Lost,
+    /// Because it was unhealthy. The service hasn't heard of it yet.
+    Unhealthy,
 }
 
 /// A running command and the leadership that it depends on.
@@ -161,6 +165,7 @@ impl<'a> Session<'a> {
                 Event::Report(None) => {
                     anyhow::bail!("the command's watchdog was killed, so the command was killed too")
                 }
+                Event::Lost(Lost::Unhealthy { detail }) => self.end_unhealthy(detail)?,
                 Event::Lost(lost) => self.kill(lost)?,
                 Event::TimeToTakeOver => return self.take_over().await,
                 Event::TimeToStop => {
@@ -226,6 +231,18 @@ impl<'a> Session<'a> {
         self.reason = Some(reason);
     }
 
+    /// SIGTERM now, SIGKILL after the grace. The service hears of it only when the command is gone.
+    fn end_unhealthy(&mut self, detail: String) -> io::Result<()> {
+        let kill_at = self.kill_at.min(self.timing.kill_after_grace(Moment::now()));
+        self.child.kill_at(kill_at);
+        self.kill_at = kill_at;
+        self.take_over.set(kill_at.after(WATCHDOG_DELAY_MAX))?;
+        if self.reason.is_none() {
+            self.ask_to_end(Reason::Unhealthy(detail));
+        }
+        Ok(())
+    }
+
     /// A command that runs as another user gets no signals from us; the leadership runs out all the same.
     fn sent(&self, sent: io::Result<()>) {
         if let Err(error) = sent {
@@ -259,11 +276,12 @@ impl<'a> Session<'a> {
         }
         self.voice.say("the watchdog hasn't ended the command in time: ending it without");
         self.child.end_by_force(Some(self.family)).await?;
-        Ok(Outcome::Lost)
+        Ok(self.outcome(128 + 9, true))
     }
 
     fn outcome(&self, code: u8, killed: bool) -> Outcome {
         match self.reason {
+            Some(Reason::Unhealthy(_)) => Outcome::Unhealthy,
             None if killed => {
                 let election = self.leadership.election();
                 self.voice.say(format_args!(

@@ -42,6 +42,11 @@ impl Timing {
         deadline.before(self.margin)
     }
 
+    /// When everything is killed of a command that is asked to stop now, though its deadline needn't be near.
+    pub(crate) fn kill_after_grace(self, now: Moment) -> Moment {
+        now.after(self.grace)
+    }
+
     /// When the command is asked to stop, unless the deadline has been moved by then.
     pub(crate) fn stop_at(self, deadline: Moment) -> Moment {
         self.kill_at(deadline).before(self.grace)

@@ -110,6 +110,24 @@ fn the_endpoint_can_stand_in_the_environment() {
 }
 
 #[test]
+fn of_several_endpoints_the_first_that_answers_is_used() {
+    let server = Server::start();
+    let ask = |endpoints: &str| {
+        std::process::Command::new(LEASEHOLD).args(["--endpoint", endpoints, "status"]).output().unwrap()
+    };
+    let output = ask(&format!("http://127.0.0.1:9, {}", server.endpoint()));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let output = ask("http://127.0.0.1:9,http://127.0.0.1:10");
+    assert_eq!(output.status.code(), Some(69));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("can't reach the service: http://127.0.0.1:9") && told.contains("http://127.0.0.1:10"),
+        "{told}"
+    );
+    assert_eq!(ask("http://127.0.0.1:9,").status.code(), Some(64));
+}
+
+#[test]
 fn every_subcommand_that_asks_exits_with_69_when_nobody_answers() {
     for args in [
         &["list"][..],

@@ -5,9 +5,6 @@ use crate::sight::Sight;
 use crate::tenure::Active;
 use crate::{Config, Content, Lease, Outcome, Output, Over, TenureEnd, WriteId};
 
-/// After so many writes in a row that found somebody else's change, the next one waits a little.
-const CONFLICTS_AT_ONCE: u32 = 3;
-
 /// What an active replica finds in the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -28,6 +25,14 @@ impl Replica {
         {
             self.renew();
         }
+    }
+
+    /// The time of the next renewal has come. Where others write all the time, what was read before the last pause is too old to be
+    /// written over; and one that may not make a Lease hears no conflict when somebody else has made it.
+    pub(super) fn renew_when_due(&mut self) {
+        let Role::Active(active) = &self.role else { return };
+        let look_first = active.raced() || (active.failing && active.over == Over::Nothing);
+        if look_first { self.doubt() } else { self.renew() }
     }
 
     pub(super) fn renew(&mut self) {
@@ -117,10 +122,8 @@ impl Replica {
 
     /// Writes again what should stand there. Whoever changes it all the time isn't raced.
     fn repair(&mut self) {
-        let Role::Active(active) = &mut self.role else { return };
-        if active.conflicts > CONFLICTS_AT_ONCE {
-            active.retry_soon(&self.config, self.now);
-        } else {
+        let Role::Active(active) = &self.role else { return };
+        if !active.raced() || active.renew_at <= self.now {
             self.renew();
         }
     }

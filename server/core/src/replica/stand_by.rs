@@ -9,7 +9,7 @@ use crate::{Found, Lease, Millis, Outcome, Output, Over, Time, WriteId};
 pub(super) struct Standby {
     /// The Lease is being read.
     reading: bool,
-    /// A Lease that nobody holds is being made.
+    /// A Lease that nobody holds is being made, or one that was restored is being stripped.
     making: Option<WriteId>,
     /// Reads the Lease then, if nothing is heard of it before.
     read_at: Time,
@@ -52,6 +52,9 @@ impl Replica {
         match &mut self.role {
             Role::Standby(standby) => {
                 (standby.reading, standby.unsure) = (false, false);
+                if self.sight.is_restored() {
+                    return self.strip();
+                }
                 self.heard();
             }
             Role::Active(_) => self.recheck(),
@@ -97,12 +100,28 @@ impl Replica {
     fn heard(&mut self) {
         // A watch tells of each renewal: silence for longer than that means that it is broken, or that there are none.
         let silence = self.config.renew_interval + self.config.retry_interval();
+        // What a watch tells may be old. Whether it is what stands there, a read tells.
+        let doubtful = self.sight.is_restored();
         if let Role::Standby(standby) = &mut self.role {
-            standby.read_at = self.now + silence;
+            standby.read_at = if doubtful { self.now } else { self.now + silence };
         }
         if !self.begins_with_what_was_found() {
             self.take_over_if_due();
         }
+    }
+
+    /// Somebody has put an older Lease back, as this replica knows, and others may not: they would believe what it says of the tenure
+    /// before theirs, and put leaders back whose time is over. Without annotations it says nothing. An active replica repairs that.
+    fn strip(&mut self) {
+        let Some(version) = self.sight.lease().map(|lease| lease.version.clone()) else { return };
+        let write = self.next_write();
+        let Role::Standby(standby) = &mut self.role else { return };
+        if standby.not_before > self.now {
+            standby.read_at = standby.not_before;
+            return;
+        }
+        standby.making = Some(write);
+        self.out.push_back(Output::Write { write, over: Over::Version(version), record: None });
     }
 
     /// Takes the Lease over, or makes one, or reads it, if that is due.
@@ -156,15 +175,19 @@ impl Replica {
         self.claim(found, mine, outdated, Over::Version(lease.version));
     }
 
-    /// How making a Lease went.
+    /// How making a Lease went, or stripping one.
     pub(super) fn made(&mut self, write: WriteId, outcome: Outcome) {
-        let retry = self.now + self.config.renew_interval;
+        let (retry, soon) = (self.now + self.config.renew_interval, self.retry_at());
         let Role::Standby(standby) = &mut self.role else { return };
         if standby.making != Some(write) {
             return;
         }
         // Whether it is there now, and what is in it, a read tells. Where this replica may not make one, somebody else has to.
-        let not_before = if matches!(outcome, Outcome::Unknown) { retry } else { standby.not_before };
+        let not_before = match outcome {
+            Outcome::Stored(_) => standby.not_before,
+            Outcome::Conflict => soon,
+            Outcome::Unknown => retry,
+        };
         self.read_as_standby(not_before);
     }
 

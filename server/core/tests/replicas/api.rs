@@ -41,7 +41,9 @@ impl Api {
             return Outcome::Conflict;
         }
         // One that is made looks like what `kubectl apply` makes: no two of them differ but in their versions.
-        let content = record.map_or_else(Content::default, |record| Content {
+        let bare =
+            || Content { signed: None, ..self.lease.as_ref().map(|lease| lease.content.clone()).unwrap_or_default() };
+        let content = record.map_or_else(bare, |record| Content {
             holder: record.ended_at.is_none().then(|| writer.me.clone()),
             duration: Some(writer.lease_seconds),
             renew_time: now.0.to_string(),

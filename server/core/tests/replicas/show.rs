@@ -169,9 +169,7 @@ impl Group {
             _ => {}
         }
         let mirrored = match reply {
-            Ok(Reply::Status(status)) if status.tenure.is_none() => {
-                self.member(name).replica.as_mut().map(|replica| replica.status().mirrored)
-            }
+            Ok(Reply::Status(status)) if status.tenure.is_none() => Some(status.mirrored),
             _ => None,
         };
         let reply = self.numbers.reply(reply);

@@ -1,0 +1,90 @@
+//! The Lease as an object: what is written is read, and half of it is worth nothing.
+
+use super::*;
+
+fn signature() -> Signature {
+    let me = Holder("a_1".to_owned());
+    Signature { me, address: "10.0.0.1:7400".to_owned(), keys: "k".to_owned(), duration: Millis(8000) }
+}
+
+fn record() -> Record {
+    Record {
+        tenure: Tenure(NUMBER_LIMIT - 100),
+        ceiling: NUMBER_LIMIT,
+        duration: Millis(7500),
+        margin: Millis(1000),
+        renewed_at: Millis(123_456),
+        ended_at: None,
+        longest_ttl: Millis(15_000),
+        last_change: None,
+        handover: None,
+    }
+}
+
+fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let held = sign(Lease::default(), &signature(), &record(), time(1));
+    let content = seen(&held).content;
+    assert_eq!(content.held().unwrap().record, record());
+    assert_eq!((content.held().unwrap().address.as_str(), content.duration), ("10.0.0.1:7400", Some(Millis(8000))));
+
+    let end = Record { ended_at: Some(Millis(5)), last_change: Some(9), ..record() };
+    let released = sign(held, &signature(), &end, time(2));
+    let content = seen(&released).content;
+    assert_eq!((content.holder.as_ref(), content.released()), (None, Some(&end)));
+    // Nothing of the end stays for the next tenure.
+    let again = sign(released, &signature(), &record(), time(3));
+    assert_eq!(seen(&again).content.held().unwrap().record, record());
+}
+
+#[test]
+fn the_spec_is_as_other_tools_expect() {
+    let mut object = Lease::default();
+    object.metadata.labels = Some(BTreeMap::from([("app".to_owned(), "x".to_owned())]));
+    object.metadata.annotations = Some(BTreeMap::from([("theirs".to_owned(), "kept".to_owned())]));
+    object.metadata.resource_version = Some("7".to_owned());
+    let object = sign(object, &signature(), &record(), time(1));
+    let spec = object.spec.clone().unwrap();
+    assert_eq!((spec.holder_identity.as_deref(), spec.lease_transitions), (Some("a_1"), Some(1)));
+    assert_eq!((spec.acquire_time.clone(), spec.renew_time), (Some(MicroTime(time(1))), Some(MicroTime(time(1)))));
+    assert_eq!(object.metadata.annotations.as_ref().unwrap()["theirs"], "kept");
+    assert!(object.metadata.labels.is_some() && object.metadata.resource_version.is_some());
+    let spec = sign(object, &signature(), &record(), time(9)).spec.unwrap();
+    assert_eq!((spec.acquire_time, spec.lease_transitions), (Some(MicroTime(time(1))), Some(1)), "a renewal isn't one");
+}
+
+#[test]
+fn half_a_record_is_none() {
+    let object = sign(Lease::default(), &signature(), &record(), time(1));
+    for name in NAMES.into_iter().filter(|name| !["keys", "ended-at-ms", "last-change"].contains(name)) {
+        let mut less = object.clone();
+        less.metadata.annotations.as_mut().unwrap().remove(&key(name));
+        assert_eq!(seen(&less).content.signed, None, "without {name}");
+    }
+    for (name, bad) in [
+        ("tenure", "x"),
+        ("tenure", "9007199254740993"),
+        ("ceiling", "1"),
+        ("ended-at-ms", ""),
+        ("last-change", "-1"),
+        ("margin-ms", "8000"),
+        ("renewed-at-ms", "99999999999999999999"),
+        ("replica", ""),
+    ] {
+        let mut other = object.clone();
+        other.metadata.annotations.as_mut().unwrap().insert(key(name), bad.to_owned());
+        assert_eq!(seen(&other).content.signed, None, "{name} is {bad}");
+    }
+}
+
+#[test]
+fn a_manifest_that_empties_the_holder_releases_nothing() {
+    let mut object = sign(Lease::default(), &signature(), &record(), time(1));
+    object.spec.as_mut().unwrap().holder_identity = Some(String::new());
+    let content = seen(&object).content;
+    assert!(content.held().is_none() && content.released().is_none() && content.signed.is_some());
+}

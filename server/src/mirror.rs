@@ -1,0 +1,11 @@
+//! The mirror between replicas: the active one tells standbys its state, so that an orderly end costs nobody anything.
+
+mod frame;
+mod reader;
+mod seal;
+mod writer;
+
+pub(crate) use frame::News;
+pub(crate) use reader::follow;
+pub(crate) use seal::Seals;
+pub(crate) use writer::Mirrors;

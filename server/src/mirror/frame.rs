@@ -1,0 +1,214 @@
+//! Frames: how the state of the active replica is written down for standbys.
+
+use leasehold_core::{
+    CandidateName, ElectionName, Enrolment, FencingToken, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Subject, Tenure,
+    Ticket, Value,
+};
+use prost::Message;
+use std::sync::Arc;
+
+/// A frame is ended when it has got as long as this; the last candidacy in it may be some KiB longer.
+const FRAME_BYTES: usize = 1024 * 1024;
+/// A candidacy is shorter than this: a value of 4 KiB and three names.
+const CANDIDACY_BYTES: usize = 8192;
+
+/// What the loop tells a mirror.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    /// All that there is.
+    Snapshot(Arc<MirrorBatch>),
+    /// What has changed.
+    Changed(Arc<MirrorBatch>),
+}
+
+/// A part of a batch.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Frame {
+    #[prost(uint64, tag = "1")]
+    pub(crate) tenure: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) after: u64,
+    #[prost(uint64, tag = "3")]
+    pub(crate) number: u64,
+    /// It is all that there is.
+    #[prost(bool, tag = "4")]
+    pub(crate) snapshot: bool,
+    /// The next frame goes on with this batch.
+    #[prost(bool, tag = "5")]
+    pub(crate) goes_on: bool,
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) there: Vec<There>,
+    #[prost(uint64, repeated, tag = "7")]
+    pub(crate) gone: Vec<u64>,
+}
+
+/// A candidacy.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct There {
+    #[prost(string, tag = "1")]
+    election: String,
+    #[prost(string, tag = "2")]
+    candidate: String,
+    #[prost(string, tag = "3")]
+    subject: String,
+    #[prost(string, tag = "4")]
+    value: String,
+    #[prost(uint64, tag = "5")]
+    ttl_ms: u64,
+    #[prost(uint64, tag = "6")]
+    enrolment: u64,
+    #[prost(uint64, tag = "7")]
+    place: u64,
+    #[prost(uint64, optional, tag = "8")]
+    token: Option<u64>,
+    #[prost(uint64, tag = "9")]
+    tenure: u64,
+    #[prost(uint64, tag = "10")]
+    accepted_at_ms: u64,
+    #[prost(uint64, optional, tag = "11")]
+    drains_until_ms: Option<u64>,
+}
+
+/// The frames of one piece of news.
+pub(crate) fn frames(news: &News) -> Vec<Frame> {
+    let (batch, snapshot) = match news {
+        News::Snapshot(batch) => (batch, true),
+        News::Changed(batch) => (batch, false),
+    };
+    let empty = Frame {
+        tenure: batch.tenure.0,
+        after: batch.after,
+        number: batch.number,
+        snapshot,
+        goes_on: true,
+        there: Vec::new(),
+        gone: Vec::new(),
+    };
+    let mut frames = vec![Frame { gone: batch.gone.iter().map(|id| id.0).collect(), ..empty.clone() }];
+    let mut bytes = 0;
+    for mirrored in &batch.there {
+        let there = There::from(mirrored);
+        bytes += there.encoded_len();
+        if bytes > FRAME_BYTES {
+            bytes = 0;
+            frames.push(empty.clone());
+        }
+        if let Some(last) = frames.last_mut() {
+            last.there.push(there);
+        }
+    }
+    if let Some(last) = frames.last_mut() {
+        last.goes_on = false;
+    }
+    frames
+}
+
+/// The batch of these frames, and whether it is a snapshot. `None`: they don't make sense.
+pub(crate) fn batch(frames: Vec<Frame>) -> Option<(MirrorBatch, bool)> {
+    let first = frames.first()?;
+    let (tenure, after, number, snapshot) = (Tenure(first.tenure), first.after, first.number, first.snapshot);
+    let mut batch = MirrorBatch { tenure, after, number, there: Vec::new(), gone: Vec::new() };
+    for frame in frames {
+        batch.gone.extend(frame.gone.into_iter().map(Enrolment));
+        for there in frame.there {
+            batch.there.push(there.into_mirrored()?);
+        }
+    }
+    Some((batch, snapshot))
+}
+
+/// The longest frame, sealed.
+pub(crate) fn longest(gone: usize) -> usize {
+    FRAME_BYTES + CANDIDACY_BYTES + gone * 10
+}
+
+impl From<&Mirrored> for There {
+    fn from(mirrored: &Mirrored) -> Self {
+        let ticket = &mirrored.ticket;
+        Self {
+            election: ticket.election.to_string(),
+            candidate: ticket.candidate.to_string(),
+            subject: ticket.subject.to_string(),
+            value: ticket.value.to_string(),
+            ttl_ms: ticket.ttl.0,
+            enrolment: ticket.enrolment.0,
+            place: ticket.place.0,
+            token: ticket.token.map(|token| token.0),
+            tenure: ticket.tenure.0,
+            accepted_at_ms: ticket.accepted_at.0,
+            drains_until_ms: mirrored.drains_until.map(|until| until.0),
+        }
+    }
+}
+
+impl There {
+    fn into_mirrored(self) -> Option<Mirrored> {
+        let numbers = [self.enrolment, self.place, self.token.unwrap_or(0), self.tenure];
+        if numbers.iter().any(|number| *number > NUMBER_LIMIT) {
+            return None;
+        }
+        let ticket = Ticket {
+            election: ElectionName::new(&self.election).ok()?,
+            candidate: CandidateName::new(&self.candidate).ok()?,
+            subject: Subject::new(&self.subject).ok()?,
+            value: Value::new(&self.value).ok()?,
+            ttl: Millis(self.ttl_ms),
+            enrolment: Enrolment(self.enrolment),
+            place: Enrolment(self.place),
+            token: self.token.map(FencingToken),
+            tenure: Tenure(self.tenure),
+            accepted_at: Millis(self.accepted_at_ms),
+        };
+        Some(Mirrored { ticket, drains_until: self.drains_until_ms.map(Millis) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mirrored(number: u64) -> Mirrored {
+        let ticket = Ticket {
+            election: ElectionName::new("a").unwrap(),
+            candidate: CandidateName::new("b").unwrap(),
+            subject: Subject::anonymous(),
+            value: Value::new(&"v".repeat(4000)).unwrap(),
+            ttl: Millis(15_000),
+            enrolment: Enrolment(number),
+            place: Enrolment(number - 1),
+            token: number.is_multiple_of(2).then_some(FencingToken(number)),
+            tenure: Tenure(7),
+            accepted_at: Millis(8),
+        };
+        Mirrored { ticket, drains_until: number.is_multiple_of(3).then_some(Millis(9)) }
+    }
+
+    #[test]
+    fn a_batch_survives_its_frames() {
+        let there: Vec<_> = (10..1010).map(mirrored).collect();
+        let whole = MirrorBatch { tenure: Tenure(7), after: 3, number: 9, there, gone: vec![Enrolment(5)] };
+        for (news, snapshot) in
+            [(News::Snapshot(Arc::new(whole.clone())), true), (News::Changed(Arc::new(whole.clone())), false)]
+        {
+            let frames = frames(&news);
+            assert!(frames.len() > 3, "{} frames", frames.len());
+            assert!(frames.iter().all(|frame| frame.encoded_len() <= longest(1)));
+            let going_on = frames.iter().filter(|frame| frame.goes_on).count();
+            assert_eq!(going_on, frames.len() - 1);
+            assert_eq!(batch(frames), Some((whole.clone(), snapshot)));
+        }
+    }
+
+    #[test]
+    fn a_bad_name_makes_no_batch() {
+        let mut frames = frames(&News::Snapshot(Arc::new(MirrorBatch {
+            tenure: Tenure(1),
+            after: 0,
+            number: 0,
+            there: vec![mirrored(10)],
+            gone: Vec::new(),
+        })));
+        frames[0].there[0].election = "//".to_owned();
+        assert_eq!(batch(frames), None);
+    }
+}

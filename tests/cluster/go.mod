@@ -1,0 +1,3 @@
+module leasehold.example/cluster
+
+go 1.26.0

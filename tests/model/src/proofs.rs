@@ -1,0 +1,46 @@
+//! For each rule, the world in which its absence breaks a promise.
+
+use crate::promises::{CONTINUITY, NO_PHANTOM, ONE_ACTIVE, ONE_LEADER, TOKENS_RISE};
+use crate::rules::Rule;
+use crate::world::World;
+use crate::worlds::{
+    CRASH, DRAIN, DURATIONS, EDITED, HANDOVER, LATE_NEWS, LOST, MEDDLING, NETWORK, NEWCOMER, RESTORED, SKEWED,
+    SLOW_API, SLOW_RELEASE, STANDBY, TTLS, UNHEARD,
+};
+
+/// The world, and a promise that is broken there. None: no world that was tried needs the rule.
+#[must_use]
+pub const fn refutation(rule: Rule) -> Option<(World, &'static str)> {
+    Some(match rule {
+        Rule::EndedStaysEnded | Rule::YieldToOther => return None,
+        Rule::Cas | Rule::RightFromSend | Rule::ClaimFromSend | Rule::ClaimMarked => (SLOW_API, ONE_ACTIVE),
+        Rule::WholeDuration | Rule::LongestDuration => (DURATIONS, ONE_ACTIVE),
+        Rule::RightEnds | Rule::Unchanged => (CRASH, ONE_ACTIVE),
+        Rule::Margin => (SKEWED, ONE_ACTIVE),
+        Rule::ReleaseNamed | Rule::UnknownHolds => (MEDDLING, ONE_ACTIVE),
+        Rule::ReleaseSeen => (NEWCOMER, ONE_ACTIVE),
+        Rule::StopFirst => (TTLS, ONE_ACTIVE),
+        Rule::Floor => (LOST, ONE_ACTIVE),
+        Rule::OwnDuration => (EDITED, TOKENS_RISE),
+        Rule::ReleaseChecks => (SLOW_RELEASE, TOKENS_RISE),
+        Rule::Ceiling
+        | Rule::RecencyTenure
+        | Rule::RecencyTime
+        | Rule::RecencyRight
+        | Rule::CurrentOver
+        | Rule::AfterWait => (CRASH, TOKENS_RISE),
+        Rule::Drift => (SKEWED, TOKENS_RISE),
+        Rule::WorkerFromSend => (LATE_NEWS, ONE_LEADER),
+        Rule::HigherTenure => (UNHEARD, ONE_LEADER),
+        Rule::Wait => (CRASH, ONE_LEADER),
+        Rule::WaitOfLease | Rule::LongestRises => (TTLS, ONE_LEADER),
+        Rule::MirrorComplete | Rule::ShortWait => (HANDOVER, ONE_LEADER),
+        Rule::ReplacedOnly => (TTLS, TOKENS_RISE),
+        Rule::RestoredSaysNothing | Rule::RestoredWithin => (RESTORED, TOKENS_RISE),
+        Rule::SpoilRestored => (NEWCOMER, TOKENS_RISE),
+        Rule::HigherWins | Rule::NameOnly | Rule::Promotes => (NETWORK, CONTINUITY),
+        Rule::CallTenure | Rule::Remembered | Rule::RefusedRemembered => (STANDBY, NO_PHANTOM),
+        Rule::DrainWaits => (DRAIN, ONE_LEADER),
+        Rule::DrainTicket => (DRAIN, TOKENS_RISE),
+    })
+}

@@ -1,0 +1,117 @@
+//! The rules of the protocol, each of which can be taken out.
+
+use clap::ValueEnum;
+
+/// One rule. Where its name says too little, see the table in docs/model.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Rule {
+    /// Every update of the Lease is a compare-and-swap.
+    Cas,
+    /// The right counts from before the send. Without: from the reply.
+    RightFromSend,
+    /// At its deadline the right ends. Without: when the holder finds another one.
+    RightEnds,
+    /// A right that has ended stays ended. Without: a success that is reported late brings it back.
+    EndedStaysEnded,
+    /// A standby takes over when it has seen the Lease unchanged for a duration. Without: as soon as it likes.
+    WholeDuration,
+    /// Each change of the Lease makes a standby wait anew. Without: it counts from when it first looked.
+    Unchanged,
+    /// The longest of the durations that a standby knows of. Without: its own setting.
+    LongestDuration,
+    /// The duration of a tenure stands in an annotation too. Without: it is the field that anybody may edit.
+    OwnDuration,
+    /// A release names the tenure that ended. Without: an empty holder is enough.
+    ReleaseNamed,
+    /// A release counts for those who saw that tenure held, and no higher one. Without: for all.
+    ReleaseSeen,
+    /// A holder that finds another one stops at once. Without: it writes over it.
+    YieldToOther,
+    /// A claim of its own that a replica finds counts from the send. Without: from the moment it was found.
+    ClaimFromSend,
+    /// Each claim bears a mark of its own. Without: holder and tenure tell whose claim it is.
+    ClaimMarked,
+    /// A Lease without annotations counts as held by an unknown. Without: as free.
+    UnknownHolds,
+    /// Whoever shuts down stops serving before it writes the release. Without: it serves on.
+    StopFirst,
+    /// Each try of the release checks that holder and tenure are its own. Without: only the first one does.
+    ReleaseChecks,
+    /// A tenure starts at the ceiling found and seen. Without: after the first number of the last tenure.
+    Ceiling,
+    /// Where no ceiling is found, the clock is the floor of the numbers. Without: they begin anew.
+    Floor,
+    /// A worker's deadline counts from before the send. Without: from the answer.
+    WorkerFromSend,
+    /// A worker drops what comes from a lower tenure.
+    HigherTenure,
+    /// A leader's ticket is put back only if it comes from the tenure right before.
+    RecencyTenure,
+    /// A leader's ticket is put back only if it was alive when the old right ended.
+    RecencyTime,
+    /// The old right ended a duration after it was last renewed. Without: when it was renewed.
+    RecencyRight,
+    /// Only what the takeover replaced counts. Without: what was first seen of that tenure.
+    ReplacedOnly,
+    /// A Lease that is older than one seen says nothing of the tenure before.
+    RestoredSaysNothing,
+    /// Nor does one of that same tenure that is older than one seen. Without: only an older tenure gives it away.
+    RestoredWithin,
+    /// Whoever finds a Lease older than one seen strips it, for those who haven't seen it. Without: it keeps that to itself.
+    SpoilRestored,
+    /// The longest TTL only rises. Without: each tenure writes its own setting.
+    LongestRises,
+    /// A new tenure grants nothing for a while.
+    Wait,
+    /// It waits for the longest TTL in the Lease that was replaced. Without: in its own setting.
+    WaitOfLease,
+    /// Only a mirror that has reached the last number spares the wait. Without: any of that tenure.
+    MirrorComplete,
+    /// A tenure that ends inside its wait names no last number.
+    ShortWait,
+    /// The higher token wins of two leaders' tickets. Without: the first one to arrive.
+    HigherWins,
+    /// A call belongs to the tenure that the standby knew when it arrived.
+    CallTenure,
+    /// No ticket demotes: for a candidacy that is known it is only its name.
+    NameOnly,
+    /// A leader's ticket promotes a waiter that is known.
+    Promotes,
+    /// A ticket of the current tenure that is unknown is over.
+    CurrentOver,
+    /// What ended inside the wait is remembered, so that no ticket puts it back.
+    Remembered,
+    /// A leader's ticket that was too old is remembered. Without: a waiter's ticket of that candidacy, which is older still,
+    /// puts it back after all.
+    RefusedRemembered,
+    /// After the wait, unknown tickets of earlier tenures are refused.
+    AfterWait,
+    /// After a StepDown the next one is granted when the leader has resigned or run out. Without: at once.
+    DrainWaits,
+    /// The ticket of a drain that was handed over stays that of the former tenure.
+    DrainTicket,
+    /// The right ends a margin before the duration is over.
+    Margin,
+    /// The server waits a little longer than a worker, and a new tenure than the longest TTL.
+    Drift,
+}
+
+/// Which rules hold: all, but for those taken out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    out: u64,
+}
+
+impl Rules {
+    /// All rules but this one.
+    #[must_use]
+    pub fn without(self, rule: Rule) -> Self {
+        Self { out: self.out | 1 << rule as u32 }
+    }
+
+    /// Whether a rule holds.
+    #[must_use]
+    pub fn has(self, rule: Rule) -> bool {
+        self.out & 1 << rule as u32 == 0
+    }
+}
