@@ -91,6 +91,14 @@ impl Plan {
         }
     }
 
+    /// Whether a process may start that has seen nothing of what a restored Lease hides. One that has will have stripped it by the time that
+    /// the new one may take it over: if it reaches the API server, and if the annotations tell nothing that is needed.
+    pub(crate) fn naive_may_start(&self) -> bool {
+        let reached =
+            self.api_late == 0 && self.api_lost == 0 && !self.faults.iter().any(|fault| fault.keeps_from_the_api());
+        reached && !self.mixed_settings && !self.wild_clocks
+    }
+
     /// The settings of the next process.
     pub(crate) fn config(&self, rng: &mut Rng, me: &str) -> Config {
         let mixed = self.mixed_settings && rng.chance(500);

@@ -3,6 +3,7 @@
 use super::Way;
 use crate::checks::Violation;
 use crate::plan::Fault;
+use crate::server::Server;
 use crate::truth::Fact;
 use crate::world::{Event, World};
 use leasehold_core::{Content, Holder, Lease, Millis};
@@ -151,7 +152,9 @@ impl World {
             return !self.store.restored;
         }
         let others = self.servers.iter().enumerate().filter(|(other, _)| *other != at);
-        let staying = others.filter(|(_, server)| server.replica.is_some() && !server.stopping).count();
+        let newest = self.checks.truth.last_written().unwrap_or_default();
+        let stays = |server: &Server| server.replica.is_some() && !server.stopping && server.knows.0 >= newest;
+        let staying = others.filter(|(_, server)| stays(server)).count();
         !self.api.restored || staying > 0
     }
 }
