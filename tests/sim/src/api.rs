@@ -158,8 +158,11 @@ impl World {
             }),
         });
         let replaced = self.api.lease.take().map(|lease| lease.content);
-        if let Some(record) = record {
+        // A restored Lease that was stripped deceives nobody who needs no annotations.
+        if record.is_some() || self.plan.naive_may_start() {
             self.api.restored = false;
+        }
+        if let Some(record) = record {
             if record.ended_at.is_some() {
                 self.reach("Lease released");
             }

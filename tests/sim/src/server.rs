@@ -84,7 +84,7 @@ impl World {
             return Ok(());
         }
         // Whoever starts now has seen nothing: a restored Lease would be the truth to it.
-        if self.api.restored {
+        if self.api.restored && !self.plan.naive_may_start() {
             self.after(Millis(300), Event::Start { at });
             return Ok(());
         }

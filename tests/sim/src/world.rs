@@ -25,6 +25,8 @@ pub(crate) enum Event {
         at: usize,
     },
     Shutdown(Proc),
+    /// SIGTERM arrives.
+    Stop(Proc),
     /// The supervisor loses patience with a process that should have stopped.
     Kill(Proc),
     /// The process goes on.
@@ -37,6 +39,8 @@ pub(crate) enum Event {
     },
     /// A request reaches the API server.
     ApiTakes(Box<Request>),
+    /// Somebody deletes the Lease once more.
+    DeletedAgain,
     WatchOpens(Proc),
     WatchTells {
         proc: Proc,
@@ -229,16 +233,18 @@ impl World {
         match event {
             Event::Start { at } => self.start_process(at),
             Event::Shutdown(proc) => self.shut_down(proc),
+            Event::Stop(proc) if self.is_alive(proc) => self.stop(proc),
             Event::Kill(proc) if self.is_alive(proc) && !self.may_die(proc.at) => {
                 self.after(Millis(500), Event::Kill(proc));
                 Ok(())
             }
-            Event::Kill(proc) if self.is_alive(proc) => self.crash(proc.at),
+            Event::Kill(proc) if self.is_alive(proc) => self.kill(proc.at),
             Event::Resume(proc) if self.is_alive(proc) => self.resume_process(proc.at),
             Event::Wake(proc) if self.is_alive(proc) => self.wake(proc.at),
-            Event::Kill(_) | Event::Resume(_) | Event::Wake(_) => Ok(()),
+            Event::Kill(_) | Event::Stop(_) | Event::Resume(_) | Event::Wake(_) => Ok(()),
             Event::StoreDone { serial } => self.store_done(serial),
             Event::ApiTakes(request) => self.api_takes(*request),
+            Event::DeletedAgain => self.delete_again(),
             Event::WatchOpens(proc) => {
                 self.watch_opens(proc);
                 Ok(())

@@ -3,8 +3,9 @@
 use super::Way;
 use crate::checks::Violation;
 use crate::plan::Fault;
+use crate::server::Server;
 use crate::truth::Fact;
-use crate::world::World;
+use crate::world::{Event, World};
 use leasehold_core::{Content, Holder, Lease, Millis};
 
 /// Who holds the Lease when somebody has set another holder by hand.
@@ -56,9 +57,10 @@ impl World {
         let Some(Lease { mut content, .. }) = self.api.lease.clone() else { return Ok(()) };
         match fault {
             Fault::LeaseDeleted => {
-                self.reach("Lease deleted");
-                self.api.restored = false;
-                return self.edit(None);
+                if self.rng.chance(400) {
+                    self.will_be_deleted_again();
+                }
+                return self.delete_lease();
             }
             Fault::LeaseRestored => return self.restore(),
             Fault::LeaseEmptied => {
@@ -84,6 +86,38 @@ impl World {
             _ => self.reach("Lease labelled"),
         }
         self.edit(Some(content))
+    }
+
+    fn delete_lease(&mut self) -> Result<(), Violation> {
+        self.reach("Lease deleted");
+        self.api.restored = false;
+        self.edit(None)
+    }
+
+    /// A standby makes it while the active replica is away, which then repairs it; then it is gone once more. Who isn't told of each
+    /// change sees twice the same.
+    fn will_be_deleted_again(&mut self) {
+        let away = self.rng.millis(100, 1500);
+        if let Some(at) = self.active() {
+            self.api.cuts.push((at, Way::Both, self.now + away));
+        }
+        let deaf = self.rng.index(self.servers.len());
+        self.break_watch(deaf);
+        let again = away + self.rng.millis(20, 1500);
+        self.after(again, Event::DeletedAgain);
+    }
+
+    /// Perhaps the active replica can't make it again.
+    pub(crate) fn delete_again(&mut self) -> Result<(), Violation> {
+        if self.calm || self.api.lease.is_none() {
+            return Ok(());
+        }
+        self.reach("Lease deleted again");
+        if let Some(at) = self.active().filter(|_| self.rng.chance(600)) {
+            let until = self.now + self.rng.millis(500, 8000);
+            self.api.cuts.push((at, Way::Both, until));
+        }
+        self.delete_lease()
     }
 
     fn edit(&mut self, content: Option<Content>) -> Result<(), Violation> {
@@ -112,10 +146,15 @@ impl World {
         self.edit(Some(content))
     }
 
-    /// Whether this replica may die: as long as an older Lease stands there, somebody has to live who knows better.
+    /// Whether this replica may die: as long as an older Lease or record stands there, somebody has to live who knows better.
     pub(crate) fn may_die(&self, at: usize) -> bool {
+        if self.plan.replicas == 0 {
+            return !self.store.restored;
+        }
         let others = self.servers.iter().enumerate().filter(|(other, _)| *other != at);
-        let staying = others.filter(|(_, server)| server.replica.is_some() && !server.stopping).count();
+        let newest = self.checks.truth.last_written().unwrap_or_default();
+        let stays = |server: &Server| server.replica.is_some() && !server.stopping && server.knows.0 >= newest;
+        let staying = others.filter(|(_, server)| stays(server)).count();
         !self.api.restored || staying > 0
     }
 }

@@ -22,15 +22,17 @@ impl World {
                 self.worker_crashes(worker)?;
             }
             Fault::WorkerPause => self.pause_worker(worker),
-            Fault::StepDown => {
-                self.reach("step-down asked for");
-                let election = self.plan.elections[self.rng.index(self.plan.elections.len())].clone();
-                self.call(None, Ask::StepDown(election, None));
-            }
+            Fault::StepDown => self.ask_to_step_down(),
             Fault::Replay => self.replay(),
             _ => {}
         }
         Ok(())
+    }
+
+    pub(super) fn ask_to_step_down(&mut self) {
+        self.reach("step-down asked for");
+        let election = self.plan.elections[self.rng.index(self.plan.elections.len())].clone();
+        self.call(None, Ask::StepDown(election, None));
     }
 
     /// Parts two from each other, or one from all replicas.

@@ -19,7 +19,7 @@ impl World {
     pub(super) fn process_fault(&mut self, fault: Fault) -> Result<(), Violation> {
         let at = self.pick_replica();
         // Whoever has seen the later record must live until it is written again.
-        let up = self.servers[at].replica.is_some() && !self.store.restored && self.may_die(at);
+        let up = self.servers[at].replica.is_some() && self.may_die(at);
         match fault {
             Fault::Crash if up => self.crash(at),
             Fault::Shutdown if up => self.shut_down(self.proc(at)),
@@ -43,13 +43,28 @@ impl World {
         }
     }
 
+    /// SIGKILL, from a supervisor that has lost its patience, or as a fault.
+    pub(crate) fn kill(&mut self, at: usize) -> Result<(), Violation> {
+        if self.calm && !self.servers[at].stopping { Ok(()) } else { self.crash(at) }
+    }
+
     /// SIGTERM; and SIGKILL if it takes too long.
     pub(crate) fn shut_down(&mut self, proc: Proc) -> Result<(), Violation> {
-        let server = &mut self.servers[proc.at];
-        if server.life != proc.life || server.replica.is_none() || server.paused || server.stopping {
+        if !self.is_alive(proc) {
             return Ok(());
         }
-        if !self.may_die(proc.at) {
+        // A drain that is handed over is a rare thing otherwise.
+        if self.plan.faults.contains(&Fault::StepDown) && self.rng.chance(300) {
+            self.ask_to_step_down();
+        }
+        let delay = self.rng.millis(0, 300);
+        self.after(delay, Event::Stop(proc));
+        Ok(())
+    }
+
+    pub(crate) fn stop(&mut self, proc: Proc) -> Result<(), Violation> {
+        let server = &self.servers[proc.at];
+        if server.paused || server.stopping || !self.may_die(proc.at) {
             return Ok(());
         }
         self.reach("told to stop");

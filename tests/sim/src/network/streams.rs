@@ -51,7 +51,8 @@ impl World {
         let now = self.now;
         let Some(pipe) = self.network.pipes.get_mut(&stream).filter(|pipe| !pipe.cut) else { return };
         pipe.cut = true;
-        let (owner, at, up, down) = (pipe.owner, pipe.entry.at, pipe.up_last.max(now + up), now + down);
+        pipe.up_last = pipe.up_last.max(now + up);
+        let (owner, at, up, down) = (pipe.owner, pipe.entry.at, pipe.up_last, now + down);
         self.at(up, Event::Arrive { at, parcel: Parcel::Ask(Input::StreamClosed { stream }) });
         if let Some((worker, life)) = owner {
             self.at(down, Event::Deliver { worker, life, message: Message::StreamOver { stream } });
@@ -131,7 +132,9 @@ impl World {
         }
         // Those that were over are forgotten once nothing of them can still be on its way.
         let now = self.now;
-        self.network.pipes.retain(|_, pipe| !pipe.cut || pipe.down_last.max(pipe.up_hop) + Millis(60_000) > now);
+        self.network
+            .pipes
+            .retain(|_, pipe| !pipe.cut || pipe.down_last.max(pipe.up_last).max(pipe.up_hop) + Millis(60_000) > now);
     }
 
     /// What was said on a stream can't be passed on: whoever said it notices.

@@ -61,6 +61,17 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// A replica may not reach the API server for longer than a moment.
+    pub(crate) fn keeps_from_the_api(self) -> bool {
+        use Fault::{ApiCut, ApiErrors, ApiHangs, ApiOutage, ApiSlow, LeaseDeleted, Pause, Suspend, WatchStale};
+        matches!(
+            self,
+            ApiCut | ApiErrors | ApiHangs | ApiOutage | ApiSlow | LeaseDeleted | Pause | Suspend | WatchStale
+        )
+    }
+}
+
 /// Of one process with a file.
 pub(crate) const FILE_FAULTS: &[Fault] = &[
     Fault::Crash,

@@ -91,6 +91,12 @@ impl World {
         (server.was_active, server.tenure) = (true, Some(tenure));
         server.knows = server.knows.max((tenure, Millis(0)));
         server.board = Some(Board::new(tenure, history));
+        // What was handed over is put to the test by a crash soon after.
+        if settles_in == Millis(0) && self.plan.faults.contains(&Fault::Crash) && !self.calm && self.rng.chance(200) {
+            let soon = if self.rng.chance(500) { 400 } else { 5000 };
+            let delay = self.rng.millis(0, soon);
+            self.after(delay, Event::Kill(self.proc(at)));
+        }
         // In the wait old tickets are worth most.
         if self.plan.faults.contains(&Fault::Replay) && !self.calm {
             let delay = self.rng.millis(0, settles_in.0);
