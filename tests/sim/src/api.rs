@@ -162,10 +162,8 @@ impl World {
         if record.is_some() || self.plan.naive_may_start() {
             self.api.restored = false;
         }
-        if let Some(record) = record {
-            if record.ended_at.is_some() {
-                self.reach("Lease released");
-            }
+        if record.is_some_and(|record| record.ended_at.is_some()) {
+            self.reach("Lease released");
         }
         let version = self.put_lease(Some(content));
         self.note(request.from.at, &Fact::Applied { record, replaced: replaced.as_ref(), me: &request.me })?;
