@@ -59,12 +59,14 @@ impl World {
         }
     }
 
-    /// From here on everything comes through. What is said on the streams of those that were parted may come much later still.
+    /// From here on everything comes through. What was said on the streams of those that were parted might come much later still: they
+    /// break.
     pub(crate) fn heal(&mut self) {
         for (from, to) in std::mem::take(&mut self.network.apart).into_keys() {
             for party in [from, to] {
                 if let Party::Worker(worker) = party {
                     self.streams_of(worker).into_iter().for_each(|stream| self.cut(stream));
+                    self.late_streams_of(worker);
                 }
             }
         }

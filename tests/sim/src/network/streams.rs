@@ -64,6 +64,17 @@ impl World {
         open.filter(|(_, pipe)| pipe.owner.is_some_and(|(owner, _)| owner == worker)).map(|(id, _)| *id).collect()
     }
 
+    /// A worker notices the end of its streams that are over, though the word of it is far behind.
+    pub(super) fn late_streams_of(&mut self, worker: usize) {
+        let now = self.now;
+        let mine = |pipe: &Pipe| pipe.owner.filter(|(owner, _)| *owner == worker);
+        let pipes = self.network.pipes.iter().filter(|(_, pipe)| pipe.cut && pipe.down_last.max(pipe.last_hop) > now);
+        let late: Vec<_> = pipes.filter_map(|(stream, pipe)| Some((*stream, mine(pipe)?))).collect();
+        for (stream, owner) in late {
+            self.tell_over(owner, stream);
+        }
+    }
+
     /// The core of this replica takes what opens a stream.
     pub(crate) fn handled_by(&mut self, input: &Input, at: usize) {
         let handler = self.proc(at);
