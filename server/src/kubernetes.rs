@@ -2,7 +2,7 @@
 
 mod events;
 mod keys;
-mod object;
+pub(crate) mod object;
 mod store;
 mod watch;
 
