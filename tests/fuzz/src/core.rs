@@ -13,6 +13,9 @@ const MOST_STEPS: usize = 256;
 /// Between two inputs at most so much passes: a month.
 const LONGEST_PAUSE: u64 = 1 << 32;
 
+/// A change that mirrors and releases agree on, more often than by chance.
+const LAST_CHANGE: u64 = 7;
+
 /// After that, adding to a time may give the same one.
 const END_OF_TIME: Time = Time(1 << 63);
 
@@ -119,6 +122,7 @@ impl World {
                     if script.flag() { self.replica.tenure().unwrap_or_default() } else { Tenure(script.number()) };
                 Input::Forwarded { tenure, input: Box::new(self.call(script)) }
             }
+            15 => self.released(script),
             _ => self.call(script),
         };
         self.handle(input);
@@ -251,12 +255,33 @@ impl World {
     fn edited(&mut self, script: &mut Script<'_>) -> Input {
         if self.with_lease {
             self.lease = script.flag().then(|| self.foreign(script));
+            if script.flag() {
+                return self.watch();
+            }
         } else {
             let record = script.record();
             let handover = script.flag().then(|| script.handover(&record));
             self.record = Found::Record(Record { handover, ..record });
         }
         Input::Tick
+    }
+
+    /// Whoever wrote the Lease releases it, and says how far its mirrors have to be.
+    fn released(&mut self, script: &mut Script<'_>) -> Input {
+        let version = self.next_version();
+        if let Some(lease) = &mut self.lease
+            && let Some(signed) = &mut lease.content.signed
+        {
+            lease.version = version;
+            lease.content.holder = None;
+            signed.record.ended_at = Some(Millis(script.below(1 << 50)));
+            signed.record.last_change = Some(LAST_CHANGE);
+        }
+        self.watch()
+    }
+
+    fn watch(&self) -> Input {
+        if self.with_lease { Input::Watched { lease: self.lease.clone(), clock_floor: 1 << 40 } } else { Input::Tick }
     }
 
     fn foreign(&mut self, script: &mut Script<'_>) -> Lease {
@@ -280,7 +305,8 @@ impl World {
         let followed = self.lease.as_ref().and_then(|lease| lease.content.signed.as_ref());
         let near = followed.map_or(0, |signed| signed.record.tenure.0);
         let tenure = if script.flag() { Tenure(near) } else { Tenure(script.number()) };
-        let (after, number) = (script.number(), script.number());
+        let after = script.number();
+        let number = if script.flag() { LAST_CHANGE } else { script.number() };
         let there = (0..script.byte() % 4)
             .map(|_| Mirrored {
                 ticket: self.ticket(script),
@@ -362,6 +388,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let touched = b"\x09\x01\x20\x30\x01\x02\x00\x01\x00\x01\x00\x01\x00\x00\xc0\x01\x00\x00\xe1\x64\x00\x00\x0f\x00\x00\x01\x02\x00";
     let start =
         [b"\x00\x64\x00\x40\x01".as_slice(), b"\x01\x64\x00\x40\x01", b"\x01\x64\x01\x04\x04\x04\x04\x04\x40\x00"];
-    let lives = [life.as_slice(), busy, touched];
+    // Another replica holds the Lease, tells its mirror of one leader, and releases.
+    let handover = b"\x09\x01\xa0\x00\x00\x07\xd0\x40\x20\x01\x02\x00\x35\x02\x00\x01\x00\x00\x01\x0a\x01\x06\x01\x01\x00\x00\x00\x00\x00\x20\x30\x30\x01\x31\x1f\x05\x00\x00\x01\x0f\x40\x01\x00\x01\x00\x00";
+    let lives = [life.as_slice(), busy, touched, handover];
     start.iter().flat_map(|start| lives.iter().map(|life| [*start, *life, *life].concat())).collect()
 }

@@ -76,11 +76,18 @@ fn answered<T>(answer: Result<Response<T>, Status>) -> Option<T> {
     answer.inspect_err(refused).ok().map(Response::into_inner)
 }
 
-/// Longer than it is, so that limits are reached by short inputs.
-fn stretch(text: &mut String, script: &mut Script<'_>) {
-    let kind = script.byte();
-    if kind >= 0xc0 && !text.is_empty() {
-        *text = text.repeat(usize::from(kind - 0xbf) * 24 / text.len().min(24) + 1);
+/// Any duration, sometimes: as bytes of a message, numbers at the limits are hard to come by.
+fn lengthen(duration: &mut Option<prost_types::Duration>, script: &mut Script<'_>) {
+    if script.byte() >= 0xc0 {
+        let (seconds, nanos) = (script.number() as i64, script.number() as i32);
+        *duration = Some(prost_types::Duration { seconds, nanos });
+    }
+}
+
+/// A number that the message has, or any other, sometimes.
+fn other(number: &mut u64, script: &mut Script<'_>) {
+    if script.byte() >= 0xc0 {
+        *number = script.number();
     }
 }
 
@@ -201,9 +208,11 @@ impl World {
     fn campaign(&mut self, script: &mut Script<'_>) {
         let Some(mut message) = message::<v1::CampaignRequest>(script) else { return };
         self.ticket(script, &mut message.ticket);
-        stretch(&mut message.election, script);
-        stretch(&mut message.candidate, script);
-        stretch(&mut message.value, script);
+        script.stretch(&mut message.election);
+        script.stretch(&mut message.candidate);
+        script.stretch(&mut message.value);
+        lengthen(&mut message.ttl, script);
+        lengthen(&mut message.max_wait, script);
         let bad = message.ticket.is_empty() && !allowed(&message);
         let elections = self.service.elections();
         let answer = self.service.answer(elections.campaign(Self::request(message, script)));
@@ -248,7 +257,7 @@ impl World {
     fn proclaim(&mut self, script: &mut Script<'_>) {
         let Some(mut message) = message::<v1::ProclaimRequest>(script) else { return };
         self.ticket(script, &mut message.ticket);
-        stretch(&mut message.value, script);
+        script.stretch(&mut message.value);
         let elections = self.service.elections();
         if let Some(answer) = answered(self.service.answer(elections.proclaim(Request::new(message)))) {
             self.tickets.push(answer.ticket);
@@ -262,8 +271,9 @@ impl World {
             message.elections =
                 message.elections.iter().cycle().take(usize::from(times - 0xe0) * 10).cloned().collect();
         }
-        message.elections.iter_mut().for_each(|name| stretch(name, script));
-        stretch(&mut message.prefix, script);
+        message.elections.iter_mut().for_each(|name| script.stretch(name));
+        script.stretch(&mut message.prefix);
+        other(&mut message.after_revision, script);
         let bad = message.elections.len() > 100 || message.elections.iter().any(|name| !lawful::is_election(name));
         let elections = self.service.elections();
         let answer = self.service.answer(elections.observe(Self::request(message, script)));
@@ -275,7 +285,7 @@ impl World {
 
     fn get(&mut self, script: &mut Script<'_>) {
         let Some(mut message) = message::<v1::GetElectionRequest>(script) else { return };
-        stretch(&mut message.election, script);
+        script.stretch(&mut message.election);
         let (name, elections) = (message.election.clone(), self.service.elections());
         if let Some(answer) = answered(self.service.answer(elections.get_election(Request::new(message)))) {
             assert!(lawful::is_election(&name), "{name}");
@@ -285,8 +295,11 @@ impl World {
 
     fn list(&mut self, script: &mut Script<'_>) {
         let Some(mut message) = message::<v1::ListElectionsRequest>(script) else { return };
-        stretch(&mut message.prefix, script);
-        stretch(&mut message.page_token, script);
+        script.stretch(&mut message.prefix);
+        script.stretch(&mut message.page_token);
+        if script.byte() >= 0xc0 {
+            message.page_size = script.number() as u32;
+        }
         let (request, elections) = (message.clone(), self.service.elections());
         if let Some(answer) = answered(self.service.answer(elections.list_elections(Request::new(message)))) {
             assert!(request.page_size <= 1000);
@@ -298,14 +311,15 @@ impl World {
 
     fn verify(&mut self, script: &mut Script<'_>) {
         let Some(mut message) = message::<v1::VerifyTokenRequest>(script) else { return };
-        stretch(&mut message.election, script);
+        script.stretch(&mut message.election);
         let kind = usize::from(script.byte());
         match &mut message.token {
             Some(Token::TaskToken(token)) if kind >= 0x40 && !self.task_tokens.is_empty() => {
                 token.clone_from(&self.task_tokens[kind % self.task_tokens.len()]);
             }
-            Some(Token::TaskToken(token)) => stretch(token, script),
-            _ => {}
+            Some(Token::TaskToken(token)) => script.stretch(token),
+            Some(Token::FencingToken(number)) => other(number, script),
+            None => {}
         }
         let elections = self.service.elections();
         if let Some(answer) = answered(self.service.answer(elections.verify_token(Request::new(message)))) {
@@ -316,7 +330,8 @@ impl World {
 
     fn step_down(&mut self, script: &mut Script<'_>) {
         let Some(mut message) = message::<v1::StepDownRequest>(script) else { return };
-        stretch(&mut message.election, script);
+        script.stretch(&mut message.election);
+        other(&mut message.fencing_token, script);
         let admin = self.service.admin();
         answered(self.service.answer(admin.step_down(Request::new(message))));
     }

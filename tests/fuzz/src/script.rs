@@ -2,8 +2,8 @@
 //! input means something, and cutting or joining inputs makes new ones that do as well.
 
 use leasehold_core::{
-    CandidateName, Carried, ElectionName, Enrolment, FencingToken, MAX_MAX_TTL, MAX_NAME_BYTES, MAX_VALUE_BYTES,
-    Millis, NUMBER_LIMIT, Record, Subject, Tenure, Ticket, Value,
+    CandidateName, Carried, ElectionName, Enrolment, FencingToken, MAX_MAX_TTL, Millis, NUMBER_LIMIT, Record, Subject,
+    Tenure, Ticket, Value,
 };
 
 /// Numbers around which something changes.
@@ -25,6 +25,9 @@ const EDGES: [u64; 16] = [
     1 << 63,
     u64::MAX,
 ];
+
+/// Lengths around which something changes, in bytes.
+const LENGTHS: [usize; 16] = [0, 1, 64, 255, 256, 257, 258, 300, 512, 4095, 4096, 4097, 8192, 8193, 20_000, 100_000];
 
 /// The rest of an input.
 #[derive(Clone, Copy, Debug)]
@@ -93,18 +96,29 @@ impl<'a> Script<'a> {
 
     /// Any text, sometimes a very long one.
     pub fn text(&mut self) -> String {
-        let times = match self.byte() {
-            times @ 0xf0.. => usize::from(times - 0xef) * 16,
-            _ => 1,
-        };
-        String::from_utf8_lossy(self.blob()).repeat(times)
+        let mut text = String::from_utf8_lossy(self.blob()).into_owned();
+        self.stretch(&mut text);
+        text
+    }
+
+    /// Makes a text as long as one of [`LENGTHS`], sometimes, so that short inputs reach the limits.
+    pub fn stretch(&mut self, text: &mut String) {
+        let kind = self.byte();
+        if kind < 0xc0 {
+            return;
+        }
+        let length = LENGTHS[usize::from(kind & 15)];
+        if text.is_empty() {
+            text.push('x');
+        }
+        *text = text.repeat(length.div_ceil(text.len()));
+        text.truncate(text.floor_char_boundary(length));
     }
 
     /// A few names are drawn again and again, so that candidacies meet.
     pub fn election(&mut self) -> ElectionName {
         let kind = self.byte();
         let text = if kind < 0xf0 { format!("e{}", kind % 4) } else { self.text() };
-        let text: String = text.chars().take(MAX_NAME_BYTES).collect();
         ElectionName::new(&text).unwrap_or_else(|_| fixed(ElectionName::new("e/0")))
     }
 
@@ -124,11 +138,8 @@ impl<'a> Script<'a> {
 
     /// Any value that is one.
     pub fn value(&mut self) -> Value {
-        let mut text = if self.byte() < 0xf0 { String::new() } else { self.text() };
-        while text.len() > MAX_VALUE_BYTES {
-            text.pop();
-        }
-        fixed(Value::new(&text))
+        let text = if self.byte() < 0xf0 { String::new() } else { self.text() };
+        Value::new(&text).unwrap_or_else(|_| fixed(Value::new("v")))
     }
 
     /// A ticket as it comes out of its seal: see [`lawful::ticket`](crate::lawful::ticket).

@@ -1,7 +1,12 @@
 //! The targets without a fuzzer: their seeds, and what a few thousand careless changes make of them. Whoever has no C++ compiler
 //! finds at least what is near.
 
-use super::TARGETS;
+use super::script::Script;
+use super::{TARGETS, lease, mirror, state_file, ticket};
+use leasehold_core::Tenure;
+use leasehold_server::fuzzing::{decode_state, open_frames, seal_frames, seal_plain, seen};
+use leasehold_server::keys::Keys;
+use leasehold_server::ticket::Sealer;
 
 /// Changes of each seed.
 const CHANGES: u64 = 300;
@@ -40,4 +45,24 @@ fn seeds_and_their_neighbours() {
             }
         }
     }
+}
+
+/// A decoder refuses in silence what a fuzzer ought to begin from.
+#[test]
+fn seeds_are_what_they_say() {
+    let keys = Keys::generate();
+    let sealer = Sealer::new(&keys);
+    assert!(sealer.open(&seal_plain(&sealer, Tenure(99), &ticket::seeds()[1][2..])).is_ok());
+    for seed in &mirror::seeds()[1..3] {
+        let mut script = Script::new(&seed[1..]);
+        let frames: Vec<_> = std::iter::from_fn(|| (!script.is_over()).then(|| script.blob().to_vec())).collect();
+        let (batch, snapshot) = open_frames(&keys, &seal_frames(&keys, &frames)).expect("these are frames");
+        assert!(snapshot && batch.there.len() == frames.len());
+    }
+    let stored = decode_state(&state_file::seeds()[0][1..]).expect("this is a state file");
+    assert_eq!(stored.record.and_then(|record| record.handover).map(|all| all.len()), Some(1));
+    let leases = lease::seeds();
+    let [held, released, half] =
+        [0, 1, 2].map(|index| seen(&serde_json::from_slice(&leases[index][1..]).expect("this is a Lease")).content);
+    assert!(held.held().is_some() && released.released().is_some() && half.signed.is_none());
 }
