@@ -4,7 +4,7 @@
 mod access;
 mod events;
 mod keys;
-mod object;
+pub(crate) mod object;
 mod store;
 mod watch;
 

@@ -19,6 +19,9 @@ mod connections;
 mod driver;
 pub mod errors;
 mod forward;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod health;
 pub mod http;
