@@ -7,6 +7,7 @@ mod end;
 mod ends;
 mod enter;
 mod grant;
+mod refusals;
 mod ticket;
 
 use crate::tenure::Active;
@@ -16,6 +17,7 @@ use crate::{
 };
 use changes::Changes;
 use ends::Ends;
+use refusals::Refusals;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ pub(crate) struct Elections {
     subjects: BTreeMap<Subject, usize>,
     leaders: usize,
     ends: Ends,
+    refusals: Refusals,
     changes: Changes,
 }
 
@@ -176,6 +179,7 @@ impl Elections {
             subjects: BTreeMap::new(),
             leaders: 0,
             ends: Ends::new(config.limits.remembered_ends),
+            refusals: Refusals::new(config.limits.remembered_ends),
             changes: Changes::default(),
         }
     }

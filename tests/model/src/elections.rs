@@ -48,7 +48,7 @@ impl Turn<'_> {
         }
         if self.active.wait == 0 {
             self.active.ended = 0;
-            self.active.refused = 0;
+            self.active.refused.clear();
         }
         self.grant_next();
     }
@@ -204,8 +204,7 @@ impl Turn<'_> {
 
     fn may_be_put_back(&mut self, worker: usize, ticket: &Ticket) -> bool {
         let tenure = ticket.accepted.0;
-        let waiter = ticket.token.is_none();
-        if self.active.ended & 1 << ticket.id != 0 || (waiter && self.active.refused & 1 << ticket.id != 0) {
+        if self.active.ended & 1 << ticket.id != 0 || self.led_later(ticket) {
             return false;
         }
         if tenure == self.active.tenure {
@@ -218,10 +217,25 @@ impl Turn<'_> {
         if !recent {
             *self.last = Some(Event::TooOld);
             if self.active.wait > 0 && self.has(Rule::RefusedRemembered) {
-                self.active.refused |= 1 << ticket.id;
+                self.remember_refused(ticket);
             }
         }
         recent
+    }
+
+    /// Whether a later ticket of this waiter's, a leader's, was refused. One of a later tenure isn't older: that one has put it back as a
+    /// waiter.
+    fn led_later(&self, ticket: &Ticket) -> bool {
+        let later = |(id, tenure): &(Number, Number)| *id == ticket.id && ticket.accepted.0 <= *tenure;
+        ticket.token.is_none() && self.active.refused.iter().any(later)
+    }
+
+    fn remember_refused(&mut self, ticket: &Ticket) {
+        let (refused, tenure) = (&mut self.active.refused, ticket.accepted.0);
+        match refused.binary_search_by_key(&ticket.id, |(id, _)| *id) {
+            Ok(at) => refused[at].1 = refused[at].1.max(tenure),
+            Err(at) => refused.insert(at, (ticket.id, tenure)),
+        }
     }
 
     /// Whether nobody else can have been granted since this ticket was a leader's.

@@ -132,7 +132,7 @@ impl Protocol {
             leaving: false,
             candidacies: candidacies.clone(),
             ended: 0,
-            refused: 0,
+            refused: Vec::new(),
         };
         let ceiling = active.ceiling;
         let memory = Memory { tenure, renewed_at: 0, ceiling, duration: world.duration[0], first: None };

@@ -243,7 +243,7 @@ fn begin(model: &Protocol, state: &mut State, r: usize, claim: &Claim, sent: Tic
         leaving: false,
         candidacies: claim.carried.iter().map(restored).collect(),
         ended: 0,
-        refused: 0,
+        refused: Vec::new(),
     };
     let replica = &mut state.replicas[r];
     if active.tenure > replica.memory.tenure {

@@ -81,8 +81,8 @@ pub enum Rule {
     CurrentOver,
     /// What ended inside the wait is remembered, so that no ticket puts it back.
     Remembered,
-    /// A leader's ticket that was too old is remembered. Without: a waiter's ticket of that candidacy, which is older still,
-    /// puts it back after all.
+    /// A leader's ticket that was too old is remembered. Without: a waiter's ticket of that candidacy and tenure, which is older
+    /// still, puts it back after all.
     RefusedRemembered,
     /// After the wait, unknown tickets of earlier tenures are refused.
     AfterWait,

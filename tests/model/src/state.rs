@@ -221,8 +221,8 @@ pub struct Active {
     pub candidacies: Vec<Candidacy>,
     /// What ended inside the wait, a bit each.
     pub ended: u64,
-    /// Whose leader's ticket was too old, a bit each.
-    pub refused: u64,
+    /// Whose leader's ticket was too old, and the tenure of the latest such ticket, by enrolment.
+    pub refused: Vec<(Number, Number)>,
 }
 
 /// A candidacy as a replica knows it.

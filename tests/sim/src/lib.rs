@@ -18,6 +18,7 @@ mod network;
 mod observers;
 mod plan;
 mod rng;
+mod runs;
 mod server;
 mod store;
 mod truth;
@@ -25,6 +26,7 @@ mod worker;
 mod world;
 
 pub use checks::GUARANTEES;
+pub use runs::{Runs, run_all};
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

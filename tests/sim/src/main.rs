@@ -1,10 +1,16 @@
-//! Runs seeds: `cargo run --release -p leasehold-sim -- --seeds 10000 --from 0`.
+//! Runs seeds: `cargo run --release --bin sim -- --seeds 10000 --from 0`.
 
 use anyhow::{Result, bail};
 use clap::Parser;
+use leasehold_sim::{Failure, Runs, run_all};
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+/// How often a long run says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Simulates replicas and a Lease, or one process and a file, with a network and workers, and checks the guarantees.
 #[derive(Debug, Parser)]
@@ -15,6 +21,9 @@ struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// How many seeds to run at a time [default: one on each processor]
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
     /// Go on after a failure, and count the failures of each guarantee.
     #[arg(long)]
     keep_going: bool,
@@ -24,38 +33,32 @@ fn main() -> Result<()> {
     let args = Args::parse();
     // A panic of the core is a finding like any other: it is reported with its seed.
     std::panic::set_hook(Box::new(|_| {}));
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let began = Instant::now();
-    let mut told = began;
-    let mut reached: BTreeMap<String, u64> = BTreeMap::new();
-    let mut failures: BTreeMap<String, u64> = BTreeMap::new();
-    let mut events = 0;
-    for (done, seed) in (1..).zip(args.from..args.from.saturating_add(args.seeds)) {
-        match leasehold_sim::run(seed, false) {
-            Ok(report) => {
-                events += report.events;
-                for (what, count) in report.reached {
-                    *reached.entry(what).or_default() += count;
-                }
-            }
-            Err(failure) => {
-                *failures.entry(failure.guarantee.clone()).or_default() += 1;
-                if !args.keep_going {
-                    tell_failure(seed);
-                    bail!("seed {seed} broke {} after {done} seeds", failure.guarantee);
-                }
-                eprintln!("seed {seed} broke {} {}", failure.guarantee, failure.detail);
-            }
-        }
-        if told.elapsed() > Duration::from_secs(10) {
-            told = Instant::now();
+    let told = Mutex::new(began);
+    let runs = run_all(args.from..args.from.saturating_add(args.seeds), jobs, args.keep_going, &|done| {
+        let mut told = told.lock().expect("nothing panics while it is held");
+        if told.elapsed() >= TELL_EVERY {
+            *told = Instant::now();
             eprintln!("{done} of {} seeds, {:.0} seeds/s", args.seeds, rate(done, began.elapsed()));
         }
+    });
+    if let Some((seed, failure)) = runs.failures.first_key_value()
+        && !args.keep_going
+    {
+        tell_failure(failure);
+        bail!("seed {seed} broke {} after {} seeds", failure.guarantee, seed - args.from + 1);
     }
-    summary(&args, events, began.elapsed(), &reached);
-    if !failures.is_empty() {
-        bail!("broken: {failures:?}");
+    summary(&args, &runs, began.elapsed());
+    if runs.failures.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut broken: BTreeMap<&str, u64> = BTreeMap::new();
+    for (seed, failure) in &runs.failures {
+        eprintln!("seed {seed} broke {} {}", failure.guarantee, failure.detail);
+        *broken.entry(&failure.guarantee).or_default() += 1;
+    }
+    bail!("broken: {broken:?}");
 }
 
 fn rate(seeds: u64, time: Duration) -> f64 {
@@ -65,10 +68,16 @@ fn rate(seeds: u64, time: Duration) -> f64 {
 }
 
 /// Runs the seed once more, to show what came before: in a smaller world, if that fails in the same way.
-fn tell_failure(seed: u64) {
-    let Err(failure) = leasehold_sim::run(seed, true) else { return };
-    let small = leasehold_sim::minimise(&failure);
+fn tell_failure(failure: &Failure) {
+    let seed = failure.seed;
     let mut out = std::io::stderr().lock();
+    let Err(failure) = leasehold_sim::run(seed, true) else {
+        let _ = writeln!(out, "{} is broken {}, but not the second time", failure.guarantee, failure.detail);
+        return;
+    };
+    let _ =
+        writeln!(out, "seed {seed} breaks {}; looking for a smaller world that breaks it as well", failure.guarantee);
+    let small = leasehold_sim::minimise(&failure);
     for line in &small.trace {
         let _ = writeln!(out, "{line}");
     }
@@ -78,21 +87,22 @@ fn tell_failure(seed: u64) {
         let _ = writeln!(out, "{} is broken {}", small.guarantee, small.detail);
     }
     let _ = writeln!(out, "\n{} is broken {}", failure.guarantee, failure.detail);
-    let _ = writeln!(out, "repeat it with: cargo run --release -p leasehold-sim -- --seeds 1 --from {seed}");
+    let _ = writeln!(out, "repeat it with: cargo run --release --bin sim -- --seeds 1 --from {seed}");
 }
 
-fn summary(args: &Args, events: u64, time: Duration, reached: &BTreeMap<String, u64>) {
+fn summary(args: &Args, runs: &Runs, time: Duration) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(
         out,
-        "{} seeds from {}, {events} events, {:.1} s, {:.0} seeds/s",
-        args.seeds,
+        "{} seeds from {}, {} events, {:.1} s, {:.0} seeds/s",
+        runs.seeds,
         args.from,
+        runs.report.events,
         time.as_secs_f64(),
-        rate(args.seeds, time)
+        rate(runs.seeds, time)
     );
     let _ = writeln!(out, "checked: {}", leasehold_sim::GUARANTEES.join(", "));
-    for (what, count) in reached {
+    for (what, count) in &runs.report.reached {
         let _ = writeln!(out, "{count:>12}  {what}");
     }
 }

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 pub(crate) use fact::Fact;
 use leasehold_core::{
     CandidateName, ElectionName, EndReason, Enrolment, FencingToken, Input, Millis, Mirrored, Record, StreamId, Tenure,
-    Time, WriteId,
+    Ticket, Time, WriteId,
 };
 use past::Past;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +82,8 @@ pub(crate) struct View {
     pub(crate) ended: BTreeMap<Enrolment, EndReason>,
     /// Told that they are over when they were opened again or proclaimed: that is final.
     pub(crate) refused: BTreeSet<Enrolment>,
+    /// Whose leader's ticket was refused, and the tenure of the latest one: the waiters' tickets up to that tenure are older.
+    pub(crate) led_later: BTreeMap<Enrolment, Tenure>,
     pub(crate) owners: BTreeMap<FencingToken, Enrolment>,
     /// What is being handled.
     pub(crate) input: Option<Input>,
@@ -199,6 +201,12 @@ impl View {
         let claim = self.sent.values().find(|sent| sent.record.tenure == claimed);
         let mirror = claim.and_then(|sent| sent.mirror);
         record.ended_at.is_some() && record.last_change.is_some_and(|last| mirror == Some((record.tenure, last)))
+    }
+
+    /// Whether the worker of this waiter's ticket led by a later one, and was told that it is over.
+    pub(crate) fn was_refused(&self, ticket: &Ticket) -> bool {
+        let refused = self.led_later.get(&ticket.enrolment);
+        ticket.token.is_none() && refused.is_some_and(|refused| ticket.tenure <= *refused)
     }
 
     /// How much of its tenure has passed.

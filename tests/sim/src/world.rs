@@ -101,7 +101,8 @@ pub(crate) struct World {
     pub(crate) tickets: Vec<Ticket>,
     /// Faults have ended.
     pub(crate) calm: bool,
-    queue: BTreeMap<(Time, u64), Event>,
+    /// Boxed: the map moves what is in it.
+    queue: BTreeMap<(Time, u64), Box<Event>>,
     last_id: u64,
     events: u64,
     reached: BTreeMap<&'static str, u64>,
@@ -191,7 +192,7 @@ impl World {
 
     pub(crate) fn at(&mut self, at: Time, event: Event) {
         let id = self.new_id();
-        self.queue.insert((at.max(self.now), id), event);
+        self.queue.insert((at.max(self.now), id), Box::new(event));
     }
 
     pub(crate) fn run(&mut self) -> Result<(), Violation> {
@@ -199,13 +200,13 @@ impl World {
         while let Some(((at, _), event)) = self.queue.pop_first() {
             self.now = at;
             self.events += 1;
-            if !matches!(event, Event::Wake(_) | Event::Look { .. } | Event::ObserverReads { .. }) {
+            if !matches!(*event, Event::Wake(_) | Event::Look { .. } | Event::ObserverReads { .. }) {
                 self.trace(|| format!("{event:?}"));
             }
-            if matches!(event, Event::TheEnd) {
+            if matches!(*event, Event::TheEnd) {
                 return self.the_end();
             }
-            self.handle(event)?;
+            self.handle(*event)?;
         }
         Ok(())
     }

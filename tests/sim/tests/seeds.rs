@@ -1,6 +1,6 @@
 //! A bounded part of the simulation: enough to notice what breaks often. `sim --seeds N` does any number.
 
-use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 
 /// Runs take a few milliseconds each, ten times as long without optimisation.
 const SEEDS: u64 = 300;
@@ -81,18 +81,17 @@ const REACHED: &[&str] = &[
 
 #[test]
 fn the_guarantees_hold() {
-    let mut reached = BTreeSet::new();
-    for seed in 0..SEEDS {
-        match leasehold_sim::run(seed, false) {
-            Ok(report) => reached.extend(report.reached.into_keys()),
-            Err(failure) => panic!(
-                "{} is broken {}\nrepeat it with: cargo run --release -p leasehold-sim -- --seeds 1 --from {seed}",
-                failure.guarantee, failure.detail
-            ),
-        }
+    let jobs = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let runs = leasehold_sim::run_all(0..SEEDS, jobs, false, &|_| {});
+    if let Some((seed, failure)) = runs.failures.first_key_value() {
+        panic!(
+            "{} is broken {}\nrepeat it with: cargo run --release --bin sim -- --seeds 1 --from {seed}",
+            failure.guarantee, failure.detail
+        );
     }
+    let reached = runs.report.reached;
     for what in REACHED {
-        assert!(reached.contains(*what), "{what:?} was never reached; these were: {reached:#?}");
+        assert!(reached.contains_key(*what), "{what:?} was never reached; these were: {reached:#?}");
     }
 }
 
@@ -103,4 +102,11 @@ fn the_same_seed_gives_the_same_run() {
         let (one, two) = (one.expect("it keeps every promise"), two.expect("it keeps every promise"));
         assert_eq!((one.events, one.reached), (two.events, two.reached), "seed {seed}");
     }
+}
+
+#[test]
+fn however_many_run_at_a_time_the_same_comes_of_it() {
+    let [one, three] = [1, 3].map(|jobs| leasehold_sim::run_all(100..110, jobs, true, &|_| {}));
+    assert_eq!((one.report.events, one.report.reached), (three.report.events, three.report.reached));
+    assert_eq!((one.seeds, one.failures.len()), (three.seeds, three.failures.len()));
 }

@@ -3,21 +3,25 @@
 use super::{Elections, State};
 use crate::Time;
 use crate::tenure::Active;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 impl Elections {
     /// Panics if state that must agree doesn't.
     pub(crate) fn check(&self, active: &Active, now: Time) {
-        let mut deadlines = BTreeSet::new();
-        let mut streams = BTreeMap::new();
+        let (mut deadlines, mut streams, mut leaders) = (0, 0, 0);
         let mut subjects = BTreeMap::new();
-        let mut leaders = 0;
         for (id, candidacy) in &self.candidacies {
             assert_eq!(candidacy.id, *id);
             assert!(candidacy.wake().is_none_or(|at| at > now), "{id} should have ended");
-            deadlines.extend(candidacy.wake().map(|at| (at, *id)));
-            streams.extend(candidacy.stream.map(|stream| (stream, *id)));
-            *subjects.entry(candidacy.subject.clone()).or_insert(0) += 1;
+            if let Some(at) = candidacy.wake() {
+                deadlines += 1;
+                assert!(self.deadlines.contains(&(at, *id)), "{id} wouldn't end");
+            }
+            if let Some(stream) = candidacy.stream {
+                streams += 1;
+                assert_eq!(self.streams.get(&stream), Some(id));
+            }
+            *subjects.entry(&candidacy.subject).or_insert(0) += 1;
             assert!(candidacy.lease.is_some() || candidacy.stream.is_some(), "{id} is bound to no stream");
             assert!(id.0 <= active.line.last() && candidacy.place <= *id);
             assert!(self.ends.reason(*id).is_none(), "{id} lives and is over");
@@ -31,10 +35,9 @@ impl Elections {
                 }
             }
         }
-        assert_eq!(deadlines, self.deadlines);
-        assert_eq!(streams, self.streams);
-        assert_eq!(subjects, self.subjects);
-        assert_eq!(leaders, self.leaders);
+        assert_eq!((deadlines, streams, leaders), (self.deadlines.len(), self.streams.len(), self.leaders));
+        let known = self.subjects.iter().map(|(subject, count)| (subject, *count));
+        assert!(subjects.into_iter().eq(known), "subjects have other numbers of candidacies");
         let mut members = 0;
         for (name, election) in &self.by_name {
             let count = election.queue.len() + usize::from(election.leader.is_some());

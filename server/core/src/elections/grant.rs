@@ -22,6 +22,7 @@ impl Elections {
 
     /// Grants every vacant election: the tenure has settled.
     pub(crate) fn grant_all(&mut self, turn: &mut Turn<'_>) {
+        self.refusals.clear();
         let vacant: Vec<_> =
             self.by_name.iter().filter(|(_, e)| e.leader.is_none()).map(|(name, _)| name.clone()).collect();
         for name in vacant {

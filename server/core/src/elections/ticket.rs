@@ -30,8 +30,8 @@ impl Elections {
             }
             return over;
         }
-        if !may_be_put_back(turn, ticket) || self.ends.forgot() {
-            return Located::Over(EndReason::Expired);
+        if !may_be_put_back(turn, ticket) || self.ends.forgot() || self.refusals.bar(ticket) {
+            return self.refuse(turn, ticket);
         }
         // Whatever the former tenure accepted was sent before this one began.
         let accepted_at = if via == Via::KeepAlive { turn.now } else { turn.active.began };
@@ -42,7 +42,7 @@ impl Elections {
             && (self.by_name.contains_key(&ticket.election) || self.by_name.len() < limits.elections);
         let id = ticket.enrolment;
         if !room || accepted_at + ticket.ttl.with_drift() <= turn.now {
-            return Located::Over(EndReason::Expired);
+            return self.refuse(turn, ticket);
         }
         self.insert(Candidacy::restored(ticket, accepted_at));
         if let Some(token) = ticket.token {
@@ -61,6 +61,15 @@ impl Elections {
             return Some(Located::Over(reason));
         }
         (ticket.tenure == turn.active.tenure).then_some(Located::Over(EndReason::Expired))
+    }
+
+    /// A worker is told that its candidacy is over, which isn't known here. If it led, an older KeepAlive of its that comes late mustn't put
+    /// it back as a waiter.
+    fn refuse(&mut self, turn: &Turn<'_>, ticket: &Ticket) -> Located {
+        if !turn.settled() {
+            self.refusals.remember(ticket);
+        }
+        Located::Over(EndReason::Expired)
     }
 
     /// A candidacy that was put back as a waiter, by an older ticket, turns out to have been the leader.

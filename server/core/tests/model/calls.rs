@@ -45,7 +45,9 @@ impl Elections {
                 let names = self.names();
                 let room = self.everybody.len() < limits.candidacies
                     && (names.contains(&ticket.election) || names.len() < limits.elections);
-                if !(unsettled && earlier && alive && recent && room) || self.forgot {
+                let barred = ticket.token.is_none() && self.led_later(ticket);
+                if !(unsettled && earlier && alive && recent && room) || self.forgot || barred {
+                    self.refuse(ticket);
                     return Err(EndReason::Expired);
                 }
                 self.put_back(ticket, accepted);
@@ -53,6 +55,24 @@ impl Elections {
         }
         // Whoever was put back, and isn't there, met a leader with a higher token.
         self.get(ticket.enrolment.0).map_or(Err(EndReason::Overtaken), |c| Ok(c.id))
+    }
+
+    /// Whether a leader's ticket of this candidacy was refused that isn't of an earlier tenure.
+    fn led_later(&self, ticket: &Ticket) -> bool {
+        self.refused.iter().any(|refused| refused.enrolment == ticket.enrolment && refused.tenure >= ticket.tenure)
+    }
+
+    fn refuse(&mut self, ticket: &Ticket) {
+        if self.settles.is_none() || ticket.token.is_none() {
+            return;
+        }
+        self.refused.push(ticket.clone());
+        let mut ids: Vec<_> = self.refused.iter().map(|refused| refused.enrolment).collect();
+        ids.sort();
+        ids.dedup();
+        if ids.len() > self.config.limits.remembered_ends {
+            self.refused.retain(|refused| refused.enrolment != ids[0]);
+        }
     }
 
     fn put_back(&mut self, ticket: &Ticket, accepted: leasehold_core::Time) {

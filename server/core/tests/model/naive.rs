@@ -42,6 +42,8 @@ pub(crate) struct Elections {
     pub(crate) ended: Vec<(u64, EndReason)>,
     /// An end was forgotten: nobody is put back any more.
     pub(crate) forgot: bool,
+    /// Leaders' tickets that were refused.
+    pub(crate) refused: Vec<Ticket>,
     pub(crate) last: Vec<Arc<Change>>,
     pub(crate) out: Vec<Output>,
 }

@@ -241,6 +241,7 @@ impl Model {
             everybody: Vec::new(),
             ended: Vec::new(),
             forgot: false,
+            refused: Vec::new(),
             last: Vec::new(),
             out: Vec::new(),
         };

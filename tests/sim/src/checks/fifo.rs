@@ -13,6 +13,7 @@ pub(crate) struct Fifo;
 fn has_its_place(truth: &Truth, ticket: &Ticket) -> bool {
     let earlier = truth.tenure.is_some_and(|tenure| ticket.tenure < tenure && ticket.enrolment.0 < tenure.0);
     let over = truth.ended.contains_key(&ticket.enrolment) || truth.refused.contains(&ticket.enrolment);
+    let over = over || truth.was_refused(ticket);
     !truth.settled && ticket.token.is_none() && earlier && !over
 }
 

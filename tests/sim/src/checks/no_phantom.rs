@@ -3,7 +3,7 @@
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
 use leasehold_core::{
-    Ask, ChangeReason, ElectionName, EndReason, Event, FencingToken, Input, Kept, Output, Reply, Ticket, Time,
+    Ask, ChangeReason, ElectionName, EndReason, Event, FencingToken, Input, Kept, Output, Reject, Reply, Ticket, Time,
 };
 use std::collections::BTreeSet;
 
@@ -18,6 +18,15 @@ pub(crate) struct NoPhantom {
 }
 
 impl NoPhantom {
+    /// Nobody is put back as a waiter who was told that its lead is over.
+    fn is_there(truth: &Truth) -> Result<(), String> {
+        let tickets = truth.tickets();
+        let comes_back =
+            |ticket: &&Ticket| truth.was_refused(ticket) && !truth.candidacies.contains_key(&ticket.enrolment);
+        let refused = tickets.iter().find(comes_back);
+        wrong(refused.is_some(), || format!("{refused:?} is put back, and its worker was told that it is over"))
+    }
+
     fn alive(truth: &Truth, ticket: Option<&Ticket>) -> Result<(), String> {
         let Some(ticket) = ticket else { return Ok(()) };
         let ended = truth.ended.get(&ticket.enrolment);
@@ -57,7 +66,15 @@ impl Guarantee for NoPhantom {
                 }
                 self.early.retain(|early| (&early.0, Some(early.1)) != (&change.election, token));
             }
+            Fact::Said(Output::Event { stream, event: Event::Enrolled { .. } }) if matches!(&truth.input, Some(Input::Reopen { stream: asked, .. }) if asked == stream) =>
+            {
+                Self::is_there(truth)?;
+            }
+            Fact::Said(Output::Reply { reply: Err(Reject::NotLeading { .. }), .. }) => Self::is_there(truth)?,
             Fact::Said(Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. }) => {
+                if !kept.iter().any(|kept| matches!(kept, Kept::Ended(_))) {
+                    Self::is_there(truth)?;
+                }
                 for kept in kept {
                     if let Kept::Leading(ticket) | Kept::Draining { ticket, .. } = kept {
                         Self::alive(truth, Some(ticket))?;

@@ -20,7 +20,9 @@ impl View {
                 if let Some(Input::Reopen { stream: asked, ticket }) = &self.input
                     && asked == stream
                 {
+                    let ticket = ticket.clone();
                     self.refused.insert(ticket.enrolment);
+                    self.refuses(&ticket);
                 }
             }
             Output::Changed(change) => self.changed(&change.election, change.leader.as_ref(), change.reason),
@@ -106,9 +108,12 @@ impl View {
     fn replied(&mut self, reply: &Result<Reply, Reject>) {
         match reply {
             Ok(Reply::KeptAlive(kept)) => {
-                for kept in kept {
-                    if let Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } = kept {
-                        self.learn(&ticket.clone(), None);
+                for (asked, kept) in self.tickets().iter().zip(kept) {
+                    match kept {
+                        Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } => {
+                            self.learn(ticket, None);
+                        }
+                        Kept::Ended(_) => self.refuses(asked),
                     }
                 }
             }
@@ -119,7 +124,12 @@ impl View {
                     self.ended.entry(ticket.enrolment).or_insert(EndReason::Resigned);
                 }
             }
-            Err(Reject::Ended { .. }) => self.refused.extend(self.tickets().iter().map(|ticket| ticket.enrolment)),
+            Err(Reject::Ended { .. }) => {
+                for ticket in self.tickets() {
+                    self.refused.insert(ticket.enrolment);
+                    self.refuses(&ticket);
+                }
+            }
             // A waiter was put back all the same.
             Err(Reject::NotLeading { .. }) => {
                 for ticket in self.tickets() {
@@ -127,6 +137,13 @@ impl View {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn refuses(&mut self, ticket: &Ticket) {
+        if ticket.token.is_some() {
+            let latest = self.led_later.entry(ticket.enrolment).or_default();
+            *latest = ticket.tenure.max(*latest);
         }
     }
 

@@ -107,6 +107,7 @@ impl View {
         self.leaders.clear();
         self.ended.clear();
         self.refused.clear();
+        self.led_later.clear();
         former
     }
 
