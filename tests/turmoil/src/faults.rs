@@ -4,6 +4,7 @@ use crate::api_server::{Etcd, Weather};
 use crate::history::History;
 use fastrand::Rng;
 use serde_json::{Value, json};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -11,6 +12,9 @@ use turmoil::Sim;
 
 /// The API server's host.
 pub(crate) const API_SERVER: &str = "kubernetes";
+
+/// A replica that was told to stop has ended by then.
+const STOPPED: Duration = Duration::from_millis(5_500);
 
 /// Who can be struck.
 #[derive(Debug)]
@@ -63,55 +67,67 @@ impl Faults {
         }
     }
 
-    /// Ends all faults.
-    pub(crate) fn end(&mut self, sim: &mut Sim<'_>) {
-        self.cure(sim, Duration::MAX);
+    /// Ends all faults that are due, without new ones.
+    pub(crate) fn cure_due(&mut self, sim: &mut Sim<'_>) {
+        self.cure(sim, sim.elapsed());
     }
 
-    /// Starts whoever has ended, as a cluster does: one that was told to stop takes a while.
-    pub(crate) fn start_all(&self, sim: &mut Sim<'_>) {
-        for name in self.everybody() {
-            if !sim.is_host_running(&*name) {
-                sim.bounce(&*name);
+    /// Ends all faults. Whoever isn't there is started again, in a while: one that was told to stop may still be at it.
+    pub(crate) fn end(&mut self, sim: &mut Sim<'_>) {
+        let now = sim.elapsed();
+        for (at, cure) in &mut self.cures {
+            if !matches!(cure, Cure::Start(_)) {
+                *at = now;
             }
         }
+        let starts: Vec<_> = self.everybody().into_iter().map(|name| (now + STOPPED, Cure::Start(name))).collect();
+        self.cures.extend(starts);
+        self.cure(sim, now);
     }
 
     fn cure(&mut self, sim: &mut Sim<'_>, now: Duration) {
-        let (due, later) = std::mem::take(&mut self.cures).into_iter().partition(|(at, _)| *at <= now);
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.cures).into_iter().partition(|(at, _)| *at <= now);
         self.cures = later;
-        let due: Vec<(Duration, Cure)> = due;
         for (_, cure) in due {
-            self.history.note(sim.elapsed(), format_args!("ends: {cure:?}"));
             match cure {
+                Cure::Start(name) if sim.is_host_running(&*name) => {}
                 Cure::Start(name) => {
-                    if !sim.is_host_running(&*name) {
-                        sim.bounce(name);
-                    }
+                    self.history.note(now, format_args!("{name} starts"));
+                    sim.bounce(name);
                 }
                 Cure::Repair(one, other) => {
                     sim.repair(&*one, &*other);
-                    self.struck.retain(|link| *link != (one.clone(), other.clone()));
+                    self.mended(now, one, other);
                 }
                 Cure::Release(one, other) => {
                     sim.release(&*one, &*other);
-                    self.struck.retain(|link| *link != (one.clone(), other.clone()));
+                    self.mended(now, one, other);
                 }
-                Cure::Calm => self.etcd.set_weather(Weather::default()),
+                Cure::Calm => {
+                    self.history.note(now, "the API server is well");
+                    self.etcd.set_weather(Weather::default());
+                }
             }
         }
+    }
+
+    fn mended(&mut self, now: Duration, one: String, other: String) {
+        self.history.note(now, format_args!("a link is good again: {one}, {other}"));
+        let link = (one, other);
+        self.struck.retain(|struck| *struck != link);
     }
 
     fn strike(&mut self, sim: &mut Sim<'_>, now: Duration) {
         match self.rng.u32(0..100) {
             0..14 => self.crash_replica(sim, now),
-            14..24 => self.stop_replica(sim, now),
+            14..24 => self.stop_replica(sim),
             24..38 => self.crash_worker(sim, now),
             38..66 => self.break_link(sim, now),
             66..72 => self.stop_api_server(sim, now),
             72..82 => self.bad_weather(now),
             82..88 => {
-                self.tell(now, "watches are cut");
+                self.tell(now, "watches are cut", "all");
                 self.etcd.cut_watches();
             }
             _ => self.edit_lease(now),
@@ -120,34 +136,35 @@ impl Faults {
 
     fn crash_replica(&mut self, sim: &mut Sim<'_>, now: Duration) {
         let (name, _) = self.rng.choice(&self.hosts.replicas).expect("there is one").clone();
-        self.crash(sim, now, name, 10_000);
+        self.crash(sim, now, "a replica crashes", name, 10_000);
     }
 
     fn crash_worker(&mut self, sim: &mut Sim<'_>, now: Duration) {
         let name = self.rng.choice(&self.hosts.workers).expect("there is one").clone();
-        self.crash(sim, now, name, 8_000);
+        self.crash(sim, now, "a worker crashes", name, 8_000);
     }
 
     fn stop_api_server(&mut self, sim: &mut Sim<'_>, now: Duration) {
-        self.crash(sim, now, API_SERVER.to_owned(), 12_000);
+        self.crash(sim, now, "the API server crashes", API_SERVER.to_owned(), 12_000);
     }
 
-    fn crash(&mut self, sim: &mut Sim<'_>, now: Duration, name: String, longest: u64) {
+    fn crash(&mut self, sim: &mut Sim<'_>, now: Duration, kind: &str, name: String, longest: u64) {
         if sim.is_host_running(&*name) {
-            self.tell(now, &format!("{name} crashes"));
+            self.tell(now, kind, &name);
             sim.crash(&*name);
             let back = now + Duration::from_millis(self.rng.u64(20..longest));
             self.cures.push((back, Cure::Start(name)));
         }
     }
 
-    fn stop_replica(&mut self, sim: &mut Sim<'_>, now: Duration) {
+    /// Tells a replica to stop in good order.
+    pub(crate) fn stop_replica(&mut self, sim: &mut Sim<'_>) {
+        let now = sim.elapsed();
         let (name, stop) = self.rng.choice(&self.hosts.replicas).expect("there is one").clone();
         if sim.is_host_running(&*name) {
-            self.tell(now, &format!("{name} is told to stop"));
+            self.tell(now, "a replica is told to stop", &name);
             stop.notify_one();
-            // It takes less than 5 s to end.
-            let back = now + Duration::from_millis(self.rng.u64(5_500..9_000));
+            let back = now + STOPPED + Duration::from_millis(self.rng.u64(0..3_500));
             self.cures.push((back, Cure::Start(name)));
         }
     }
@@ -165,24 +182,25 @@ impl Faults {
         }
         self.struck.push((one.clone(), other.clone()));
         let end = now + Duration::from_millis(self.rng.u64(100..15_000));
+        let pair = format!("{one}, {other}");
         match self.rng.u32(0..4) {
             0 => {
-                self.tell(now, &format!("{one} | {other}: nothing arrives"));
+                self.tell(now, "a link is cut", pair);
                 sim.partition(&*one, &*other);
                 self.cures.push((end, Cure::Repair(one, other)));
             }
             1 => {
-                self.tell(now, &format!("{one} -> {other}: nothing arrives"));
+                self.tell(now, "a link is cut one way", pair);
                 sim.partition_oneway(&*one, &*other);
                 self.cures.push((end, Cure::Repair(one, other)));
             }
             2 => {
-                self.tell(now, &format!("{other} -> {one}: nothing arrives"));
+                self.tell(now, "a link is cut the other way", pair);
                 sim.partition_oneway(&*other, &*one);
                 self.cures.push((end, Cure::Repair(one, other)));
             }
             _ => {
-                self.tell(now, &format!("{one} | {other}: all is held up"));
+                self.tell(now, "a link holds up all", pair);
                 sim.hold(&*one, &*other);
                 self.cures.push((end, Cure::Release(one, other)));
             }
@@ -196,7 +214,7 @@ impl Faults {
             unanswered: self.rng.u32(0..400),
             belated: self.rng.u32(0..300),
         };
-        self.tell(now, &format!("the API server errs: {weather:?}"));
+        self.tell(now, "the API server errs", format_args!("{weather:?}"));
         self.etcd.set_weather(weather);
         self.cures.push((now + Duration::from_millis(self.rng.u64(500..15_000)), Cure::Calm));
     }
@@ -205,7 +223,7 @@ impl Faults {
     fn edit_lease(&mut self, now: Duration) {
         let what = self.rng.u32(0..5);
         let name = ["labelled", "deleted", "emptied", "stripped", "taken"][what as usize];
-        self.tell(now, &format!("the Lease is {name}"));
+        self.tell(now, &format!("the Lease is {name}"), "by hand");
         self.etcd.edit(|mut lease| match what {
             0 => {
                 lease["metadata"]["labels"] = json!({"at": format!("{}", now.as_millis())});
@@ -227,12 +245,9 @@ impl Faults {
         });
     }
 
-    fn tell(&self, now: Duration, what: &str) {
-        self.history.note(now, format_args!("FAULT {what}"));
-        let kind: String = what.split([':', ',']).next().unwrap_or(what).to_owned();
-        let kind = kind.split(' ').filter(|word| !word.contains('-') && *word != "|").collect::<Vec<_>>().join(" ");
-        let all = what.split_once(": ").filter(|_| what.contains(['|', '>'])).map_or(kind.as_str(), |(_, rest)| rest);
-        self.history.reach(&format!("fault: {all}"));
+    fn tell(&self, now: Duration, kind: &str, what: impl Display) {
+        self.history.note(now, format_args!("FAULT {kind}: {what}"));
+        self.history.reach(&format!("fault: {kind}"));
     }
 
     fn everybody(&self) -> Vec<String> {

@@ -20,6 +20,8 @@ struct State {
     elections: BTreeMap<String, Election>,
     /// By observer and election.
     seen: BTreeMap<(String, String), Seen>,
+    /// From now on leaders stay.
+    keeps_leaders: bool,
     lines: Vec<String>,
     reached: BTreeMap<String, u64>,
     broken: Option<Broken>,
@@ -117,6 +119,10 @@ impl History {
         self.with(|state| {
             state.note(format_args!("{worker} leads {election} no more: {why}"));
             state.elections.entry(election.to_owned()).or_default().leads.remove(worker);
+            if state.keeps_leaders {
+                let detail = format!("{worker} lost {election} while replicas were restarted in good order: {why}");
+                state.broke(Some(("continuity", detail)));
+            }
         });
     }
 
@@ -172,6 +178,11 @@ impl History {
                 }
             }
         });
+    }
+
+    /// From now on nothing happens that a leader may lose its lead for.
+    pub(crate) fn keep_leaders(&self) {
+        self.with(|state| state.keeps_leaders = true);
     }
 
     /// Breaks a promise.

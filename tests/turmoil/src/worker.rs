@@ -2,6 +2,7 @@
 
 use crate::history::{History, now};
 use fastrand::Rng;
+use futures::FutureExt as _;
 use leasehold::proto::TokenStatus;
 use leasehold::{Client, Leadership, Token};
 use std::sync::Arc;
@@ -56,8 +57,13 @@ impl Worker {
             if began.elapsed() > patience && !self.settling() {
                 return self.give_up(leadership, rng).await;
             }
-            if rng.u8(..) == 0 {
-                self.verify(client, &leadership).await;
+            match rng.u16(0..600) {
+                0 | 1 => self.verify(client, &leadership).await,
+                2 if !self.settling() => self.step_down(client).await,
+                _ => {}
+            }
+            if leadership.draining().now_or_never().is_some() && rng.u8(0..100) == 0 {
+                return self.give_up(leadership, rng).await;
             }
             tokio::time::sleep(BEAT).await;
         }
@@ -87,6 +93,14 @@ impl Worker {
             self.history.denied(&self.election, &self.name, token, &answer.detail);
         }
         self.history.reach("verified");
+    }
+
+    /// An operator tells whoever leads to hand over. Some do; others use their time up.
+    async fn step_down(&self, client: &Client) {
+        if client.step_down(&*self.election, None).await.is_ok() {
+            self.history.reach("told to step down");
+            self.history.note(now(), format_args!("{} told whoever leads {} to step down", self.name, self.election));
+        }
     }
 
     fn settling(&self) -> bool {
