@@ -90,10 +90,11 @@ fn tell_failure(failure: &Failure) {
     }
     if small.events < failure.events {
         let (most, least) = (failure.events, small.events);
-        let _ = writeln!(out, "\nThis world was made smaller: {least} events instead of {most}. In it");
-        let _ = writeln!(out, "{} is broken {}", small.guarantee, small.detail);
+        let _ = writeln!(out, "\nThis world was made smaller: {least} events instead of {most}. {}", small.world);
+        let _ = writeln!(out, "In it {} is broken {}", small.guarantee, small.detail);
     }
-    let _ = writeln!(out, "\n{} is broken {}", failure.guarantee, failure.detail);
+    let _ = writeln!(out, "\nThe world of the seed: {}", failure.world);
+    let _ = writeln!(out, "In it {} is broken {}", failure.guarantee, failure.detail);
     let _ = writeln!(out, "repeat it with: cargo run --release --bin sim -- --seeds 1 --from {seed}");
 }
 

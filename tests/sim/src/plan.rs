@@ -93,6 +93,20 @@ impl Plan {
         }
     }
 
+    /// What there is in this world, for whoever reads of a failure.
+    pub(crate) fn words(&self) -> String {
+        let replicas = match self.replicas {
+            0 => "one process with a file".to_owned(),
+            1 => "one replica with a Lease".to_owned(),
+            more => format!("{more} replicas with a Lease"),
+        };
+        let (workers, elections, faults) = (self.candidates.len(), self.elections.len(), &self.faults);
+        format!(
+            "{replicas}, workers: {workers}, elections: {elections}, longest TTL: {}, faults: {faults:?}",
+            self.max_ttl
+        )
+    }
+
     /// Whether a process may start that has seen nothing of what a restored Lease hides. One that has will have stripped it by the time that
     /// the new one may take it over: if it reaches the API server, and if the annotations tell nothing that is needed.
     pub(crate) fn naive_may_start(&self) -> bool {
