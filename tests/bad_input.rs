@@ -3,9 +3,10 @@
 use leasehold_harness::{
     Campaign, ElectionClient, Server, assert_refused, keep_alive, leased, milliseconds, refusal, reopened, stream_bound,
 };
+use leasehold_proto::v1::verify_token_request::Token;
 use leasehold_proto::v1::{
-    CampaignRequest, CandidacyState, GetElectionRequest, KeepAliveItem, KeepAliveRequest, ProclaimRequest,
-    ResignRequest, StepDownRequest,
+    CampaignRequest, CandidacyState, GetElectionRequest, KeepAliveItem, KeepAliveRequest, ListElectionsRequest,
+    ProclaimRequest, ResignRequest, StepDownRequest, VerifyTokenRequest,
 };
 use tonic::{Code, Status};
 
@@ -188,5 +189,27 @@ async fn messages() -> anyhow::Result<()> {
     assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status:?}");
     assert!(status.message().contains("1048576"), "the text ought to name the limit: {status:?}");
     Campaign::open(&mut client, leased("jobs/large", "x", 5_000)).await?.elected().await?;
+    Ok(())
+}
+
+/// Found by fuzzing: an error travels in headers, and one that showed all that was sent never reached its caller.
+#[tokio::test]
+async fn errors_arrive_however_long_that_is_what_was_sent() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let mut client = server.elections().await?;
+    let long = "\u{1}".repeat(100_000);
+    let list = ListElectionsRequest { page_token: long.clone(), ..Default::default() };
+    let status = client.list_elections(list).await.expect_err("no page token is like that");
+    assert_refused(&status, Code::InvalidArgument, "INVALID_REQUEST", &["page_token", "..."]);
+
+    let wanted = CampaignRequest { want_task_token: true, ..leased("jobs/long", "x", 5_000) };
+    let mut leader = Campaign::open(&mut client, wanted).await?;
+    let task_token = leader.elected().await?.task_token;
+    let again = CampaignRequest { election: long.clone(), ..reopened(&leader.ticket) };
+    let status = refused(&mut client, again).await;
+    assert_refused(&status, Code::InvalidArgument, "INVALID_REQUEST", &["election is", "the ticket is for jobs/long"]);
+    let verify = VerifyTokenRequest { election: long, token: Some(Token::TaskToken(task_token)) };
+    let status = client.verify_token(verify).await.expect_err("the token is for another election");
+    assert_refused(&status, Code::InvalidArgument, "INVALID_REQUEST", &["the task token is for jobs/long"]);
     Ok(())
 }

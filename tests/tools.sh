@@ -64,6 +64,12 @@ need_node() {
     at_least Node "$(node --version | tr -d v)" 20
 }
 
+# libFuzzer is C++. The first build takes some minutes; cargo keeps it beside its others.
+need_fuzzers() {
+    command -v c++ >/dev/null || debian g++
+    setup "simulation: build the fuzzers" tests/fuzz/run
+}
+
 need_buf() {
     need_node
     once "$cache/buf-$buf_version" "buf $buf_version" install_buf

@@ -1,7 +1,7 @@
 //! Delays between tries: doubled each time up to a longest one, with jitter so that many clients don't come back as one.
 
 use crate::Error;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Backoff {
         let delay = self.next;
         self.next = (delay * 2).min(self.longest);
         self.untried = self.endpoints - 1;
-        jittered(delay, RandomState::new().hash_one(()))
+        jittered(delay, random())
     }
 
     /// The delay after this error. Where another endpoint may do better, it is the first one until all were tried: so the
@@ -35,7 +35,7 @@ impl Backoff {
             return self.delay();
         }
         self.untried -= 1;
-        jittered(self.first, RandomState::new().hash_one(()))
+        jittered(self.first, random())
     }
 
     /// Begins with the first delay again.
@@ -43,6 +43,17 @@ impl Backoff {
         self.next = self.first;
         self.untried = self.endpoints - 1;
     }
+}
+
+#[cfg(not(turmoil))]
+fn random() -> u64 {
+    std::hash::RandomState::new().hash_one(())
+}
+
+/// A seed of a simulation repeats everything.
+#[cfg(turmoil)]
+fn random() -> u64 {
+    std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(turmoil::sim_elapsed())
 }
 
 /// Between a half and the whole of a delay.

@@ -52,7 +52,13 @@ impl Moment {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// In a simulation (`--cfg turmoil`) all hosts have one clock.
+#[cfg(turmoil)]
+pub(crate) fn now() -> Moment {
+    Moment(turmoil::sim_elapsed().unwrap_or_default())
+}
+
+#[cfg(all(not(turmoil), any(target_os = "linux", target_os = "android")))]
 pub(crate) fn now() -> Moment {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).expect("the time since the machine started isn't negative");
@@ -60,7 +66,7 @@ pub(crate) fn now() -> Moment {
     Moment(Duration::new(seconds, nanos))
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(any(turmoil, target_os = "linux", target_os = "android")))]
 pub(crate) fn now() -> Moment {
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     Moment(BEGIN.elapsed())

@@ -42,6 +42,7 @@ mod leadership;
 mod ledger;
 mod link;
 mod lost;
+mod net;
 mod observe;
 mod route;
 mod tenure;

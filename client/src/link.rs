@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::clock::{self, Moment};
 use crate::endpoints::Target;
+use crate::net;
 use crate::proto::admin_service_client::AdminServiceClient;
 use crate::proto::{GetStatusRequest, GetStatusResponse, Role};
 use crate::route::{Fault, Route};
@@ -74,7 +75,7 @@ impl Links {
             Some(link) => return link.clone(),
             None => self.route.endpoint(),
         };
-        let channel = target.endpoint.connect_lazy();
+        let channel = net::connect_lazy(&target.endpoint);
         current.set(target, channel, false)
     }
 
@@ -98,7 +99,7 @@ impl Links {
         }
         let target = self.route.instead_of(&link.target.address);
         tracing::debug!(from = %link.target.address, to = %target.address, ?fault, "going to another address");
-        let channel = target.endpoint.connect_lazy();
+        let channel = net::connect_lazy(&target.endpoint);
         current.set(target, channel, false);
     }
 
@@ -156,7 +157,8 @@ impl Links {
 
 /// Makes a connection, and asks who is there: a connection that is up isn't yet somebody who answers.
 pub(crate) async fn reach(target: &Target) -> Result<(Channel, Result<GetStatusResponse, Error>), Error> {
-    let channel = target.endpoint.connect().await.map_err(|error| Error::from(Status::from_error(Box::new(error))))?;
+    let channel =
+        net::connect(&target.endpoint).await.map_err(|error| Error::from(Status::from_error(Box::new(error))))?;
     match AdminServiceClient::new(channel.clone()).get_status(GetStatusRequest {}).await.map_err(Error::from) {
         Err(error @ Error::Unreachable { .. }) => Err(error),
         // A refusal is an answer as well.

@@ -1,14 +1,17 @@
 //! The only file that reads clocks.
 
 use leasehold_core::Time;
+#[cfg(not(turmoil))]
 use rustix::time::{ClockId, clock_gettime};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+#[cfg(not(turmoil))]
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// CLOCK_BOOTTIME goes on while the machine is suspended; std's `Instant` stands still then, and a replica that woke up would
 /// believe that its right hasn't ended. On macOS it is CLOCK_MONOTONIC that goes on.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(not(turmoil), any(target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::Boottime;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(any(turmoil, target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
 /// 2025-01-01T00:00:00Z in milliseconds since 1970: the line of numbers counts from here, so that it stays below 2^53 for centuries.
@@ -19,10 +22,19 @@ const NUMBERS_PER_SECOND: u64 = 1 << 20;
 /// Milliseconds since the machine started, time spent suspended included. Never goes back.
 #[must_use]
 pub fn now() -> Time {
+    Time(u64::try_from(running().as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(not(turmoil))]
+fn running() -> Duration {
     let now = clock_gettime(CLOCK);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let millis = u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000;
-    Time(seconds.saturating_mul(1000).saturating_add(millis))
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// All hosts of a simulation have one clock.
+#[cfg(turmoil)]
+fn running() -> Duration {
+    turmoil::sim_elapsed().unwrap_or_default()
 }
 
 /// Seconds since 1970-01-01T00:00:00Z by the wall clock, which may be set forth and back: only for dates that others read.
@@ -33,10 +45,19 @@ pub fn unix_seconds() -> u64 {
 
 /// Milliseconds since 1970-01-01T00:00:00Z by the wall clock, likewise.
 #[must_use]
-#[allow(clippy::disallowed_methods)] // this is the place
 pub fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(not(turmoil))]
+#[allow(clippy::disallowed_methods)] // this is the place
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(turmoil)]
+fn since_1970() -> Duration {
+    turmoil::since_epoch().unwrap_or_default()
 }
 
 /// The lowest number at which a tenure that begins now may start: seconds since 2025-01-01T00:00:00Z, times 2^20, to the

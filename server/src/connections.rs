@@ -1,5 +1,6 @@
 //! gRPC connections: accepted up to a limit, so that idle ones never take the files that the record needs.
 
+use crate::net::{self, TcpListener, TcpStream};
 use futures::Stream;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
@@ -8,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -65,8 +65,8 @@ pub(crate) fn incoming(listener: TcpListener, limit: usize) -> impl Stream<Item 
 }
 
 /// Gives a connection to tonic once something has come on it.
-async fn hand_over(connection: Connection, ready: mpsc::Sender<io::Result<Connection>>) {
-    let speaks = tokio::time::timeout(FIRST_BYTE, connection.stream.readable()).await;
+async fn hand_over(mut connection: Connection, ready: mpsc::Sender<io::Result<Connection>>) {
+    let speaks = tokio::time::timeout(FIRST_BYTE, net::something_comes(&mut connection.stream)).await;
     if matches!(speaks, Ok(Ok(()))) && connection.stream.set_nodelay(true).is_ok() {
         // A server that is gone serves nobody.
         let _ = ready.send(Ok(connection)).await;
@@ -77,7 +77,7 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        TcpConnectInfo { local_addr: self.stream.local_addr().ok(), remote_addr: self.stream.peer_addr().ok() }
     }
 }
 

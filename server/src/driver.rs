@@ -11,7 +11,7 @@ use leasehold_core::{
     Active, CallId, Change, ChangeReason, Config, Ended, Found, Input, Millis, Output, Reject, Replica, StreamId,
     Tenure, TenureEnd, Time,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -49,7 +49,8 @@ pub(crate) struct Driver {
     inbox: Inbox,
     store: Store,
     store_results: mpsc::Receiver<Input>,
-    streams: HashMap<StreamId, EventSender>,
+    /// In the order in which they were opened: they end in it, so a simulation can be repeated.
+    streams: BTreeMap<StreamId, EventSender>,
     calls: HashMap<CallId, oneshot::Sender<Answer>>,
     next_call: u64,
     /// Streams whose readers were found to be gone while outputs were sent.
@@ -101,7 +102,7 @@ impl Driver {
             inbox,
             store,
             store_results,
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             calls: HashMap::new(),
             next_call: 0,
             gone: Vec::new(),
@@ -395,7 +396,7 @@ impl Driver {
         };
         self.phase.send_replace(phase);
         self.observers.end(&reject);
-        for (_, mut events) in self.streams.drain() {
+        for (_, mut events) in std::mem::take(&mut self.streams) {
             let kind = StreamKind::Close(Some(Box::new(reject.clone())));
             let _ = events.try_send(StreamItem { tenure, at: self.batch_began, kind });
         }

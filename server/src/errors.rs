@@ -9,6 +9,9 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// The domain of all reasons.
 pub const DOMAIN: &str = "leasehold";
 
+/// So many characters of a text that may be of any length are shown.
+const MAX_SHOWN: usize = 256;
+
 /// A refusal on its way to a caller.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
@@ -153,6 +156,16 @@ pub fn end_reason_name(reason: EndReason) -> &'static str {
         EndReason::SteppedDown => "STEPPED_DOWN",
         EndReason::NotGranted => "NOT_GRANTED",
     }
+}
+
+/// What a caller has sent, as a message may show it. An error travels in headers: clients that find them too long never see it.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 impl From<Refusal> for Status {

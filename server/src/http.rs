@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::net::{TcpListener, TcpStream};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,7 +16,6 @@ use leasehold_core::{Millis, Time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -98,6 +98,7 @@ impl Beat {
 }
 
 /// Serves probes while the server can't start yet because the API server can't be reached: the process is well, and not ready.
+#[cfg(not(turmoil))]
 pub(crate) async fn serve_while_waiting(listener: TcpListener) {
     let (_sender, health) = watch::channel(Health::NotReady("waiting for the API server, to read the keys".to_owned()));
     let beat = Arc::new(Beat::default());

@@ -1,8 +1,10 @@
 //! Kubernetes: the Lease through which replicas elect the active one, and the Secret with their keys.
 
+#[cfg(not(turmoil))]
+mod access;
 mod events;
 mod keys;
-mod object;
+pub(crate) mod object;
 mod store;
 mod watch;
 
@@ -11,12 +13,14 @@ pub(crate) use object::Signature;
 pub(crate) use store::{LeaseStore, Objects};
 pub(crate) use watch::watch;
 
+#[cfg(turmoil)]
+use crate::net::{api_client, api_config};
 use crate::settings::ReplicaSettings;
-use anyhow::Context as _;
+#[cfg(not(turmoil))]
+use access::{api_client, api_config};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use leasehold_core::Holder;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
@@ -50,16 +54,14 @@ impl Cluster {
     /// # Errors
     /// When neither is there, or can't be used.
     pub(crate) async fn connect(settings: &ReplicaSettings) -> anyhow::Result<Self> {
-        let mut config = config().await?;
+        let mut config = api_config().await?;
         // A retry that the core doesn't know of could be applied after its right has ended; its own deadlines decide.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client =
-            || Client::try_from(config.clone()).context("the configuration of the Kubernetes client can't be used");
         Ok(Self {
-            client: client()?,
-            watcher: client()?,
+            client: api_client(config.clone())?,
+            watcher: api_client(config)?,
             namespace,
             lease: settings.lease.clone(),
             secret: settings.keys_secret.clone(),
@@ -79,17 +81,6 @@ impl Cluster {
     fn secrets(&self) -> Api<Secret> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
-}
-
-async fn config() -> anyhow::Result<Config> {
-    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && std::env::var_os("KUBECONFIG").is_none() {
-        return Config::incluster().context("this looks like a pod, but its service account can't be used");
-    }
-    let kubeconfig = Kubeconfig::read().context(
-        "--kubernetes needs a cluster: run in a pod, or set KUBECONFIG to a kubeconfig (without one, ~/.kube/config is read)",
-    )?;
-    let options = KubeConfigOptions::default();
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.context("the kubeconfig can't be used")
 }
 
 /// A name that no other process has, not even the next one in the same pod: a claim that is found in the Lease must be its own.

@@ -9,7 +9,7 @@
 //! forward.rs   standbys hand calls on
 //! ticket.rs    seals and opens tickets             task_token.rs   signs and checks task tokens
 //! errors.rs    the table of refusals               clock.rs        the only reader of clocks
-//! connections.rs  accepted up to a limit
+//! connections.rs  accepted up to a limit             net.rs          the system's network, or a simulated one
 //! http.rs      health, metrics, keys over HTTP     metrics.rs      what is counted
 //! ```
 
@@ -19,6 +19,9 @@ mod connections;
 mod driver;
 pub mod errors;
 mod forward;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod health;
 pub mod http;
@@ -26,14 +29,17 @@ pub mod keys;
 mod kubernetes;
 pub mod metrics;
 mod mirror;
+pub mod net;
 mod observers;
 pub mod server;
 mod service;
 pub mod settings;
+#[cfg(not(turmoil))]
 mod start;
 pub mod state_file;
 mod store;
 pub mod task_token;
 pub mod ticket;
 
+#[cfg(not(turmoil))]
 pub use start::start;

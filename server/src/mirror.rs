@@ -6,6 +6,8 @@ mod seal;
 mod writer;
 
 pub(crate) use frame::News;
+#[cfg(feature = "fuzzing")]
+pub(crate) use frame::{Frame, batch, frames};
 pub(crate) use reader::follow;
 pub(crate) use seal::Seals;
 pub(crate) use writer::Mirrors;

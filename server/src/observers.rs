@@ -4,7 +4,7 @@ use crate::errors::Refusal;
 use crate::forward::meant_for;
 use crate::handle::Right;
 use leasehold_core::{Batch, Board, Change, Cursor, ElectionName, Reject, Selection, Tenure};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Notify;
@@ -32,8 +32,8 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Wakers {
-    by_name: HashMap<ElectionName, HashMap<u64, Arc<Notify>>>,
-    by_prefix: HashMap<u64, (String, Arc<Notify>)>,
+    by_name: BTreeMap<ElectionName, BTreeMap<u64, Arc<Notify>>>,
+    by_prefix: BTreeMap<u64, (String, Arc<Notify>)>,
 }
 
 /// One Observe stream's place. Dropping it gives the place back.
@@ -138,7 +138,7 @@ impl Observers {
     fn wake_all(&self) {
         let wakers = self.wakers();
         wakers.by_prefix.values().for_each(|(_, wake)| wake.notify_one());
-        wakers.by_name.values().flat_map(HashMap::values).for_each(|wake| wake.notify_one());
+        wakers.by_name.values().flat_map(BTreeMap::values).for_each(|wake| wake.notify_one());
     }
 
     fn wakers(&self) -> std::sync::MutexGuard<'_, Wakers> {

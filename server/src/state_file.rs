@@ -6,7 +6,7 @@
 //! DIR/state.json.new   the next one, while it is being written
 //! ```
 
-mod format;
+pub(crate) mod format;
 
 use crate::clock;
 use crate::keys::Keys;

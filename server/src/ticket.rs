@@ -95,17 +95,24 @@ impl Sealer {
     /// The ticket as bytes that nobody else can read, make or change. Two of the same ticket differ.
     #[must_use]
     pub fn seal(&self, ticket: &Ticket) -> Vec<u8> {
-        let key = self.shared.key_to_seal(ticket.tenure);
+        let plain = Plain::from(ticket);
+        self.seal_plain(ticket.tenure, plain.encoded_len(), |sealed| {
+            plain.encode(sealed).expect("a Vec grows as needed");
+        })
+    }
+
+    /// Seals what `write` appends: some `length` bytes.
+    pub(crate) fn seal_plain(&self, tenure: Tenure, length: usize, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let key = self.shared.key_to_seal(tenure);
         let count = self.shared.counter.fetch_add(1, Ordering::Relaxed);
         let mut header = [VERSION; HEADER_BYTES];
-        header[TENURE_AT..NONCE_AT].copy_from_slice(&ticket.tenure.0.to_be_bytes());
+        header[TENURE_AT..NONCE_AT].copy_from_slice(&tenure.0.to_be_bytes());
         header[NONCE_AT..NONCE_AT + RANDOM_BYTES].copy_from_slice(&self.shared.random);
         header[NONCE_AT + RANDOM_BYTES..].copy_from_slice(&count.to_be_bytes());
 
-        let plain = Plain::from(ticket);
-        let mut sealed = Vec::with_capacity(HEADER_BYTES + plain.encoded_len() + AES_256_GCM.tag_len());
+        let mut sealed = Vec::with_capacity(HEADER_BYTES + length + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&header);
-        plain.encode(&mut sealed).expect("a Vec grows as needed");
+        write(&mut sealed);
         let tag = key
             .key
             .seal_in_place_separate_tag(nonce(&header), Aad::from(&header), &mut sealed[HEADER_BYTES..])
@@ -228,6 +235,9 @@ impl Plain {
     /// limit that was lowered; either way it must not reach the core.
     fn into_ticket(self, tenure: Tenure) -> Option<Ticket> {
         let number = |number: u64| (number > 0 && number < NUMBER_LIMIT).then_some(number);
+        if self.place > self.enrolment {
+            return None;
+        }
         Some(Ticket {
             election: ElectionName::new(&self.election).ok()?,
             candidate: CandidateName::new(&self.candidate).ok()?,

@@ -207,6 +207,10 @@ impl Elections {
     /// Puts back what an orderly end handed over: with full TTLs, since every KeepAlive was sent before the tenure began.
     pub(crate) fn take_over(&mut self, turn: &mut Turn<'_>, carried: Vec<Carried>) {
         for Carried { ticket, drain_left } in carried {
+            // At the end of all numbers there may be none to spare: then nobody is granted anything either.
+            if !turn.active.line.has_room() {
+                return;
+            }
             let id = ticket.enrolment;
             self.insert(Candidacy::restored(&ticket, turn.now));
             if let Some(token) = ticket.token {

@@ -76,6 +76,14 @@ impl Mirror {
             return None;
         }
         let ended_at = record.ended_at?;
+        // What that tenure can't have handed out comes from a replica that is broken: whatever else it told isn't believed either.
+        let handed_out = |Mirrored { ticket, .. }: &Mirrored| {
+            let token = ticket.token.map_or(0, |token| token.0);
+            ticket.enrolment.0.max(ticket.tenure.0).max(token) < record.ceiling
+        };
+        if !self.candidacies.values().all(handed_out) {
+            return None;
+        }
         let carried = |mirrored: &Mirrored| Carried {
             ticket: mirrored.ticket.clone(),
             drain_left: mirrored.drains_until.map(|until| until - ended_at),

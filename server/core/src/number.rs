@@ -81,9 +81,9 @@ impl Line {
         self.next + RESERVE < self.ceiling
     }
 
-    /// Whether the ceiling should be raised without waiting for the next renewal.
+    /// Whether the ceiling should be raised without waiting for the next renewal. One that can't be isn't tried again and again.
     pub(crate) fn runs_low(&self) -> bool {
-        self.next + RESERVE + RESERVE / 2 > self.ceiling
+        self.next + RESERVE + RESERVE / 2 > self.ceiling && self.wanted_ceiling() > self.ceiling
     }
 
     /// The last number that was handed out.
@@ -125,6 +125,8 @@ mod tests {
     fn the_ceiling_never_passes_two_to_the_53() {
         let line = Line::new(Tenure(NUMBER_LIMIT - 5), NUMBER_LIMIT - 1);
         assert_eq!(line.wanted_ceiling(), NUMBER_LIMIT);
-        assert!(!line.has_room());
+        assert!(!line.has_room() && line.runs_low());
+        let line = Line::new(Tenure(NUMBER_LIMIT - 5), NUMBER_LIMIT);
+        assert!(!line.has_room() && !line.runs_low(), "there is nothing to be had");
     }
 }

@@ -1,5 +1,6 @@
 //! The connections of a standby to the active replica.
 
+use crate::net;
 use leasehold_core::Active;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -68,7 +69,7 @@ impl Target {
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        let channels = (0..FOR_KEEP_ALIVES + FOR_OBSERVERS + FOR_CALLS).map(|_| endpoint.connect_lazy()).collect();
+        let channels = (0..FOR_KEEP_ALIVES + FOR_OBSERVERS + FOR_CALLS).map(|_| net::connect_lazy(&endpoint)).collect();
         Some(Self {
             active,
             header,

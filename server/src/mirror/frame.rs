@@ -1,8 +1,8 @@
 //! Frames: how the state of the active replica is written down for standbys.
 
 use leasehold_core::{
-    CandidateName, ElectionName, Enrolment, FencingToken, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Subject, Tenure,
-    Ticket, Value,
+    CandidateName, ElectionName, Enrolment, FencingToken, MAX_MAX_TTL, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT,
+    Subject, Tenure, Ticket, Value,
 };
 use prost::Message;
 use std::sync::Arc;
@@ -144,7 +144,11 @@ impl From<&Mirrored> for There {
 impl There {
     fn into_mirrored(self) -> Option<Mirrored> {
         let numbers = [self.enrolment, self.place, self.token.unwrap_or(0), self.tenure];
-        if numbers.iter().any(|number| *number > NUMBER_LIMIT) {
+        let times = [self.accepted_at_ms, self.drains_until_ms.unwrap_or(0)];
+        if numbers.iter().chain(&times).any(|number| *number >= NUMBER_LIMIT)
+            || self.place > self.enrolment
+            || self.ttl_ms > MAX_MAX_TTL.0
+        {
             return None;
         }
         let ticket = Ticket {
@@ -197,6 +201,23 @@ mod tests {
             assert_eq!(going_on, frames.len() - 1);
             assert_eq!(batch(frames), Some((whole.clone(), snapshot)));
         }
+    }
+
+    /// Found by fuzzing: each of them reached the core, whose invariants they break.
+    #[test]
+    fn numbers_that_no_replica_has_make_no_batch() {
+        let there = There::from(&mirrored(6));
+        for bad in [
+            There { token: Some(NUMBER_LIMIT), ..there.clone() },
+            There { tenure: NUMBER_LIMIT, ..there.clone() },
+            There { place: 7, ..there.clone() },
+            There { ttl_ms: u64::MAX, ..there.clone() },
+            There { accepted_at_ms: u64::MAX, ..there.clone() },
+            There { drains_until_ms: Some(NUMBER_LIMIT), ..there.clone() },
+        ] {
+            assert_eq!(bad.clone().into_mirrored(), None, "{bad:?}");
+        }
+        assert_eq!(there.into_mirrored(), Some(mirrored(6)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::frame::{Frame, batch, longest};
 use super::seal::{Seal, Seals, random};
 use crate::handle::Handle;
+use crate::net;
 use leasehold_core::{Active, Holder, Input, MAX_MAX_CANDIDACIES};
 use leasehold_proto::v1;
 use leasehold_proto::v1::replica_service_client::ReplicaServiceClient;
@@ -77,7 +78,7 @@ async fn open(active: &Active, seals: &Seals, me: &Holder) -> Result<Reader, Sta
         .map_err(|error| Status::invalid_argument(error.to_string()))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true);
-    let channel = endpoint.connect().await.map_err(|error| Status::from_error(Box::new(error)))?;
+    let channel = net::connect(&endpoint).await.map_err(|error| Status::from_error(Box::new(error)))?;
     let mut client = ReplicaServiceClient::new(channel).max_decoding_message_size(longest(MAX_MAX_CANDIDACIES) + 1024);
     let nonce = random();
     let sealed = seals.of_request(&nonce).seal(me.0.clone().into_bytes());

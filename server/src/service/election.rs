@@ -5,7 +5,7 @@ use super::convert::{self, number};
 use super::observe::{self, ObserveStream};
 use super::{Context, deadline};
 use crate::clock;
-use crate::errors::Refusal;
+use crate::errors::{Refusal, shown};
 use crate::task_token::TaskTokenError;
 use leasehold_core::{Ask, ElectionName, FencingToken, Kept, Millis, Reply, Ticket, Value};
 use leasehold_proto::v1;
@@ -83,7 +83,10 @@ impl Elections {
             token => match ElectionName::new(token) {
                 Ok(name) => Some(name.to_string()),
                 Err(_) => {
-                    return Err(Refusal::Argument(format!("page_token {token:?} isn't one that this service gave")));
+                    return Err(Refusal::Argument(format!(
+                        "page_token {:?} isn't one that this service gave",
+                        shown(token)
+                    )));
                 }
             },
         };
@@ -115,8 +118,11 @@ impl Elections {
             Some(Token::TaskToken(token)) => match self.0.task_tokens.verify(&token, clock::unix_seconds()) {
                 Err(error) => return self.unverified(request.election, error).await,
                 Ok(claims) if !request.election.is_empty() && request.election != claims.election => {
-                    let text =
-                        format!("election is {}, but the task token is for {}", request.election, claims.election);
+                    let text = format!(
+                        "election is {}, but the task token is for {}",
+                        shown(&request.election),
+                        claims.election
+                    );
                     return Err(Refusal::Argument(text));
                 }
                 Ok(claims) => (claims.election, claims.fence),
@@ -176,6 +182,7 @@ impl Elections {
                 ("candidate", &request.candidate, ticket.candidate.as_str()),
             ] {
                 if !given.is_empty() && given != meant {
+                    let given = shown(given);
                     return Err(Refusal::Argument(format!("{what} is {given}, but the ticket is for {meant}")));
                 }
             }
@@ -190,7 +197,7 @@ fn same(asked: &str, of_token: String) -> Result<String, Refusal> {
     if asked.is_empty() || asked == of_token {
         return Ok(of_token);
     }
-    Err(Refusal::Argument(format!("election is {asked}, but the task token is for {of_token}")))
+    Err(Refusal::Argument(format!("election is {}, but the task token is for {of_token}", shown(asked))))
 }
 
 /// The core answers each kind of call with its kind of reply.

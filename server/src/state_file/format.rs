@@ -3,44 +3,45 @@
 
 use crate::keys::Keys;
 use leasehold_core::{
-    CandidateName, Carried, ElectionName, Enrolment, FencingToken, Millis, NUMBER_LIMIT, Record, Subject, Tenure,
-    Ticket, Value,
+    CandidateName, Carried, ElectionName, Enrolment, FencingToken, MAX_MAX_TTL, Millis, NUMBER_LIMIT, Record, Subject,
+    Tenure, Ticket, Value,
 };
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
 
 /// The format that is written, and the only one that is read.
-pub(super) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 1;
 
 /// All that is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct State {
+pub(crate) struct State {
     /// The service's secrets.
-    pub(super) keys: Keys,
+    pub(crate) keys: Keys,
     /// There is no record, though there was one.
-    pub(super) lost: bool,
+    pub(crate) lost: bool,
     /// What the last tenure stored.
-    pub(super) record: Option<Record>,
+    pub(crate) record: Option<Record>,
     /// When that tenure began.
-    pub(super) began: Option<Began>,
+    pub(crate) began: Option<Began>,
 }
 
 /// A moment on a clock that starts with the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Began {
+pub(crate) struct Began {
     /// Which start of which machine: moments of different ones can't be compared.
-    pub(super) boot: String,
+    pub(crate) boot: String,
     /// Milliseconds on the clock of [`crate::clock::now`].
-    pub(super) at_ms: u64,
+    pub(crate) at_ms: u64,
 }
 
 /// Why bytes aren't a state.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Undecodable {
+pub(crate) enum Undecodable {
     /// A half sentence about what is wrong.
     Damaged(String),
     /// Another format.
@@ -105,7 +106,7 @@ struct CarriedJson<'a> {
 }
 
 /// The text of the file.
-pub(super) fn encode(keys: &Keys, lost: bool, record: Option<&Record>, began: Option<Began>) -> Vec<u8> {
+pub(crate) fn encode(keys: &Keys, lost: bool, record: Option<&Record>, began: Option<Began>) -> Vec<u8> {
     let json = StateJson { keys: keys.clone(), lost, record: record.map(RecordJson::from), began };
     let json = serde_json::value::to_raw_value(&json).expect("strings and numbers have a JSON form");
     let envelope = Envelope { version: VERSION, sha256: sum(&json), state: json };
@@ -115,7 +116,7 @@ pub(super) fn encode(keys: &Keys, lost: bool, record: Option<&Record>, began: Op
 }
 
 /// What the text of a file says.
-pub(super) fn decode(text: &[u8]) -> Result<State, Undecodable> {
+pub(crate) fn decode(text: &[u8]) -> Result<State, Undecodable> {
     if text.is_empty() {
         return Err(Undecodable::Damaged("it is empty".to_owned()));
     }
@@ -188,9 +189,10 @@ impl TryFrom<RecordJson<'_>> for Record {
             return Err(format!("margin_ms {} is more than duration_ms {}", json.margin_ms, json.duration_ms));
         }
         let handover = match json.handover {
-            Some(all) => Some(all.into_iter().map(Carried::try_from).collect::<Result<_, _>>()?),
+            Some(all) => Some(all.into_iter().map(Carried::try_from).collect::<Result<Vec<_>, _>>()?),
             None => None,
         };
+        fits_together(handover.as_deref().unwrap_or_default(), json.ceiling)?;
         Ok(Self {
             tenure: Tenure(json.tenure),
             ceiling: json.ceiling,
@@ -224,6 +226,28 @@ impl TryFrom<CarriedJson<'_>> for Carried {
         };
         Ok(Self { ticket, drain_left: optional("drain_left_ms", json.drain_left_ms)?.map(Millis) })
     }
+}
+
+/// What is handed over can't have come about otherwise, and the next tenure counts on it.
+fn fits_together(handover: &[Carried], ceiling: u64) -> Result<(), String> {
+    let mut enrolments = BTreeSet::new();
+    for Carried { ticket, .. } in handover {
+        let (enrolment, place) = (ticket.enrolment, ticket.place);
+        let token = ticket.token.map_or(0, |token| token.0);
+        if let Some(number) = [enrolment.0, ticket.tenure.0, token].into_iter().find(|number| *number >= ceiling) {
+            return Err(format!("the handover has the number {number}; it must be below the ceiling {ceiling}"));
+        }
+        if place > enrolment {
+            return Err(format!("place {place} is behind its own enrolment {enrolment}"));
+        }
+        if !enrolments.insert(enrolment) {
+            return Err(format!("enrolment {enrolment} is handed over twice"));
+        }
+        if ticket.ttl > MAX_MAX_TTL {
+            return Err(format!("ttl_ms is {}; it must be at most {}", ticket.ttl.0, MAX_MAX_TTL.0));
+        }
+    }
+    Ok(())
 }
 
 fn text(error: impl Display) -> String {

@@ -36,7 +36,9 @@ impl Elections {
         // Whatever the former tenure accepted was sent before this one began.
         let accepted_at = if via == Via::KeepAlive { turn.now } else { turn.active.began };
         let limits = &turn.config.limits;
-        let room = self.candidacies.len() < limits.candidacies
+        // At the end of all numbers a tenure may begin without any to spare.
+        let room = turn.active.line.has_room()
+            && self.candidacies.len() < limits.candidacies
             && (self.by_name.contains_key(&ticket.election) || self.by_name.len() < limits.elections);
         let id = ticket.enrolment;
         if !room || accepted_at + ticket.ttl.with_drift() <= turn.now {
@@ -91,7 +93,11 @@ impl Elections {
 
     /// A worker resigns whose candidacy isn't known here: a KeepAlive of its that comes late mustn't put it back.
     pub(super) fn remember_resigned(&mut self, turn: &Turn<'_>, id: Enrolment) {
-        self.ends.remember(id, EndReason::Resigned, turn.active.tenure);
+        // One of a later tenure can't be put back anyway, and its number may be drawn here: numbers go back when a record was restored
+        // and the clock set back.
+        if id.0 < turn.active.tenure.0 {
+            self.ends.remember(id, EndReason::Resigned, turn.active.tenure);
+        }
     }
 }
 

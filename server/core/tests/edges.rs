@@ -1,0 +1,131 @@
+//! What no worker and no replica does, and only a fuzzer thought of: the core takes it without breaking.
+
+use leasehold_core::{
+    Ask, CallId, CandidateName, Carried, Config, Content, ElectionName, Enrolment, Entry, FencingToken, Found, Holder,
+    Input, Lease, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Record, Reject, Replica, Reply, Signed,
+    StreamId, Subject, Tenure, Ticket, Time, Value, Version,
+};
+
+fn ticket(enrolment: u64, token: Option<u64>, tenure: u64) -> Ticket {
+    Ticket {
+        election: ElectionName::new("a").expect("it is within every limit"),
+        candidate: CandidateName::new("x").expect("it is within every limit"),
+        subject: Subject::anonymous(),
+        value: Value::new("").expect("it is within every limit"),
+        ttl: Millis(15_000),
+        enrolment: Enrolment(enrolment),
+        place: Enrolment(enrolment),
+        token: token.map(FencingToken),
+        tenure: Tenure(tenure),
+        accepted_at: Millis(5000),
+    }
+}
+
+fn record(tenure: u64, ceiling: u64) -> Record {
+    Record {
+        tenure: Tenure(tenure),
+        ceiling,
+        duration: Millis(3000),
+        margin: Millis(300),
+        renewed_at: Millis(4000),
+        ended_at: None,
+        longest_ttl: Millis(15_000),
+        last_change: None,
+        handover: None,
+    }
+}
+
+/// Handles an input, checks, and gives what came of it. Writes are stored at once.
+fn handle(replica: &mut Replica, now: u64, input: Input) -> Vec<Output> {
+    replica.handle(Time(now), input);
+    replica.check();
+    let outputs: Vec<_> = std::iter::from_fn(|| replica.poll_output()).collect();
+    let mut all = outputs.clone();
+    for output in outputs {
+        if let Output::Write { write, over, .. } = output {
+            let version = (over != leasehold_core::Over::Anything).then(|| Version("mine".to_owned()));
+            all.extend(handle(replica, now, Input::Written { write, outcome: Outcome::Stored(version) }));
+        }
+    }
+    all
+}
+
+fn call(replica: &mut Replica, now: u64, ask: Ask) -> Result<Reply, Reject> {
+    let outputs = handle(replica, now, Input::Call { call: CallId(1), ask });
+    let reply = outputs.into_iter().find_map(|output| match output {
+        Output::Reply { reply, .. } => Some(reply),
+        _ => None,
+    });
+    reply.expect("a call is answered")
+}
+
+fn start(found: Found) -> Replica {
+    let mut replica = Replica::new(Config::embedded(Millis(15_000)));
+    handle(&mut replica, 0, Input::Found { found, clock_floor: 0 });
+    assert!(replica.tenure().is_some());
+    replica
+}
+
+fn campaign(replica: &mut Replica, now: u64) -> Vec<Output> {
+    let Ticket { election, candidate, subject, value, ttl, .. } = ticket(1, None, 1);
+    let (no_wait, max_wait, replace_former) = (false, None, false);
+    let entry = Entry { election, candidate, subject, ttl: Some(ttl), value, no_wait, max_wait, replace_former };
+    handle(replica, now, Input::Campaign { stream: StreamId(1), entry })
+}
+
+/// Whoever may write the Lease can write a ceiling into it that leaves no numbers. The leaders of the tenure before then ended
+/// every replica, again and again, by being put back.
+#[test]
+fn at_the_end_of_all_numbers_nothing_is_granted_and_nothing_breaks() {
+    let found = record(NUMBER_LIMIT - 2000, NUMBER_LIMIT);
+    let mut replica = start(Found::Record(found.clone()));
+    let leader = ticket(NUMBER_LIMIT - 1900, Some(NUMBER_LIMIT - 1800), found.tenure.0);
+    assert!(call(&mut replica, 1, Ask::KeepAlive(vec![leader.clone()])).is_ok());
+    let refused = Output::Close { stream: StreamId(1), why: Some(Reject::NumbersLow) };
+    assert!(campaign(&mut replica, 2).contains(&refused));
+
+    let handover = Some(vec![Carried { ticket: leader, drain_left: Some(Millis(5)) }]);
+    let mut replica = start(Found::Record(Record { ended_at: Some(Millis(5000)), handover, ..found }));
+    assert!(campaign(&mut replica, 1).contains(&refused));
+}
+
+/// Numbers go back when a record was restored and the clock set back. A ticket from before resigns, and its number is drawn later.
+#[test]
+fn a_resigned_ticket_of_a_later_tenure_ends_nobody_else() {
+    let mut replica = start(Found::Fresh);
+    let tenure = replica.tenure().unwrap().0;
+    let later = ticket(tenure + 1, None, tenure + 1_000_000);
+    let resigned = Reply::Resigned { was_leading: false, already_ended: true };
+    assert_eq!(call(&mut replica, 1, Ask::Resign(later)), Ok(resigned));
+    campaign(&mut replica, 2);
+    let Ok(Reply::Status(status)) = call(&mut replica, 3, Ask::Status) else { panic!("no status") };
+    assert_eq!((status.candidacies, status.leaders), (1, 1));
+}
+
+/// The active replica tells its mirrors of numbers that its own record says it never had: a standby believes nothing of it then,
+/// and waits as after a crash.
+#[test]
+fn a_mirror_with_numbers_above_the_ceiling_is_not_believed() {
+    let me = || Holder("me".to_owned());
+    let lease = |version: &str, record: Record| {
+        let holder = record.ended_at.is_none().then(|| Holder("other".to_owned()));
+        let signed = Some(Signed { by: Holder("other".to_owned()), address: "a:1".to_owned(), record });
+        let content = Content { holder, duration: Some(Millis(8000)), renew_time: version.to_owned(), signed };
+        Some(Lease { version: Version(version.to_owned()), content })
+    };
+    for (enrolment, settles_in) in [(150, Millis(0)), (5000, Millis(15_750))] {
+        let mut replica = Replica::new(Config::replica(me(), Millis(15_000)));
+        let found = Found::Lease(lease("1", record(100, 2000)));
+        handle(&mut replica, 0, Input::Found { found, clock_floor: 0 });
+        let there = vec![Mirrored { ticket: ticket(enrolment, Some(enrolment + 1), 100), drains_until: None }];
+        let batch = MirrorBatch { tenure: Tenure(100), after: 0, number: 7, there, gone: Vec::new() };
+        handle(&mut replica, 1, Input::MirrorSnapshot(batch));
+        let released = Record { ended_at: Some(Millis(5000)), last_change: Some(7), ..record(100, 2000) };
+        let outputs = handle(&mut replica, 2, Input::Watched { lease: lease("2", released), clock_floor: 0 });
+        let began = outputs.iter().find_map(|output| match output {
+            Output::TenureBegan { settles_in, .. } => Some(*settles_in),
+            _ => None,
+        });
+        assert_eq!(began, Some(settles_in), "enrolment {enrolment}");
+    }
+}

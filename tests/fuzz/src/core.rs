@@ -1,0 +1,395 @@
+//! The core: any sequence of what its shell may tell it, with whatever the decoders let through, at any time.
+
+use crate::script::Script;
+use crate::trace;
+use leasehold_core::{
+    Ask, CallId, Config, Content, Enrolment, Entry, Event, FencingToken, Found, Holder, Input, Kept, Lease, Limits,
+    MAX_MAX_TTL, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Over, Record, Replica, Reply, Signed,
+    StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
+};
+
+/// An input's length is bounded by the fuzzer; this bounds what a short one can cost.
+const MOST_STEPS: usize = 256;
+/// Between two inputs at most so much passes: a month.
+const LONGEST_PAUSE: u64 = 1 << 32;
+
+/// A change that mirrors and releases agree on, more often than by chance.
+const LAST_CHANGE: u64 = 7;
+
+/// After that, adding to a time may give the same one.
+const END_OF_TIME: Time = Time(1 << 63);
+
+/// Reads and writes that may follow from each other.
+const MOST_ROUNDS: usize = 32;
+
+/// What stands in the store, and what the replica has asked of it.
+struct World {
+    replica: Replica,
+    now: Time,
+    lease: Option<Lease>,
+    record: Found,
+    versions: u64,
+    reading: bool,
+    /// The order of outputs is the order of writes.
+    writes: Vec<(WriteId, Over, Option<Record>)>,
+    streams: u64,
+    calls: u64,
+    tickets: Vec<Ticket>,
+    with_lease: bool,
+}
+
+/// A replica with a file or a Lease, and everything that can happen to it.
+///
+/// # Panics
+/// If the core does, or [`Replica::check`], or if the core asks to be woken in the past for ever.
+pub fn run(data: &[u8]) {
+    let mut script = Script::new(data);
+    let with_lease = script.flag();
+    let config = config(&mut script, with_lease);
+    config.validate().expect("every config that is made here is valid");
+    let now = Time(script.number() >> 8);
+    let mut world = World {
+        replica: Replica::new(config),
+        now,
+        lease: None,
+        record: if script.flag() { Found::Fresh } else { Found::Lost },
+        versions: 0,
+        reading: false,
+        writes: Vec::new(),
+        streams: 0,
+        calls: 0,
+        tickets: Vec::new(),
+        with_lease,
+    };
+    world.outputs();
+    for _ in 0..MOST_STEPS {
+        if script.is_over() {
+            break;
+        }
+        world.step(&mut script);
+    }
+    world.wake_for_a_while();
+}
+
+fn config(script: &mut Script<'_>, with_lease: bool) -> Config {
+    let max_ttl = Millis(1000 + script.below(MAX_MAX_TTL.0 - 999));
+    let base = if with_lease { Config::replica(me(), max_ttl) } else { Config::embedded(max_ttl) };
+    if !script.flag() {
+        return base;
+    }
+    let mut few = || usize::from(script.byte() % 8) + 1;
+    let limits = Limits {
+        elections: few(),
+        candidacies: few(),
+        candidacies_per_election: few(),
+        candidacies_per_subject: few(),
+        remembered_ends: few(),
+    };
+    Config { limits, ..base }
+}
+
+fn me() -> Holder {
+    Holder("me".to_owned())
+}
+
+impl World {
+    fn step(&mut self, script: &mut Script<'_>) {
+        let kind = script.byte();
+        let pause = match kind >> 5 {
+            0..=3 => 0,
+            4 => u64::from(script.byte()),
+            5 => u64::from(script.byte()) * 100,
+            6 => self.until_deadline(),
+            _ => script.below(LONGEST_PAUSE),
+        };
+        self.now = self.now + Millis(pause);
+        let input = match kind & 31 {
+            0 => Input::Tick,
+            1..=5 => self.store(script),
+            6 => Input::Written { write: WriteId(script.number()), outcome: self.outcome(script) },
+            7 => Input::NotFound,
+            8 => self.watched(script),
+            9 => self.edited(script),
+            10 => {
+                let batch = self.batch(script);
+                if script.flag() { Input::MirrorSnapshot(batch) } else { Input::MirrorChanged(batch) }
+            }
+            11 => Input::MirrorOpened,
+            12 => Input::MirrorClosed,
+            13 => Input::Shutdown,
+            14 => {
+                let tenure =
+                    if script.flag() { self.replica.tenure().unwrap_or_default() } else { Tenure(script.number()) };
+                Input::Forwarded { tenure, input: Box::new(self.call(script)) }
+            }
+            15 => self.released(script),
+            _ => self.call(script),
+        };
+        self.handle(input);
+    }
+
+    fn until_deadline(&self) -> u64 {
+        self.replica.next_deadline().map_or(1, |at| at.since(self.now).0).min(LONGEST_PAUSE)
+    }
+
+    fn handle(&mut self, input: Input) {
+        trace(&(self.now, &input));
+        self.replica.handle(self.now, input);
+        self.replica.check();
+        self.outputs();
+    }
+
+    /// However long it is left alone, with a store that works, a replica doesn't ask to be woken again and again in one moment.
+    fn wake_for_a_while(&mut self) {
+        for _ in 0..32 {
+            let at = self.replica.next_deadline().unwrap_or(self.now);
+            self.now = self.now.max(at);
+            let later = |next: Option<Time>, now| next.is_none_or(|next| next > now);
+            let comes_to_rest = (0..8).any(|_| {
+                self.handle(Input::Tick);
+                self.answer_all();
+                later(self.replica.next_deadline(), self.now)
+            });
+            // At the end of time there is no later.
+            assert!(comes_to_rest || self.now > END_OF_TIME, "wakes at {:?} for ever", self.now);
+        }
+    }
+
+    /// A store that answers at once isn't asked for ever, all in one moment.
+    fn answer_all(&mut self) {
+        for _ in 0..MOST_ROUNDS {
+            if self.writes.is_empty() && !self.reading {
+                return;
+            }
+            let input = self.store(&mut Script::new(&[]));
+            self.handle(input);
+        }
+        panic!("{MOST_ROUNDS} reads and writes at {:?}", self.now);
+    }
+
+    fn outputs(&mut self) {
+        while let Some(output) = self.replica.poll_output() {
+            trace(&output);
+            match output {
+                Output::Read => self.reading = true,
+                Output::Write { write, over, record } => {
+                    self.writes.push((write, over, record.map(|record| *record)));
+                }
+                Output::Event { event: Event::Enrolled { ticket: Some(ticket), .. }, .. } => self.tickets.push(*ticket),
+                Output::Event { event: Event::Elected(lead), .. } => self.tickets.extend(lead.ticket),
+                Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {
+                    self.tickets.extend(kept.into_iter().filter_map(|kept| match kept {
+                        Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } => Some(ticket),
+                        Kept::Ended(_) => None,
+                    }));
+                }
+                _ => {}
+            }
+        }
+        let surplus = self.tickets.len().saturating_sub(64);
+        drop(self.tickets.drain(..surplus));
+    }
+
+    /// The store answers what was asked of it, if anything was; and does it, or not.
+    fn store(&mut self, script: &mut Script<'_>) -> Input {
+        let clock_floor = if script.flag() { script.number() >> 8 } else { 1 << 40 };
+        if !self.writes.is_empty() {
+            let (write, over, record) = self.writes.remove(0);
+            let fate = script.byte() % 8;
+            let outcome = if fate == 7 { Outcome::Unknown } else { self.write(over, record) };
+            // It was done, and nobody says so.
+            let outcome = if fate == 6 { Outcome::Unknown } else { outcome };
+            return Input::Written { write, outcome };
+        }
+        if !self.reading {
+            return Input::Tick;
+        }
+        self.reading = false;
+        let found = if self.with_lease { Found::Lease(self.lease.clone()) } else { self.record.clone() };
+        Input::Found { found, clock_floor }
+    }
+
+    fn write(&mut self, over: Over, record: Option<Record>) -> Outcome {
+        if !self.with_lease {
+            self.record = record.map_or(Found::Lost, Found::Record);
+            return Outcome::Stored(None);
+        }
+        let fits = match &over {
+            Over::Anything => true,
+            Over::Nothing => self.lease.is_none(),
+            Over::Version(version) => self.lease.as_ref().is_some_and(|lease| lease.version == *version),
+        };
+        if !fits {
+            return Outcome::Conflict;
+        }
+        let holder = record.as_ref().filter(|record| record.ended_at.is_none()).map(|_| me());
+        let signed = record.map(|record| Signed { by: me(), address: "a:1".to_owned(), record });
+        let content = Content { holder, duration: Some(Millis(8000)), renew_time: String::new(), signed };
+        let version = self.next_version();
+        self.lease = Some(Lease { version: version.clone(), content });
+        Outcome::Stored(Some(version))
+    }
+
+    fn next_version(&mut self) -> Version {
+        self.versions += 1;
+        Version(self.versions.to_string())
+    }
+
+    fn outcome(&mut self, script: &mut Script<'_>) -> Outcome {
+        match script.byte() % 3 {
+            0 => Outcome::Stored(self.with_lease.then(|| self.next_version())),
+            1 => Outcome::Conflict,
+            _ => Outcome::Unknown,
+        }
+    }
+
+    fn watched(&mut self, script: &mut Script<'_>) -> Input {
+        if !self.with_lease {
+            return Input::Tick;
+        }
+        let lease = if script.flag() { self.lease.clone() } else { Some(self.foreign(script)) };
+        Input::Watched { lease, clock_floor: script.number() >> 8 }
+    }
+
+    /// Somebody else has been at the store: another replica, an operator, a restore.
+    fn edited(&mut self, script: &mut Script<'_>) -> Input {
+        if self.with_lease {
+            self.lease = script.flag().then(|| self.foreign(script));
+            if script.flag() {
+                return self.watch();
+            }
+        } else {
+            let record = script.record();
+            let handover = script.flag().then(|| script.handover(&record));
+            self.record = Found::Record(Record { handover, ..record });
+        }
+        Input::Tick
+    }
+
+    /// Whoever wrote the Lease releases it, and says how far its mirrors have to be.
+    fn released(&mut self, script: &mut Script<'_>) -> Input {
+        let version = self.next_version();
+        if let Some(lease) = &mut self.lease
+            && let Some(signed) = &mut lease.content.signed
+        {
+            lease.version = version;
+            lease.content.holder = None;
+            signed.record.ended_at = Some(Millis(script.below(1 << 50)));
+            signed.record.last_change = Some(LAST_CHANGE);
+        }
+        self.watch()
+    }
+
+    fn watch(&self) -> Input {
+        if self.with_lease { Input::Watched { lease: self.lease.clone(), clock_floor: 1 << 40 } } else { Input::Tick }
+    }
+
+    fn foreign(&mut self, script: &mut Script<'_>) -> Lease {
+        let before = self.lease.as_ref().and_then(|lease| lease.content.signed.as_ref());
+        let near = before.map(|signed| signed.record.clone());
+        let mut record = script.record();
+        if let Some(near) = near.filter(|_| script.flag()) {
+            record =
+                Record { ended_at: record.ended_at, last_change: script.flag().then(|| script.number() >> 14), ..near };
+        }
+        let holders = [None, Some(me()), Some(Holder("other".to_owned()))];
+        let holder = holders[usize::from(script.byte()) % 3].clone();
+        let by = if script.flag() { me() } else { Holder("other".to_owned()) };
+        let signed = (!script.byte().is_multiple_of(4)).then(|| Signed { by, address: "b:1".to_owned(), record });
+        let duration = script.flag().then(|| Millis::from_secs(script.number() & 0x7fff_ffff));
+        let content = Content { holder, duration, renew_time: script.byte().to_string(), signed };
+        Lease { version: self.next_version(), content }
+    }
+
+    fn batch(&mut self, script: &mut Script<'_>) -> MirrorBatch {
+        let followed = self.lease.as_ref().and_then(|lease| lease.content.signed.as_ref());
+        let near = followed.map_or(0, |signed| signed.record.tenure.0);
+        let tenure = if script.flag() { Tenure(near) } else { Tenure(script.number()) };
+        let after = script.number();
+        let number = if script.flag() { LAST_CHANGE } else { script.number() };
+        let there = (0..script.byte() % 4)
+            .map(|_| Mirrored {
+                ticket: self.ticket(script),
+                drains_until: script.flag().then(|| Millis(script.below(NUMBER_LIMIT))),
+            })
+            .collect();
+        let gone = (0..script.byte() % 4).map(|_| Enrolment(script.number())).collect();
+        MirrorBatch { tenure, after, number, there, gone }
+    }
+
+    /// One that was handed out, one like it, or one that only a replica with other ideas can have sealed.
+    fn ticket(&self, script: &mut Script<'_>) -> Ticket {
+        let kind = script.byte();
+        let Some(known) = self.tickets.iter().rev().nth(usize::from(kind & 15)).filter(|_| kind < 0xe0) else {
+            return script.ticket();
+        };
+        let mut ticket = known.clone();
+        if kind >= 0xc0 {
+            let other = script.ticket();
+            match script.byte() % 4 {
+                0 => ticket.token = other.token,
+                1 => ticket.tenure = other.tenure,
+                2 => ticket.accepted_at = other.accepted_at,
+                _ => ticket.enrolment = other.enrolment,
+            }
+            ticket.place = ticket.place.min(ticket.enrolment);
+        }
+        ticket
+    }
+
+    fn call(&mut self, script: &mut Script<'_>) -> Input {
+        self.streams += 1;
+        self.calls += 1;
+        let (stream, call) = (StreamId(self.streams), CallId(self.calls));
+        let kind = script.byte() % 16;
+        let ask = match kind {
+            0..=4 => return Input::Campaign { stream, entry: entry(script) },
+            5 => return Input::Reopen { stream, ticket: self.ticket(script) },
+            6 => return Input::StreamClosed { stream: StreamId(self.streams.saturating_sub(script.number())) },
+            7..=9 => {
+                let count = script.byte() % 4;
+                Ask::KeepAlive((0..count).map(|_| self.ticket(script)).collect())
+            }
+            10 => Ask::Resign(self.ticket(script)),
+            11 => Ask::Proclaim(self.ticket(script), script.value()),
+            12 => Ask::StepDown(script.election(), script.flag().then(|| FencingToken(script.number()))),
+            13 => Ask::Verify(script.election(), FencingToken(script.number())),
+            14 => {
+                let (prefix, after) = (script.text(), script.flag().then(|| script.text()));
+                Ask::List { prefix, after, limit: usize::from(script.byte()) + 1 }
+            }
+            _ if script.flag() => Ask::Get(script.election()),
+            _ => Ask::Status,
+        };
+        Input::Call { call, ask }
+    }
+}
+
+fn entry(script: &mut Script<'_>) -> Entry {
+    let flags = script.byte();
+    Entry {
+        election: script.election(),
+        candidate: script.candidate(),
+        subject: if flags & 1 == 0 { Subject::anonymous() } else { script.subject() },
+        ttl: if flags & 2 == 0 { Some(Millis(15_000)) } else { script.flag().then(|| Millis(script.number())) },
+        value: script.value(),
+        no_wait: flags & 4 != 0,
+        max_wait: (flags & 8 != 0).then(|| Millis(script.number())),
+        replace_former: flags & 16 != 0,
+    }
+}
+
+/// Short lives of replicas with a file and with a Lease.
+#[must_use]
+pub fn seeds() -> Vec<Vec<u8>> {
+    // Reads, claims, settles; two candidates; one resigns.
+    let life = b"\x01\x00\x00\x01\x00\x00\xe1\x60\x00\x00\x0f\x00\x00\x01\x02\x00\x0f\x00\x00\x01\x01\x00\xc0\xc1\x00\x00\x00\x0f\x0a\x00\x0d";
+    let busy = b"\x01\x00\x00\x01\x00\x00\x0f\x07\x02\x00\x01\x0f\x0c\x01\x00\xc0\xc0\x0f\x05\x00\x0b\x0a\x01\x03\x04\x01\x00\x00\x01\x05\x0d\x01\x00\x00";
+    let touched = b"\x09\x01\x20\x30\x01\x02\x00\x01\x00\x01\x00\x01\x00\x00\xc0\x01\x00\x00\xe1\x64\x00\x00\x0f\x00\x00\x01\x02\x00";
+    let start =
+        [b"\x00\x64\x00\x40\x01".as_slice(), b"\x01\x64\x00\x40\x01", b"\x01\x64\x01\x04\x04\x04\x04\x04\x40\x00"];
+    // Another replica holds the Lease, tells its mirror of one leader, and releases.
+    let handover = b"\x09\x01\xa0\x00\x00\x07\xd0\x40\x20\x01\x02\x00\x35\x02\x00\x01\x00\x00\x01\x0a\x01\x06\x01\x01\x00\x00\x00\x00\x00\x20\x30\x30\x01\x31\x1f\x05\x00\x00\x01\x0f\x40\x01\x00\x01\x00\x00";
+    let lives = [life.as_slice(), busy, touched, handover];
+    start.iter().flat_map(|start| lives.iter().map(|life| [*start, *life, *life].concat())).collect()
+}
