@@ -114,6 +114,16 @@ impl Sight {
         signed.is_some_and(|signed| self.outdated(&signed.record))
     }
 
+    /// Whether it was looked at right now.
+    pub(crate) fn looked_at(&self, now: Time) -> bool {
+        self.last.as_ref().is_some_and(|last| last.looked == now)
+    }
+
+    /// Whether something was seen right now that wasn't there before.
+    pub(crate) fn has_changed_at(&self, now: Time) -> bool {
+        self.last.as_ref().is_some_and(|last| last.since == now)
+    }
+
     /// What was seen last, if there was a Lease.
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.last.as_ref().and_then(|last| last.lease.as_ref())

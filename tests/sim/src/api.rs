@@ -44,6 +44,8 @@ pub(crate) struct Api {
     /// An older Lease was put back; until a replica has written again nobody may start, and not all may die who know better.
     pub(crate) restored: bool,
     restored_at: Option<Time>,
+    /// So often it is deleted again, as soon as it is repaired.
+    deletions: u64,
 }
 
 impl Api {
@@ -164,6 +166,9 @@ impl World {
         }
         if record.is_some_and(|record| record.ended_at.is_some()) {
             self.reach("Lease released");
+        }
+        if record.is_some() && replaced.as_ref().is_none_or(|content| content.signed.is_none()) {
+            self.repaired();
         }
         let version = self.put_lease(Some(content));
         self.note(request.from.at, &Fact::Applied { record, replaced: replaced.as_ref(), me: &request.me })?;

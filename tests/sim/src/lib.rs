@@ -52,6 +52,8 @@ pub struct Failure {
     pub detail: String,
     /// Events that were handled until then.
     pub events: u64,
+    /// What there is in the world, and what goes wrong in it.
+    pub world: String,
     /// The last events before it, if they were asked for.
     pub trace: Vec<String>,
 }
@@ -82,5 +84,12 @@ fn run_world(mut world: World, seed: u64) -> Result<Report, Box<Failure>> {
         }
     };
     let detail = format!("at {}: {detail}", world.now());
-    Err(Box::new(Failure { seed, guarantee, detail, events: world.events(), trace: world.into_trace() }))
+    Err(Box::new(Failure {
+        seed,
+        guarantee,
+        detail,
+        events: world.events(),
+        world: world.plan.words(),
+        trace: world.into_trace(),
+    }))
 }

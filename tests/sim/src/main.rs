@@ -1,11 +1,11 @@
 //! Runs seeds: `cargo run --release --bin sim -- --seeds 10000 --from 0`.
 
-use anyhow::{Result, bail};
 use clap::Parser;
 use leasehold_sim::{Failure, Runs, run_all};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -27,9 +27,12 @@ struct Args {
     /// Go on after a failure, and count the failures of each guarantee.
     #[arg(long)]
     keep_going: bool,
+    /// Only say which seed failed: look for no smaller world, and show no events.
+    #[arg(long)]
+    brief: bool,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let args = Args::parse();
     // A panic of the core is a finding like any other: it is reported with its seed.
     std::panic::set_hook(Box::new(|_| {}));
@@ -46,19 +49,23 @@ fn main() -> Result<()> {
     if let Some((seed, failure)) = runs.failures.first_key_value()
         && !args.keep_going
     {
-        tell_failure(failure);
-        bail!("seed {seed} broke {} after {} seeds", failure.guarantee, seed - args.from + 1);
+        if !args.brief {
+            tell_failure(failure);
+        }
+        eprintln!("seed {seed} broke {} after {} seeds", failure.guarantee, seed - args.from + 1);
+        return ExitCode::FAILURE;
     }
     summary(&args, &runs, began.elapsed());
     if runs.failures.is_empty() {
-        return Ok(());
+        return ExitCode::SUCCESS;
     }
     let mut broken: BTreeMap<&str, u64> = BTreeMap::new();
     for (seed, failure) in &runs.failures {
         eprintln!("seed {seed} broke {} {}", failure.guarantee, failure.detail);
         *broken.entry(&failure.guarantee).or_default() += 1;
     }
-    bail!("broken: {broken:?}");
+    eprintln!("broken: {broken:?}");
+    ExitCode::FAILURE
 }
 
 fn rate(seeds: u64, time: Duration) -> f64 {
@@ -83,10 +90,11 @@ fn tell_failure(failure: &Failure) {
     }
     if small.events < failure.events {
         let (most, least) = (failure.events, small.events);
-        let _ = writeln!(out, "\nThis world was made smaller: {least} events instead of {most}. In it");
-        let _ = writeln!(out, "{} is broken {}", small.guarantee, small.detail);
+        let _ = writeln!(out, "\nThis world was made smaller: {least} events instead of {most}. {}", small.world);
+        let _ = writeln!(out, "In it {} is broken {}", small.guarantee, small.detail);
     }
-    let _ = writeln!(out, "\n{} is broken {}", failure.guarantee, failure.detail);
+    let _ = writeln!(out, "\nThe world of the seed: {}", failure.world);
+    let _ = writeln!(out, "In it {} is broken {}", failure.guarantee, failure.detail);
     let _ = writeln!(out, "repeat it with: cargo run --release --bin sim -- --seeds 1 --from {seed}");
 }
 

@@ -6,9 +6,9 @@ use crate::world::World;
 use crate::{Failure, run_world};
 
 /// So many worlds are tried at most.
-const TRIES: u64 = 400;
+const TRIES: u64 = 3000;
 /// So many with each thing left out: chance falls differently in each.
-const TRIES_EACH: u64 = 6;
+const TRIES_EACH: u64 = 60;
 
 /// A way to make a plan smaller.
 #[derive(Clone, Copy, Debug)]

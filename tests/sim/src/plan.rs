@@ -7,7 +7,7 @@ use crate::clock::{FASTEST, SLOWEST, TRUE_RATE};
 use crate::rng::Rng;
 pub(crate) use candidate::Candidate;
 pub(crate) use fault::Fault;
-use fault::{CLIENT_FAULTS, FILE_FAULTS, LEASE_FAULTS};
+use fault::{CLIENT_FAULTS, FILE_FAULTS, LEASE_FAULTS, OF_DELETING, OF_RESTORING};
 use leasehold_core::{Config, ElectionName, Holder, Limits, Millis, Store};
 
 #[derive(Clone, Debug)]
@@ -58,8 +58,9 @@ impl Plan {
         // A file is on the machine whose clock counts; with a Lease no clock is the right one.
         let rates = if replicas == 0 { (952_381, 1_050_000) } else { (SLOWEST, FASTEST) };
         let candidates = (0..count).map(|n| Candidate::new(rng, n, &elections, max_ttl, rates)).collect();
-        let mixed_settings = rng.chance(250);
         let mut faults = faults(rng, replicas);
+        let restoring = faults == OF_RESTORING;
+        let mixed_settings = !restoring && rng.chance(250);
         // What loses the record loses the longest TTL and the longest duration: with mixed settings that is outside the promise.
         faults.retain(|fault| !mixed_settings || !fault.loses_the_record());
         if faults.is_empty() {
@@ -68,6 +69,7 @@ impl Plan {
         let quiet = rng.chance(300);
         let mut some = |most: u64| if quiet || rng.chance(500) { 0 } else { rng.between(1, most) };
         let (held, api_late, api_lost) = (some(200), some(40), some(60));
+        let (api_late, api_lost) = if restoring { (0, 0) } else { (api_late, api_lost) };
         let gaps = if faults.contains(&Fault::MirrorCut) { some(60) } else { 0 };
         let (lost, late) = if quiet { (0, 0) } else { (rng.between(0, 100), rng.between(0, 100)) };
         Self {
@@ -89,6 +91,20 @@ impl Plan {
             gaps,
             timing: Timing::new(rng),
         }
+    }
+
+    /// What there is in this world, for whoever reads of a failure.
+    pub(crate) fn words(&self) -> String {
+        let replicas = match self.replicas {
+            0 => "one process with a file".to_owned(),
+            1 => "one replica with a Lease".to_owned(),
+            more => format!("{more} replicas with a Lease"),
+        };
+        let (workers, elections, faults) = (self.candidates.len(), self.elections.len(), &self.faults);
+        format!(
+            "{replicas}, workers: {workers}, elections: {elections}, longest TTL: {}, faults: {faults:?}",
+            self.max_ttl
+        )
     }
 
     /// Whether a process may start that has seen nothing of what a restored Lease hides. One that has will have stripped it by the time that
@@ -177,6 +193,9 @@ impl Timing {
 
 /// A world has a few kinds of faults, so that rare ones aren't drowned by frequent ones.
 fn faults(rng: &mut Rng, replicas: usize) -> Vec<Fault> {
+    if replicas > 1 && rng.chance(80) {
+        return rng.pick(&[OF_RESTORING, OF_DELETING]).to_vec();
+    }
     let of_the_store = if replicas == 0 { FILE_FAULTS } else { LEASE_FAULTS };
     let share = if replicas == 0 { 550 } else { rng.pick(&[150, 300, 450]) };
     let all = of_the_store.iter().chain(CLIENT_FAULTS);

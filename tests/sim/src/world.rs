@@ -41,6 +41,7 @@ pub(crate) enum Event {
     ApiTakes(Box<Request>),
     /// Somebody deletes the Lease once more.
     DeletedAgain,
+    WatchBreaks(Proc),
     WatchOpens(Proc),
     WatchTells {
         proc: Proc,
@@ -246,6 +247,12 @@ impl World {
             Event::StoreDone { serial } => self.store_done(serial),
             Event::ApiTakes(request) => self.api_takes(*request),
             Event::DeletedAgain => self.delete_again(),
+            Event::WatchBreaks(proc) => {
+                if self.is_alive(proc) && !self.calm {
+                    self.break_watch(proc.at);
+                }
+                Ok(())
+            }
             Event::WatchOpens(proc) => {
                 self.watch_opens(proc);
                 Ok(())

@@ -117,8 +117,12 @@ impl Replica {
                     self.claim_failed();
                 }
             }
-            // A conflict: somebody was faster, perhaps with a claim that says the same but for its author.
-            Outcome::Conflict | Outcome::Unknown => self.claim_failed(),
+            // Somebody was faster, perhaps with a claim that says the same but for its author.
+            Outcome::Conflict => {
+                self.claim_failed();
+                self.was_raced();
+            }
+            Outcome::Unknown => self.claim_failed(),
         }
     }
 

@@ -17,12 +17,14 @@ pub(super) struct Standby {
     not_before: Time,
     /// Nor before it has read: its last claim may be stored, or somebody else's.
     unsure: bool,
+    /// Its last claim met a conflict, and nothing but the version has changed: somebody labels the Lease all the time.
+    raced: bool,
 }
 
 impl Standby {
     /// Begins by reading.
     pub(super) fn reading() -> Self {
-        Self { reading: true, making: None, read_at: Time(0), not_before: Time(0), unsure: false }
+        Self { reading: true, making: None, read_at: Time(0), not_before: Time(0), unsure: false, raced: false }
     }
 }
 
@@ -34,8 +36,11 @@ impl Replica {
 
     /// Reads the Lease, and writes nothing before that moment.
     pub(super) fn read_as_standby(&mut self, not_before: Time) {
-        let unsure = matches!(&self.role, Role::Standby(standby) if standby.unsure);
-        self.role = Role::Standby(Standby { not_before, unsure, ..Standby::reading() });
+        let (unsure, raced) = match &self.role {
+            Role::Standby(standby) => (standby.unsure, standby.raced),
+            _ => (false, false),
+        };
+        self.role = Role::Standby(Standby { not_before, unsure, raced, ..Standby::reading() });
         self.out.push_back(Output::Read);
     }
 
@@ -43,6 +48,13 @@ impl Replica {
     pub(super) fn must_read(&mut self) {
         if let Role::Standby(standby) = &mut self.role {
             standby.unsure = true;
+        }
+    }
+
+    /// Somebody was faster than the last claim.
+    pub(super) fn was_raced(&mut self) {
+        if let Role::Standby(standby) = &mut self.role {
+            standby.raced = true;
         }
     }
 
@@ -67,7 +79,12 @@ impl Replica {
     pub(super) fn not_found(&mut self) {
         let retry = self.retry_at();
         match &mut self.role {
-            Role::Standby(standby) => (standby.reading, standby.read_at) = (false, retry),
+            Role::Standby(standby) => {
+                (standby.reading, standby.read_at) = (false, retry);
+                if standby.raced {
+                    standby.not_before = retry;
+                }
+            }
             Role::Active(active) => {
                 active.reading = false;
                 active.retry_soon(&self.config, self.now);
@@ -103,6 +120,7 @@ impl Replica {
         // What a watch tells may be old. Whether it is what stands there, a read tells.
         let doubtful = self.sight.is_restored();
         if let Role::Standby(standby) = &mut self.role {
+            standby.raced &= !self.sight.has_changed_at(self.now);
             standby.read_at = if doubtful { self.now } else { self.now + silence };
         }
         if !self.begins_with_what_was_found() {
@@ -131,7 +149,11 @@ impl Replica {
             return;
         }
         let due = self.take_over_at().is_some_and(|at| at.max(standby.not_before) <= self.now);
-        if due && self.sight.lease().is_some() {
+        // What was read before a pause is too old to be replaced where others write all the time.
+        let stale = standby.raced && !self.sight.looked_at(self.now);
+        if due && self.sight.lease().is_some() && stale {
+            self.read_as_standby(standby.not_before);
+        } else if due && self.sight.lease().is_some() {
             self.claim_lease();
         } else if due {
             let write = self.next_write();

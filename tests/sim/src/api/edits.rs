@@ -101,10 +101,23 @@ impl World {
         if let Some(at) = self.active() {
             self.api.cuts.push((at, Way::Both, self.now + away));
         }
-        let deaf = self.rng.index(self.servers.len());
-        self.break_watch(deaf);
-        let again = away + self.rng.millis(20, 1500);
-        self.after(again, Event::DeletedAgain);
+        self.api.deletions = self.rng.between(1, 3);
+        self.deafen_one();
+    }
+
+    /// A replica hears of what happens now, and then nothing for a while.
+    fn deafen_one(&mut self) {
+        let (deaf, soon) = (self.rng.index(self.servers.len()), self.rng.millis(0, 200));
+        self.after(soon, Event::WatchBreaks(self.proc(deaf)));
+    }
+
+    /// A Lease that was gone, or said nothing, has a replica's words again.
+    pub(super) fn repaired(&mut self) {
+        if self.api.deletions > 0 {
+            self.api.deletions -= 1;
+            let soon = self.rng.millis(1, 400);
+            self.after(soon, Event::DeletedAgain);
+        }
     }
 
     /// Perhaps the active replica can't make it again.
@@ -117,6 +130,7 @@ impl World {
             let until = self.now + self.rng.millis(500, 8000);
             self.api.cuts.push((at, Way::Both, until));
         }
+        self.deafen_one();
         self.delete_lease()
     }
 
@@ -132,7 +146,12 @@ impl World {
         let apart = Millis(2 * self.plan.longest_duration().0 + 1000);
         let too_soon = self.api.restored_at.is_some_and(|at| self.now.since(at) < apart);
         let index = self.rng.index(self.api.states.len());
-        let Some(Lease { content, .. }) = self.api.states[index].clone() else { return Ok(()) };
+        let any = self.api.states[index].clone();
+        let ends = |lease: &&Option<Lease>| lease.as_ref().is_some_and(|lease| lease.content.released().is_some());
+        let release = self.api.states.iter().rev().find(ends).cloned();
+        let Some(Lease { content, .. }) = release.filter(|_| self.rng.chance(300)).unwrap_or(any) else {
+            return Ok(());
+        };
         let Some(signed) = &content.signed else { return Ok(()) };
         let old = (signed.record.tenure, signed.record.renewed_at);
         let mut alive = self.servers.iter().filter(|server| server.replica.is_some()).peekable();
@@ -141,9 +160,26 @@ impl World {
         if too_soon || !all_know || !one_stays {
             return Ok(());
         }
-        self.reach("older Lease restored");
+        self.reach(if content.released().is_some() { "old release restored" } else { "older Lease restored" });
         (self.api.restored, self.api.restored_at) = (true, Some(self.now));
+        if self.plan.naive_may_start() && self.rng.chance(600) {
+            self.leave_it_to_the_naive();
+        } else if let Some(active) = self.active().filter(|_| self.rng.chance(500)) {
+            // It repairs that late, and others are first to see it.
+            self.break_watch(active);
+        }
         self.edit(Some(content))
+    }
+
+    /// Whoever would repair it dies, others hear of it late, and somebody starts who knows nothing.
+    fn leave_it_to_the_naive(&mut self) {
+        for at in 0..self.servers.len() {
+            self.break_watch(at);
+        }
+        if let Some(active) = self.active() {
+            let soon = self.rng.millis(0, 100);
+            self.after(soon, Event::Kill(self.proc(active)));
+        }
     }
 
     /// Whether this replica may die: as long as an older Lease or record stands there, somebody has to live who knows better.
@@ -153,7 +189,10 @@ impl World {
         }
         let others = self.servers.iter().enumerate().filter(|(other, _)| *other != at);
         let newest = self.checks.truth.last_written().unwrap_or_default();
-        let stays = |server: &Server| server.replica.is_some() && !server.stopping && server.knows.0 >= newest;
+        let stands = self.api.lease.as_ref().and_then(|lease| lease.content.signed.as_ref());
+        let stands = stands.map(|signed| (signed.record.tenure, signed.record.renewed_at)).unwrap_or_default();
+        let knows_better = |server: &Server| server.knows > stands && server.knows.0 >= newest;
+        let stays = |server: &Server| server.replica.is_some() && !server.stopping && knows_better(server);
         let staying = others.filter(|(_, server)| stays(server)).count();
         !self.api.restored || staying > 0
     }

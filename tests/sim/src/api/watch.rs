@@ -41,7 +41,7 @@ impl World {
         self.arrive(at, Parcel::Own { life, input })
     }
 
-    pub(super) fn break_watch(&mut self, at: usize) {
+    pub(crate) fn break_watch(&mut self, at: usize) {
         if self.servers[at].watch.take().is_some() {
             self.reach("watch broke");
             let delay = self.rng.millis(200, 5000);

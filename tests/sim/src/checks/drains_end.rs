@@ -2,7 +2,7 @@
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
-use leasehold_core::{Enrolment, Event, Input, Kept, Millis, Output, Reply, Tenure, TenureEnd, Time};
+use leasehold_core::{Enrolment, Event, Input, Kept, Millis, Output, Reply, Tenure, TenureEnd, Ticket, Time};
 use std::collections::BTreeMap;
 
 pub(crate) const NAME: &str = "drains-end";
@@ -20,6 +20,14 @@ impl DrainsEnd {
         let now = truth.now;
         let until = *self.until.entry((truth.at, id)).or_insert(now + remaining);
         wrong(now + remaining > until, || format!("{id} has {remaining} left to drain; its end was {until:?}"))
+    }
+
+    /// With a ticket that is good for longer a drain would go on in the next tenure.
+    fn ends_with_its_ticket(&self, truth: &Truth, ticket: &Ticket) -> Result<(), String> {
+        let good_until = truth.began + ticket.accepted_at + ticket.ttl.with_drift();
+        let until = self.until.get(&(truth.at, ticket.enrolment)).copied();
+        let outlasts = Some(ticket.tenure) == truth.tenure && until.is_some_and(|until| good_until > until);
+        wrong(outlasts, || format!("{ticket:?} is good until {good_until:?}; its drain ends at {until:?}"))
     }
 
     /// The drains of this replica.
@@ -62,7 +70,10 @@ impl Guarantee for DrainsEnd {
             Fact::Said(Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. }) => {
                 for kept in kept {
                     match kept {
-                        Kept::Draining { ticket, remaining } => self.told(truth, ticket.enrolment, *remaining)?,
+                        Kept::Draining { ticket, remaining } => {
+                            self.told(truth, ticket.enrolment, *remaining)?;
+                            self.ends_with_its_ticket(truth, ticket)?;
+                        }
                         Kept::Leading(ticket) => {
                             let drains = self.until.contains_key(&(truth.at, ticket.enrolment));
                             wrong(drains, || format!("{ticket:?} drains, and is kept alive"))?;

@@ -3,7 +3,8 @@
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
 use leasehold_core::{
-    Ask, ChangeReason, ElectionName, EndReason, Event, FencingToken, Input, Kept, Output, Reject, Reply, Ticket, Time,
+    Ask, ChangeReason, ElectionName, EndReason, Event, FencingToken, Input, Kept, Output, Reject, Reply, Revision,
+    Ticket, Time,
 };
 use std::collections::BTreeSet;
 
@@ -15,6 +16,9 @@ pub(crate) struct NoPhantom {
     early: Vec<(ElectionName, FencingToken)>,
     /// The tokens of leaders whose time has run out, in any tenure: somebody else may have been granted since.
     ran_out: BTreeSet<FencingToken>,
+    /// The last number that observers were told, and what it was when the tenure began.
+    last: Revision,
+    last_before: Revision,
 }
 
 impl NoPhantom {
@@ -51,6 +55,7 @@ impl Guarantee for NoPhantom {
                     self.early.push((lead.election.clone(), lead.token));
                 }
             }
+            Fact::Said(Output::TenureBegan { .. }) => self.last_before = self.last,
             Fact::Said(Output::Ended(ended)) if ended.token.is_some() && truth.tenure.is_some() => {
                 let by_itself =
                     matches!(truth.input, Some(Input::Call { ask: Ask::Resign(_), .. } | Input::StreamClosed { .. }));
@@ -63,7 +68,12 @@ impl Guarantee for NoPhantom {
                 if change.reason == ChangeReason::Restored {
                     let over = token.filter(|token| self.ran_out.contains(token));
                     wrong(over.is_some(), || format!("{change:?}: its time had run out before"))?;
+                    // What says nothing of the last numbers says nothing of who was granted since. A file is trusted otherwise.
+                    let older = truth.found.as_ref().is_some_and(|record| record.ceiling <= self.last_before.0);
+                    let outdated = older || (truth.with_lease && truth.outdated);
+                    wrong(outdated, || format!("{change:?}: on the word of a record that somebody has put back"))?;
                 }
+                self.last = change.revision;
                 self.early.retain(|early| (&early.0, Some(early.1)) != (&change.election, token));
             }
             Fact::Said(Output::Event { stream, event: Event::Enrolled { .. } }) if matches!(&truth.input, Some(Input::Reopen { stream: asked, .. }) if asked == stream) =>

@@ -2,7 +2,9 @@
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
-use leasehold_core::{ChangeReason, ElectionName, FencingToken, Output, Time};
+use leasehold_core::{
+    ChangeReason, ElectionName, Event, FencingToken, Found, Millis, Output, Record, Tenure, Ticket, Time,
+};
 use std::collections::BTreeMap;
 
 pub(crate) const NAME: &str = "one-leader";
@@ -18,9 +20,19 @@ struct Belief {
 #[derive(Debug, Default)]
 pub(crate) struct OneLeader {
     beliefs: BTreeMap<usize, Belief>,
+    /// The longest TTL that each tenure has stored: the next one waits for so long.
+    waited_for: BTreeMap<Tenure, Millis>,
 }
 
 impl OneLeader {
+    fn stored(&mut self, record: &Record) {
+        let longest = self.waited_for.entry(record.tenure).or_default();
+        *longest = record.longest_ttl.max(*longest);
+        if self.waited_for.len() > 100 {
+            self.waited_for.pop_first();
+        }
+    }
+
     /// Somebody else who leads this election now.
     fn other(&self, now: Time, election: &ElectionName, token: FencingToken) -> Option<(usize, &Belief)> {
         let rivals = self.beliefs.iter().map(|(worker, belief)| (*worker, belief));
@@ -33,7 +45,7 @@ impl Guarantee for OneLeader {
         NAME
     }
 
-    fn note(&mut self, now: Time, _: &Truth, fact: &Fact<'_>) -> Result<(), String> {
+    fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::Doubts { worker } => {
                 self.beliefs.remove(worker);
@@ -43,6 +55,14 @@ impl Guarantee for OneLeader {
                 self.beliefs.insert(*worker, belief);
                 let rival = self.other(now, election, *token).filter(|_| *until > now);
                 wrong(rival.is_some(), || format!("w{worker} leads {election} with {token}, and so does {rival:?}"))?;
+            }
+            Fact::Stored { found: Found::Record(record), by_fault: false } => self.stored(record),
+            Fact::Applied { record: Some(record), .. } => self.stored(record),
+            Fact::Said(Output::Event { event: Event::Elected(lead), .. }) => {
+                let waited_for = truth.tenure.and_then(|tenure| self.waited_for.get(&tenure));
+                let outlasts = |ticket: &&Ticket| waited_for.is_some_and(|longest| ticket.ttl > *longest);
+                let longer = lead.ticket.as_ref().filter(outlasts);
+                wrong(longer.is_some(), || format!("{longer:?} leads; the next tenure would wait {waited_for:?}"))?;
             }
             Fact::Said(Output::Changed(change)) if change.reason == ChangeReason::Elected => {
                 let Some(leader) = change.leader.as_ref().filter(|leader| leader.leased) else { return Ok(()) };

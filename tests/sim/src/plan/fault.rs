@@ -111,6 +111,23 @@ pub(crate) const LEASE_FAULTS: &[Fault] = &[
     Fault::LeaseRestored,
 ];
 
+/// Chance alone seldom brings these together. An older Lease comes back while nobody is active, one that knows nothing starts, and tickets
+/// come that are over.
+pub(crate) const OF_RESTORING: &[Fault] = &[
+    Fault::LeaseRestored,
+    Fault::LeaseRestored,
+    Fault::LeaseStripped,
+    Fault::Crash,
+    Fault::Rolling,
+    Fault::Replay,
+    Fault::StepDown,
+    Fault::WorkerPause,
+];
+
+/// The Lease is gone again and again, and who makes it hears little.
+pub(crate) const OF_DELETING: &[Fault] =
+    &[Fault::LeaseDeleted, Fault::LeaseDeleted, Fault::WatchCut, Fault::ApiCut, Fault::Crash, Fault::StreamsCut];
+
 /// Of workers and the network.
 pub(crate) const CLIENT_FAULTS: &[Fault] =
     &[Fault::StreamsCut, Fault::Partition, Fault::WorkerCrash, Fault::WorkerPause, Fault::StepDown, Fault::Replay];

@@ -42,16 +42,21 @@ impl View {
     }
 
     fn enrolled(&mut self, stream: StreamId, enrolment: Enrolment, ticket: Option<&Ticket>) {
+        let inherited = self.inherits.unwrap_or(enrolment);
         match (ticket, &self.input) {
             (Some(ticket), _) => {
                 let ticket = ticket.clone();
-                self.learn(&ticket, Some(stream));
+                let enters = matches!(self.input, Some(Input::Campaign { .. }));
+                let known = self.learn(&ticket, Some(stream));
+                if enters {
+                    known.place = inherited;
+                }
             }
             (None, Some(Input::Campaign { entry, .. })) => {
                 let known = Known {
                     election: entry.election.clone(),
                     name: entry.candidate.clone(),
-                    place: self.inherits.unwrap_or(enrolment),
+                    place: inherited,
                     leased: false,
                     token: None,
                     draining: false,
@@ -111,13 +116,13 @@ impl View {
                 for (asked, kept) in self.tickets().iter().zip(kept) {
                     match kept {
                         Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } => {
-                            self.learn(ticket, None);
+                            _ = self.learn(ticket, None);
                         }
                         Kept::Ended(_) => self.refuses(asked),
                     }
                 }
             }
-            Ok(Reply::Proclaimed { ticket, .. }) => self.learn(&ticket.clone(), None),
+            Ok(Reply::Proclaimed { ticket, .. }) => _ = self.learn(ticket, None),
             // It may not have been known: it is over from now on.
             Ok(Reply::Resigned { .. }) => {
                 for ticket in self.tickets() {
@@ -148,7 +153,7 @@ impl View {
     }
 
     /// A candidacy exists. Whether it leads is known from elsewhere.
-    pub(super) fn learn(&mut self, ticket: &Ticket, stream: Option<StreamId>) {
+    pub(super) fn learn(&mut self, ticket: &Ticket, stream: Option<StreamId>) -> &mut Known {
         let known = self.candidacies.entry(ticket.enrolment).or_insert_with(|| Known {
             election: ticket.election.clone(),
             name: ticket.candidate.clone(),
@@ -159,6 +164,7 @@ impl View {
             stream: None,
         });
         known.stream = stream.or(known.stream);
+        known
     }
 
     /// The tickets of what is being handled.
