@@ -169,7 +169,9 @@ impl Replica {
 
     /// When this standby may write.
     fn take_over_at(&self) -> Option<Time> {
-        if matches!(&self.role, Role::Standby(standby) if standby.unsure) {
+        // What is older than something that was seen before comes from a watch that is late, and nothing is known of what stands there now;
+        // or it was put back, which a read tells.
+        if matches!(&self.role, Role::Standby(standby) if standby.unsure) || self.sight.is_restored() {
             return None;
         }
         let known = |lease: &Lease| lease.content.released().is_some_and(|end| self.mirror.knows_the_end_of(end));
