@@ -45,7 +45,6 @@ pub(crate) struct Faults {
     cures: Vec<(Duration, Cure)>,
     /// Links with a fault: one at a time.
     struck: Vec<(String, String)>,
-    pub(crate) count: u64,
 }
 
 impl Faults {
@@ -53,7 +52,7 @@ impl Faults {
         let calm = rng.u64(800..12_000);
         // First they find each other.
         let next = Duration::from_millis(rng.u64(500..15_000));
-        Self { rng, hosts, etcd, history, next, calm, cures: Vec::new(), struck: Vec::new(), count: 0 }
+        Self { rng, hosts, etcd, history, next, calm, cures: Vec::new(), struck: Vec::new() }
     }
 
     /// What is due now.
@@ -62,7 +61,6 @@ impl Faults {
         self.cure(sim, now);
         if now >= self.next {
             self.next = now + Duration::from_millis(self.rng.u64(50..self.calm));
-            self.count += 1;
             self.strike(sim, now);
         }
     }
