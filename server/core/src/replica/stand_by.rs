@@ -121,7 +121,12 @@ impl Replica {
         let doubtful = self.sight.is_restored();
         if let Role::Standby(standby) = &mut self.role {
             standby.raced &= !self.sight.has_changed_at(self.now);
-            standby.read_at = if doubtful { self.now } else { self.now + silence };
+            standby.read_at = match (doubtful, standby.unsure) {
+                (true, _) => self.now,
+                // Nothing that a watch tells says what became of the last claim.
+                (false, true) => standby.read_at.min(self.now + silence),
+                (false, false) => self.now + silence,
+            };
         }
         if !self.begins_with_what_was_found() {
             self.take_over_if_due();
