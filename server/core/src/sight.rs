@@ -167,8 +167,9 @@ impl Seen {
         if before.version == lease.version {
             return true;
         }
-        // Two that were made look the same, whoever has held and lost the Lease between them.
-        let bare = lease.content.holder.is_none() && lease.content.signed.is_none();
+        // Without our annotations two of them look the same, whoever has held and lost the Lease in between: both just made, or both taken by
+        // the same hand.
+        let bare = lease.content.signed.is_none();
         // And whoever didn't look for long can't tell one that was labelled from one that was restored.
         let blind = now.since(self.looked).0 * 2 > duration.0;
         before.content == lease.content && !bare && !blind

@@ -160,8 +160,9 @@ impl World {
             }),
         });
         let replaced = self.api.lease.take().map(|lease| lease.content);
-        // A restored Lease that was stripped deceives nobody who needs no annotations.
-        if record.is_some() || self.plan.naive_may_start() {
+        // One that was stripped deceives nobody any more, but says nothing of the numbers either; nor does the end of a tenure before.
+        let newest = self.checks.truth.last_written().unwrap_or_default();
+        if record.is_some_and(|record| record.tenure >= newest) {
             self.api.restored = false;
         }
         if record.is_some_and(|record| record.ended_at.is_some()) {
