@@ -49,6 +49,8 @@ async fn a_replica_that_was_paused_answers_nothing_as_active() -> anyhow::Result
         match answer {
             // It may have learned already who is active, and handed the call on.
             Ok(tenure) => ensure!(tenure == new, "{what} was answered in tenure {tenure}"),
+            // Calls are handed on over several connections: the Resign may be there first.
+            Err(status) if what != "Resign" && refusal(&status).reason == "ENDED" => {}
             Err(status) => assert_gone(&what, &status)?,
         }
     }
