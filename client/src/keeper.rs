@@ -158,7 +158,7 @@ impl Keeper {
             }
         };
         // The service may be about to confirm a candidacy: only its ticket can end it before its ttl does.
-        if let Ok((_, CampaignResponse { tenure, event: Some(Event::Enrolled(enrolled)) })) = opening.await {
+        if let Ok((_, CampaignResponse { tenure, event: Some(Event::Enrolled(enrolled)), .. })) = opening.await {
             farewell::resign(&self.wires, &Ticket::new(enrolled.ticket, tenure), resignation).await;
         }
         None
@@ -191,6 +191,8 @@ impl Keeper {
             replace_former: terms.replace_former && !self.entered,
             ticket: Vec::new(),
             want_task_token: true,
+            attempt: String::new(),
+            hold: None,
         }
     }
 

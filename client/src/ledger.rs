@@ -57,6 +57,13 @@ impl Ledger {
         self.phase = Phase::Snapshot { unnamed, first };
     }
 
+    /// Everything up to this revision was told; 0 before it is synced.
+    pub(crate) fn progress(&mut self, revision: u64) {
+        if matches!(self.phase, Phase::Live) {
+            self.resume = self.resume.max(revision);
+        }
+    }
+
     /// A change arrives. None: it was told before.
     pub(crate) fn change(&mut self, mut change: ElectionChange) -> Option<ElectionChange> {
         let before = self.told.get(&change.election).map(|told| told.revision);
@@ -96,6 +103,7 @@ impl Ledger {
             leader: None,
             reason: ChangeReason::Unspecified.into(),
             missed_changes: true,
+            hold: None,
         };
         gone.into_iter().map(vacant).collect()
     }
@@ -154,6 +162,15 @@ mod tests {
         assert_eq!(ledger.synced(12), [], "a resumed stream names only what changed");
         assert!(ledger.change(vacant("a", 13)).is_some());
         assert_eq!(ledger.begin(), 13);
+    }
+
+    #[test]
+    fn resumes_after_what_progress_says() {
+        let mut ledger = observer();
+        ledger.progress(20);
+        assert_eq!(ledger.begin(), 20);
+        ledger.progress(30);
+        assert_eq!(ledger.begin(), 20, "not before it is synced again");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::backoff::Backoff;
 use crate::clock::{self, Moment};
 use crate::ledger::Ledger;
 use crate::proto::observe_response::Event;
-use crate::proto::{ElectionChange, ObserveRequest, ObserveResponse, Synced};
+use crate::proto::{ElectionChange, ObserveRequest, ObserveResponse, Progress, Synced};
 use crate::wire::{CALL_TIMEOUT, LONGEST_SILENCE, Wires};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use std::collections::VecDeque;
@@ -207,8 +207,9 @@ impl Follower {
                 self.told.extend(vacant.into_iter().map(|change| Ok(Observed::Change(change))));
                 self.told.push_back(Ok(Observed::Synced { revision }));
             }
-            Some(Event::Reset(_)) => self.ledger.reset(),
-            Some(Event::Heartbeat(_)) | None => {}
+            Some(Event::Resync(_)) => self.ledger.reset(),
+            Some(Event::Progress(Progress { revision })) => self.ledger.progress(revision),
+            Some(Event::Settling(_)) | None => {}
         }
         Ok(())
     }

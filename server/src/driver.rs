@@ -341,8 +341,8 @@ impl Driver {
                     let _ = caller.send(Answer { tenure: self.tenure, at: self.batch_began, reply });
                 }
             }
-            Output::Event { stream, event } => {
-                self.send(stream, StreamKind::Event(event));
+            Output::Event { stream, version, event } => {
+                self.send(stream, StreamKind::Event(version, event));
             }
             Output::Ended(ended) => self.ended(&ended),
             Output::Close { stream, why } => {
@@ -352,11 +352,11 @@ impl Driver {
                 self.send(stream, StreamKind::Close(why.map(Box::new)));
                 self.streams.remove(&stream);
             }
-            Output::TenureBegan { tenure, settles_in, .. } => {
+            Output::TenureBegan { tenure, began, settles_in, resumes_after } => {
                 tracing::info!(tenure = tenure.0, settles_in_ms = settles_in.0, "tenure began");
                 self.tenure = tenure;
                 self.store.tell(Fact::Began(tenure));
-                self.observers.begin(tenure);
+                self.observers.begin(tenure, began + settles_in, resumes_after);
                 self.phase.send_replace(Phase::Active { tenure, settled: false });
             }
             Output::RightUntil(until) => {
@@ -387,6 +387,14 @@ impl Driver {
             }
             TenureEnd::Lost => {
                 tracing::warn!(tenure = tenure.0, "tenure ended: somebody else holds the Lease");
+                (Reject::NotActive, standby)
+            }
+            TenureEnd::Behind => {
+                tracing::warn!(
+                    tenure = tenure.0,
+                    "tenure ended: a ticket shows higher numbers than this tenure's, so the record was lost or restored; \
+                     the next tenure begins above them"
+                );
                 (Reject::NotActive, standby)
             }
             TenureEnd::Shutdown => {

@@ -92,6 +92,7 @@ impl Refusal {
                 Reject::NumbersLow => (Code::Unavailable, "NUMBERS_LOW"),
                 Reject::Settling { .. } => (Code::Unavailable, "SETTLING"),
                 Reject::TtlOutOfRange { .. } => (Code::InvalidArgument, "INVALID_TTL"),
+                Reject::HoldTooLong { .. } => (Code::InvalidArgument, "INVALID_HOLD"),
                 Reject::TooManyElections { .. } => (Code::ResourceExhausted, "TOO_MANY_ELECTIONS"),
                 Reject::TooManyCandidacies { .. } => (Code::ResourceExhausted, "TOO_MANY_CANDIDACIES"),
                 Reject::ElectionFull { .. } => (Code::ResourceExhausted, "ELECTION_FULL"),
@@ -112,6 +113,9 @@ impl Refusal {
             Refusal::Core(reject) => match reject {
                 Reject::TtlOutOfRange { ttl, min, max } => {
                     vec![("ttl_ms", ttl.0.to_string()), ("min_ms", min.0.to_string()), ("max_ms", max.0.to_string())]
+                }
+                Reject::HoldTooLong { hold, max } => {
+                    vec![("hold_ms", hold.0.to_string()), ("max_ms", max.0.to_string())]
                 }
                 Reject::TooManyElections { limit }
                 | Reject::TooManyCandidacies { limit }

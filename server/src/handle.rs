@@ -6,7 +6,7 @@ use crate::forward::meant_for;
 use crate::mirror::News;
 use futures::StreamExt;
 use futures::channel::mpsc as channel;
-use leasehold_core::{Ask, Entry, Event, Input, Reject, Reply, StreamId, Tenure, Ticket, Time};
+use leasehold_core::{Ask, Entry, Event, Input, Reject, Reply, StateVersion, StreamId, Tenure, Ticket, Time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub(crate) struct StreamItem {
 /// An event, or the end.
 #[derive(Debug)]
 pub(crate) enum StreamKind {
-    Event(Event),
+    Event(StateVersion, Event),
     Close(Option<Box<Reject>>),
 }
 
@@ -78,6 +78,8 @@ pub(crate) enum StreamKind {
 #[derive(Debug, Default)]
 pub(crate) struct Right {
     until: AtomicU64,
+    /// Where it ended early: until when it would have lasted.
+    spare: AtomicU64,
 }
 
 impl Right {
@@ -86,7 +88,13 @@ impl Right {
     }
 
     pub(crate) fn end(&self) {
-        self.until.store(0, Ordering::Release);
+        let until = self.until.swap(0, Ordering::AcqRel);
+        self.spare.store(until, Ordering::Release);
+    }
+
+    /// Whether nobody else can have been active yet since this right was given back.
+    pub(crate) fn would_last(&self) -> bool {
+        clock::now().0 < self.spare.load(Ordering::Acquire)
     }
 
     /// Asked with a clock that is read now: an answer that was held up past the right's end isn't given.

@@ -156,7 +156,7 @@ impl Metrics {
             let _ = this.ends.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
             let _ = this.losses.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
         }
-        for why in [TenureEnd::RightEnded, TenureEnd::Lost, TenureEnd::Shutdown] {
+        for why in [TenureEnd::RightEnded, TenureEnd::Lost, TenureEnd::Behind, TenureEnd::Shutdown] {
             let _ = this.tenure_ends.get_or_create_owned(&Reason { reason: tenure_end_name(why) });
         }
         for result in ["ok", "error"] {
@@ -254,6 +254,7 @@ fn tenure_end_name(why: TenureEnd) -> &'static str {
     match why {
         TenureEnd::RightEnded => "RIGHT_ENDED",
         TenureEnd::Lost => "LOST",
+        TenureEnd::Behind => "BEHIND",
         TenureEnd::Shutdown => "SHUTDOWN",
     }
 }

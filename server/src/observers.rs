@@ -1,9 +1,10 @@
 //! Observers: the board under a lock, and whom to wake when it changes. Nothing is queued for anybody.
 
+use crate::clock;
 use crate::errors::Refusal;
 use crate::forward::meant_for;
 use crate::handle::Right;
-use leasehold_core::{Batch, Board, Change, Cursor, ElectionName, Reject, Selection, Tenure};
+use leasehold_core::{Batch, Board, Change, Cursor, ElectionName, Millis, Reject, Revision, Selection, Tenure, Time};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -26,8 +27,12 @@ pub(crate) struct Observers {
 #[derive(Debug)]
 struct State {
     tenure: Tenure,
-    /// `None` without a tenure, and then why.
     board: Result<Board, Reject>,
+    /// The board of a tenure that ended in good order: observers that haven't read all of it may, while
+    /// nobody else can be active. Then they resume in the next tenure as if nothing had happened.
+    last: Option<Board>,
+    /// Until then the tenure grants nothing.
+    settles_at: Time,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +54,7 @@ pub(crate) struct Observer {
 
 impl Observers {
     pub(crate) fn new(right: Arc<Right>, limit: usize) -> Arc<Self> {
-        let state = State { tenure: Tenure(0), board: Err(Reject::NotActive) };
+        let state = State { tenure: Tenure(0), board: Err(Reject::NotActive), last: None, settles_at: Time(0) };
         Arc::new(Self {
             board: RwLock::new(state),
             wakers: Mutex::default(),
@@ -60,24 +65,36 @@ impl Observers {
         })
     }
 
-    pub(crate) fn begin(&self, tenure: Tenure) {
-        self.set(State { tenure, board: Ok(Board::new(tenure, HISTORY)) });
+    /// A tenure begins. Whoever has seen the change `resumes_after` of the former one can resume.
+    pub(crate) fn begin(&self, tenure: Tenure, settles_at: Time, resumes_after: Option<Revision>) {
+        let board = Ok(Board::resuming(tenure, HISTORY, resumes_after));
+        *self.state() = State { tenure, board, last: None, settles_at };
     }
 
+    /// The tenure has ended.
     pub(crate) fn end(&self, why: &Reject) {
-        self.set(State { tenure: Tenure(0), board: Err(why.clone()) });
+        let mut state = self.state();
+        let board = std::mem::replace(&mut state.board, Err(why.clone()));
+        state.last = board.ok().filter(|_| matches!(why, Reject::ShuttingDown));
+        drop(state);
         self.wake_all();
     }
 
+    /// How long nothing is granted yet.
+    pub(crate) fn settling(&self) -> Millis {
+        let state = self.board.read().unwrap_or_else(PoisonError::into_inner);
+        if state.board.is_ok() { state.settles_at.since(clock::now()) } else { Millis(0) }
+    }
+
     pub(crate) fn settle(&self) {
-        if let Ok(board) = &mut self.board.write().unwrap_or_else(PoisonError::into_inner).board {
+        if let Ok(board) = &mut self.state().board {
             board.settle();
         }
         self.wake_all();
     }
 
     pub(crate) fn publish(&self, changes: &mut Vec<Arc<Change>>) {
-        if let Ok(board) = &mut self.board.write().unwrap_or_else(PoisonError::into_inner).board {
+        if let Ok(board) = &mut self.state().board {
             for change in changes.iter() {
                 board.apply(Arc::clone(change));
             }
@@ -94,6 +111,9 @@ impl Observers {
 
     /// Takes a place.
     pub(crate) fn observe(self: &Arc<Self>, selection: Selection, cursor: Cursor) -> Result<Observer, Refusal> {
+        if let Err(why) = &self.board.read().unwrap_or_else(PoisonError::into_inner).board {
+            return Err(why.clone().into());
+        }
         let tenure = self.read(|tenure, _| tenure)?;
         if meant_for().is_some_and(|meant_for| meant_for != tenure) {
             return Err(Reject::OtherTenure.into());
@@ -126,13 +146,21 @@ impl Observers {
 
     fn read<T>(&self, what: impl FnOnce(Tenure, &Board) -> T) -> Result<T, Reject> {
         let state = self.board.read().unwrap_or_else(PoisonError::into_inner);
-        let result = what(state.tenure, state.board.as_ref().map_err(Reject::clone)?);
+        let board = match (&state.board, &state.last) {
+            (Ok(board), _) => board,
+            (Err(_), Some(last)) => {
+                let result = what(state.tenure, last);
+                return if self.right.would_last() { Ok(result) } else { Err(Reject::ShuttingDown) };
+            }
+            (Err(why), None) => return Err(why.clone()),
+        };
+        let result = what(state.tenure, board);
         // The loop may hang, or the whole process may have: the right is checked after the state was read.
         if self.right.lasts() { Ok(result) } else { Err(Reject::NotActive) }
     }
 
-    fn set(&self, state: State) {
-        *self.board.write().unwrap_or_else(PoisonError::into_inner) = state;
+    fn state(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.board.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake_all(&self) {
@@ -163,6 +191,22 @@ impl Observer {
     pub(crate) fn check(&self) -> Result<(), Reject> {
         let tenure = self.observers.read(|tenure, _| tenure)?;
         if tenure == self.tenure { Ok(()) } else { Err(Reject::NotActive) }
+    }
+
+    /// Why there will be nothing more to read than what is there, when the tenure has ended in good order.
+    pub(crate) fn ended(&self) -> Option<Reject> {
+        let state = self.observers.board.read().unwrap_or_else(PoisonError::into_inner);
+        state.board.as_ref().err().cloned()
+    }
+
+    /// How long nothing is granted yet.
+    pub(crate) fn settling(&self) -> Millis {
+        self.observers.settling()
+    }
+
+    /// Up to here it has been told everything; 0 before it was synced.
+    pub(crate) fn complete(&self) -> Revision {
+        self.cursor.complete()
     }
 
     /// Until there may be something to read.

@@ -212,6 +212,9 @@ struct Plain {
     /// Milliseconds from the beginning of the tenure to the last accepted KeepAlive.
     #[prost(uint64, tag = "9")]
     accepted_at: u64,
+    /// Milliseconds for which the election is on hold.
+    #[prost(uint64, tag = "10")]
+    hold: u64,
 }
 
 impl From<&Ticket> for Plain {
@@ -226,6 +229,7 @@ impl From<&Ticket> for Plain {
             place: ticket.place.0,
             token: ticket.token.map(|token| token.0),
             accepted_at: ticket.accepted_at.0,
+            hold: ticket.hold.0,
         }
     }
 }
@@ -252,6 +256,7 @@ impl Plain {
             },
             tenure: Tenure(number(tenure.0)?),
             accepted_at: (self.accepted_at < NUMBER_LIMIT).then_some(Millis(self.accepted_at))?,
+            hold: (self.hold < NUMBER_LIMIT).then_some(Millis(self.hold))?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use crate::puppet::{Puppet, TENURE};
 use futures::StreamExt as _;
 use leasehold::proto::observe_response::Event;
-use leasehold::proto::{ElectionChange, Leader, ObserveResponse, Reset, Synced};
+use leasehold::proto::{ElectionChange, Leader, ObserveResponse, Resync, Synced};
 use leasehold::{Error, Observation, Observed, Selection};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -69,7 +69,7 @@ async fn after_a_reset_who_isnt_named_before_synced_is_vacant() {
     let mut news = puppet.client.observe(Selection::elections(["a", "b"]));
     let first = tokio::spawn(async move { (next(&mut news).await, news) });
     let stream = puppet.observe().await;
-    let reset = event(Event::Reset(Reset { detail: "restarted".to_owned() }));
+    let reset = event(Event::Resync(Resync { detail: "restarted".to_owned() }));
     for response in [led("a", 10), led("b", 11), synced(12), reset, led("b", 11), synced(20), led("a", 21)] {
         stream.send(response).await;
     }

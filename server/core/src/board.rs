@@ -110,6 +110,12 @@ impl Cursor {
         Self { phase, ..Self::after(Revision(0)) }
     }
 
+    /// Up to here the reader was told everything, and can resume; 0 before it was synced.
+    #[must_use]
+    pub fn complete(&self) -> Revision {
+        if self.phase == Phase::Live { self.complete } else { Revision(0) }
+    }
+
     /// Resumes after a revision.
     #[must_use]
     pub fn after(revision: Revision) -> Self {
@@ -122,7 +128,15 @@ impl Board {
     /// An empty board that keeps the last `history` changes.
     #[must_use]
     pub fn new(tenure: Tenure, history: usize) -> Self {
+        Self::resuming(tenure, history, None)
+    }
+
+    /// One whose readers can resume after the last change of the former tenure: all leaders of that
+    /// one will be told as changes of this one.
+    #[must_use]
+    pub fn resuming(tenure: Tenure, history: usize, former: Option<Revision>) -> Self {
         let start = Revision(tenure.0);
+        let known = former.unwrap_or(start).min(start);
         Self {
             settled: false,
             log: BTreeMap::new(),
@@ -130,8 +144,8 @@ impl Board {
             recent: VecDeque::new(),
             history,
             head: start,
-            complete_after: start,
-            known_after: start,
+            complete_after: known,
+            known_after: known,
         }
     }
 

@@ -17,7 +17,7 @@ fn change(election: usize, revision: u64, led: bool) -> Arc<Change> {
         leased: true,
     });
     let reason = if led { ChangeReason::Elected } else { ChangeReason::Ended(EndReason::Resigned) };
-    Arc::new(Change { election: name(election), revision: Revision(revision), leader, reason })
+    Arc::new(Change { election: name(election), revision: Revision(revision), leader, reason, held_until: None })
 }
 
 fn all() -> Selection {

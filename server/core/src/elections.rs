@@ -1,20 +1,23 @@
 //! The elections of one tenure: candidacies, queues, leaders, and their deadlines in one ordered structure.
 
 mod answer;
+mod attempt;
 mod changes;
 mod check;
 mod end;
 mod ends;
 mod enter;
 mod grant;
+mod hold;
 mod refusals;
 mod ticket;
 
 use crate::tenure::Active;
 use crate::{
-    CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken, Lead, Leader,
-    Millis, Output, Revision, StreamId, Subject, Tenure, Ticket, Time, Value,
+    Attempt, CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken,
+    Handover, Lead, Leader, Millis, Output, Revision, StateVersion, StreamId, Subject, Tenure, Ticket, Time, Value,
 };
+use attempt::AttemptKey;
 use changes::Changes;
 use ends::Ends;
 use refusals::Refusals;
@@ -30,19 +33,27 @@ pub(crate) struct Elections {
     deadlines: BTreeSet<(Time, Enrolment)>,
     streams: BTreeMap<StreamId, Enrolment>,
     subjects: BTreeMap<Subject, usize>,
+    /// The candidacies whose entries have names.
+    attempts: BTreeMap<AttemptKey, Enrolment>,
+    /// The elections on hold, and until when.
+    holds: BTreeSet<(Time, ElectionName)>,
     leaders: usize,
+    /// The last change that observers were told of.
+    last_revision: Option<Revision>,
     ends: Ends,
     refusals: Refusals,
     changes: Changes,
 }
 
-/// One election. It exists as long as it has a candidacy.
+/// One election. It exists as long as it has a candidacy, or is on hold.
 #[derive(Debug, Default)]
 struct Election {
     leader: Option<Enrolment>,
     /// Waiting candidacies in the order of their places.
     queue: BTreeSet<Place>,
     last: Option<Arc<Change>>,
+    /// Nothing is granted before.
+    held_until: Option<Time>,
 }
 
 /// The order of grants. Two candidacies can have one number after a failover, when one took the place of its former self.
@@ -60,6 +71,14 @@ struct Candidacy {
     lease: Option<Lease>,
     state: State,
     stream: Option<StreamId>,
+    /// The number of its last change.
+    version: StateVersion,
+    /// The name of the entry that made it.
+    attempt: Option<Attempt>,
+    /// For how long from its grant the election is on hold.
+    hold: Millis,
+    /// Until when that is, once it leads.
+    held_until: Option<Time>,
     /// Set for a drain that was handed over: the tenure that last accepted a KeepAlive, and when in it. The ticket goes on
     /// saying so; one of this tenure could pass the rule of recency after the drain has ended.
     accepted_in: Option<(Tenure, Millis)>,
@@ -91,10 +110,15 @@ impl Turn<'_> {
         self.active.settles_at.is_none()
     }
 
-    fn event(&mut self, stream: Option<StreamId>, event: Event) {
+    fn event(&mut self, stream: Option<StreamId>, version: StateVersion, event: Event) {
         if let Some(stream) = stream {
-            self.out.push_back(Output::Event { stream, event });
+            self.out.push_back(Output::Event { stream, version, event });
         }
+    }
+
+    /// The number of a change that isn't a grant.
+    fn draw(&mut self) -> Revision {
+        Revision(self.active.line.take())
     }
 }
 
@@ -142,6 +166,7 @@ impl Candidacy {
             token: self.token(),
             tenure,
             accepted_at,
+            hold: self.held_until.map_or(self.hold, |until| until.since(lease.accepted_at)),
         })
     }
 
@@ -177,7 +202,10 @@ impl Elections {
             deadlines: BTreeSet::new(),
             streams: BTreeMap::new(),
             subjects: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            holds: BTreeSet::new(),
             leaders: 0,
+            last_revision: None,
             ends: Ends::new(config.limits.remembered_ends),
             refusals: Refusals::new(config.limits.remembered_ends),
             changes: Changes::default(),
@@ -189,43 +217,51 @@ impl Elections {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let hold = self.holds.first().map(|(at, _)| *at);
+        self.deadlines.first().map(|(at, _)| *at).into_iter().chain(hold).min()
     }
 
     /// Everything that the next tenure must know of this one. Stream-bound candidacies end with their tenure.
-    pub(crate) fn hand_over(&self, active: &Active, now: Time) -> Vec<Carried> {
+    pub(crate) fn hand_over(&self, active: &Active, now: Time) -> Handover {
         let drain_left = |candidacy: &Candidacy| match candidacy.state {
             State::Draining { until, .. } => Some(until.since(now)),
             State::Waiting { .. } | State::Leading { .. } => None,
         };
-        self.candidacies
-            .values()
-            .filter_map(|c| c.ticket(active).map(|ticket| Carried { ticket, drain_left: drain_left(c) }))
-            .collect()
+        let carried = |c: &Candidacy| {
+            let (drain_left, attempt) = (drain_left(c), c.attempt.clone());
+            c.ticket(active).map(|ticket| Carried { ticket, drain_left, attempt })
+        };
+        let candidacies = self.candidacies.values().filter_map(carried).collect();
+        Handover { candidacies, holds: self.holds_left(now) }
     }
 
     /// Puts back what an orderly end handed over: with full TTLs, since every KeepAlive was sent before the tenure began.
-    pub(crate) fn take_over(&mut self, turn: &mut Turn<'_>, carried: Vec<Carried>) {
-        for Carried { ticket, drain_left } in carried {
+    pub(crate) fn take_over(&mut self, turn: &mut Turn<'_>, handover: Handover) {
+        for held in handover.holds {
+            self.put_on_hold(&held.election, turn.active.began + held.left);
+        }
+        for Carried { ticket, drain_left, attempt } in handover.candidacies {
             // At the end of all numbers there may be none to spare: then nobody is granted anything either.
             if !turn.active.line.has_room() {
                 return;
             }
             let id = ticket.enrolment;
-            self.insert(Candidacy::restored(&ticket, turn.now));
+            self.insert(Candidacy { attempt, ..Candidacy::restored(&ticket, turn.now, turn.active) });
             if let Some(token) = ticket.token {
-                self.install(turn, id, token);
+                self.install(turn, id, token, Millis(0));
             }
             if let Some(left) = drain_left {
                 let until = turn.active.began + left;
+                let revision = turn.draw();
                 self.update(id, |candidacy| {
                     if let State::Leading { token } = candidacy.state {
                         candidacy.state = State::Draining { token, until };
                         candidacy.accepted_in = Some((ticket.tenure, ticket.accepted_at));
+                        candidacy.version = StateVersion(revision.0);
                     }
                 });
                 self.changes.note(id);
-                self.changed(turn, &ticket.election, None, ChangeReason::Draining);
+                self.changed(turn, &ticket.election, revision, ChangeReason::Draining);
             }
         }
     }
@@ -245,6 +281,9 @@ impl Elections {
         if candidacy.lease.is_some() {
             self.changes.note(id);
         }
+        if let Some(key) = candidacy.attempt_key() {
+            self.attempts.insert(key, id);
+        }
         self.candidacies.insert(id, candidacy);
     }
 
@@ -260,29 +299,29 @@ impl Elections {
         }
     }
 
-    fn change_state(&mut self, id: Enrolment, change: impl FnOnce(&mut State)) {
-        self.update(id, |candidacy| change(&mut candidacy.state));
+    fn change_state(&mut self, id: Enrolment, version: StateVersion, state: State) {
+        self.update(id, |candidacy| (candidacy.version, candidacy.state) = (version, state));
         if self.candidacies.get(&id).is_some_and(|candidacy| candidacy.lease.is_some()) {
             self.changes.note(id);
         }
     }
 
-    /// Tells observers that an election changed. `revision` is the token of a grant; other changes draw a number.
-    fn changed(
-        &mut self,
-        turn: &mut Turn<'_>,
-        name: &ElectionName,
-        revision: Option<FencingToken>,
-        reason: ChangeReason,
-    ) -> Revision {
-        let revision = Revision(revision.map_or_else(|| turn.active.line.take(), |token| token.0));
+    /// Tells observers that an election changed. The revision of a grant is its token; other changes
+    /// draw a number.
+    fn changed(&mut self, turn: &mut Turn<'_>, name: &ElectionName, revision: Revision, reason: ChangeReason) {
         if let Some(election) = self.by_name.get_mut(name) {
             let leader = election.leader.and_then(|id| self.candidacies.get(&id)).and_then(Candidacy::leader);
-            let change = Arc::new(Change { election: name.clone(), revision, leader, reason });
+            let held_until = election.held_until;
+            let change = Arc::new(Change { election: name.clone(), revision, leader, reason, held_until });
             election.last = Some(Arc::clone(&change));
+            self.last_revision = Some(revision);
             turn.out.push_back(Output::Changed(change));
         }
-        revision
+    }
+
+    /// The last change that observers were told of, if there was one in this tenure.
+    pub(crate) fn last_revision(&self) -> Option<Revision> {
+        self.last_revision
     }
 
     /// How many live candidacies come before this one.

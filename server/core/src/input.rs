@@ -1,8 +1,8 @@
 //! What a replica is told.
 
 use crate::{
-    CandidateName, ElectionName, FencingToken, Found, Lease, Millis, MirrorBatch, Outcome, Subject, Tenure, Ticket,
-    Value,
+    Attempt, CandidateName, ElectionName, FencingToken, Found, Lease, Millis, MirrorBatch, Outcome, Subject, Tenure,
+    Ticket, Value,
 };
 
 /// Names a Campaign stream; chosen by the shell, never used twice.
@@ -109,6 +109,23 @@ pub struct Entry {
     pub max_wait: Option<Millis>,
     /// Former candidacies of the same name and subject are dead.
     pub replace_former: bool,
+    /// Names this entry: a second one with the same name finds the candidacy that the first one made.
+    pub attempt: Option<Attempt>,
+    /// For how long from the grant the election isn't granted again. Zero: it is as soon as it is vacant.
+    pub hold: Millis,
+}
+
+impl Input {
+    /// The tickets that it carries.
+    pub(crate) fn tickets(&self) -> &[Ticket] {
+        match self {
+            Input::Reopen { ticket, .. } | Input::Call { ask: Ask::Resign(ticket) | Ask::Proclaim(ticket, _), .. } => {
+                std::slice::from_ref(ticket)
+            }
+            Input::Call { ask: Ask::KeepAlive(tickets), .. } => tickets,
+            _ => &[],
+        }
+    }
 }
 
 /// A unary call.

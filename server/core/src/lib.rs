@@ -35,19 +35,22 @@ mod time;
 
 pub use board::{Batch, Board, Cursor, Seen, Selection};
 pub use config::{
-    BadConfig, Config, Limits, MAX_LEASE_DURATION, MAX_MAX_CANDIDACIES, MAX_MAX_TTL, MIN_LEASE_DURATION, MIN_TTL, Store,
+    BadConfig, Config, Limits, MAX_HOLD, MAX_LEASE_DURATION, MAX_MAX_CANDIDACIES, MAX_MAX_TTL, MIN_LEASE_DURATION,
+    MIN_TTL, Store,
 };
 pub use input::{Ask, CallId, Entry, Input, StreamId, WriteId};
 pub use lease::{Content, Holder, Lease, Outcome, Over, Signed, Version};
-pub use mirror::{MirrorBatch, Mirrored};
-pub use name::{BadWord, CandidateName, ElectionName, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value};
-pub use number::{AHEAD_WHEN_LOST, Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision, Tenure};
+pub use mirror::{Held, MirrorBatch, Mirrored};
+pub use name::{
+    Attempt, BadWord, CandidateName, ElectionName, MAX_ATTEMPT_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value,
+};
+pub use number::{AHEAD_WHEN_LOST, Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision, StateVersion, Tenure};
 pub use output::{
     Active, Change, ChangeReason, ElectionState, EndReason, Ended, Event, Kept, Lead, Leader, Output, Reply, Status,
     TenureEnd,
 };
-pub use record::{Found, Record};
+pub use record::{Found, Handover, Record};
 pub use reject::Reject;
 pub use replica::Replica;
-pub use ticket::{Carried, Ticket};
+pub use ticket::{Carried, HeldElection, Ticket};
 pub use time::{Millis, Time};

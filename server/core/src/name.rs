@@ -8,6 +8,8 @@ use std::sync::{Arc, LazyLock};
 pub const MAX_NAME_BYTES: usize = 256;
 /// The longest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 4096;
+/// The longest name of an attempt, in bytes.
+pub const MAX_ATTEMPT_BYTES: usize = 64;
 
 /// Why a word isn't accepted: which one, what is wrong with it, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +101,11 @@ word! {
     /// What a leader shows to observers: at most 4096 bytes of UTF-8.
     Value
 }
+word! {
+    /// Names one entry into an election, so that a Campaign that is sent twice finds what the first
+    /// one made: 1 to 64 bytes of printable ASCII.
+    Attempt
+}
 
 impl ElectionName {
     /// Checks a name.
@@ -147,6 +154,28 @@ impl Subject {
     pub fn anonymous() -> Self {
         static ANONYMOUS: LazyLock<Subject> = LazyLock::new(|| Subject("anonymous".into()));
         ANONYMOUS.clone()
+    }
+}
+
+impl Attempt {
+    /// Checks the name of an attempt.
+    ///
+    /// # Errors
+    /// [`BadWord`] if it is empty, too long, or isn't printable ASCII.
+    pub fn new(text: &str) -> Result<Self, BadWord> {
+        let what = "attempt";
+        match text.len() {
+            0 => return Err(BadWord::Empty { what }),
+            1..=MAX_ATTEMPT_BYTES => {}
+            bytes => return Err(BadWord::TooLong { what, bytes, max: MAX_ATTEMPT_BYTES }),
+        }
+        match text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+            Some((at, character)) => {
+                let allowed = "printable ASCII characters without spaces, as in a UUID";
+                Err(BadWord::BadCharacter { what, character, at, allowed })
+            }
+            None => Ok(Self(text.into())),
+        }
     }
 }
 
@@ -207,5 +236,15 @@ mod tests {
         assert!(CandidateName::new("a\nb").unwrap_err().to_string().contains("control"));
         assert!(Value::new("").is_ok());
         assert!(Value::new(&"v".repeat(4097)).unwrap_err().to_string().contains("4097"));
+    }
+
+    #[test]
+    fn attempts() {
+        for good in ["a", "6f1c2b1e-31f7-4c39-9d22-1c35b8a0d3a5", &"x".repeat(64)] {
+            assert_eq!(Attempt::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a b", "\u{e4}", &"x".repeat(65)] {
+            assert!(Attempt::new(bad).is_err(), "{bad:?}");
+        }
     }
 }

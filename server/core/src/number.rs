@@ -49,6 +49,11 @@ number! {
     FencingToken
 }
 number! {
+    /// The number of a candidacy's last change: of two words about one candidacy the one with the
+    /// higher version is newer. Workers see it; tickets don't carry it.
+    StateVersion
+}
+number! {
     /// The number of a change that observers see. A grant's revision is its fencing token.
     Revision
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     CallId, CandidateName, ElectionName, Enrolment, FencingToken, Millis, MirrorBatch, Over, Record, Reject, Revision,
-    StreamId, Tenure, Ticket, Time, Value, WriteId,
+    StateVersion, StreamId, Tenure, Ticket, Time, Value, WriteId,
 };
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub enum Output {
         began: Time,
         /// How long it grants nothing.
         settles_in: Millis,
+        /// Observers that have seen this change of the former tenure can resume here.
+        resumes_after: Option<Revision>,
     },
     /// Unless extended again, the right to be active ends then: after it nothing may be answered from this tenure's state.
     RightUntil(Time),
@@ -60,6 +62,8 @@ pub enum Output {
     Event {
         /// Which stream.
         stream: StreamId,
+        /// Which state of the candidacy this is about; 0 at its end.
+        version: StateVersion,
         /// What happened.
         event: Event,
     },
@@ -107,6 +111,9 @@ pub enum TenureEnd {
     RightEnded,
     /// Somebody else holds the Lease.
     Lost,
+    /// A ticket has shown that higher numbers than its own were handed out: the record was lost or
+    /// restored. The next tenure begins above them.
+    Behind,
     /// The process is shut down.
     Shutdown,
 }
@@ -127,6 +134,8 @@ pub enum Event {
         ahead: usize,
         /// How long nothing is granted at all; zero once the tenure has settled.
         settling: Millis,
+        /// How long the election is on hold; zero if it isn't.
+        hold: Millis,
     },
     /// It leads.
     Elected(Box<Lead>),
@@ -189,7 +198,7 @@ pub enum Reply {
     Proclaimed {
         /// The number of the change.
         revision: Revision,
-        /// The new ticket.
+        /// The new ticket. Its version is the revision.
         ticket: Ticket,
     },
     /// To StepDown.
@@ -223,18 +232,41 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// Waits, and lives for another TTL.
-    Waiting(Ticket),
+    Waiting {
+        /// What it carries.
+        ticket: Ticket,
+        /// Which state this is.
+        version: StateVersion,
+    },
     /// Leads, and lives for another TTL.
-    Leading(Ticket),
+    Leading {
+        /// What it carries.
+        ticket: Ticket,
+        /// Which state this is.
+        version: StateVersion,
+    },
     /// Leads, and isn't kept alive any more.
     Draining {
         /// What it carries: as before.
         ticket: Ticket,
+        /// Which state this is.
+        version: StateVersion,
         /// Left of it.
         remaining: Millis,
     },
     /// Is over.
     Ended(EndReason),
+}
+
+impl Kept {
+    /// What it carries, unless it is over.
+    #[must_use]
+    pub fn ticket(&self) -> Option<&Ticket> {
+        match self {
+            Kept::Waiting { ticket, .. } | Kept::Leading { ticket, .. } | Kept::Draining { ticket, .. } => Some(ticket),
+            Kept::Ended(_) => None,
+        }
+    }
 }
 
 /// Who leads.
@@ -263,6 +295,8 @@ pub struct Change {
     pub leader: Option<Leader>,
     /// Why.
     pub reason: ChangeReason,
+    /// Until then the election isn't granted again.
+    pub held_until: Option<Time>,
 }
 
 /// Why an election changed.
@@ -289,8 +323,11 @@ pub struct ElectionState {
     pub last: Option<Arc<Change>>,
     /// How many wait.
     pub waiting: usize,
-    /// No leader is known, but one of the former tenure may still be out there.
-    pub unsettled: bool,
+    /// No leader is known, but one of the former tenure may still be out there for this long; zero if
+    /// none can be.
+    pub settling: Millis,
+    /// How long it is on hold; zero if it isn't.
+    pub hold: Millis,
 }
 
 /// What a replica is and holds.
@@ -302,7 +339,7 @@ pub struct Status {
     pub age: Millis,
     /// How long it grants nothing yet.
     pub settling: Millis,
-    /// Elections with a candidate.
+    /// Elections with a candidate, or on hold.
     pub elections: usize,
     /// Candidacies.
     pub candidacies: usize,

@@ -1,6 +1,6 @@
 //! The record: what outlives a tenure, in the state file or in the Lease.
 
-use crate::{Carried, Lease, Millis, Tenure};
+use crate::{Carried, HeldElection, Lease, Millis, Revision, Tenure};
 
 /// What a tenure leaves for the next one. Every write replaces the whole record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,19 @@ pub struct Record {
     pub last_change: Option<u64>,
     /// Everything that the next tenure must know, if this one ended in good order after it had settled, with a file as its store:
     /// then nobody waits.
-    pub handover: Option<Vec<Carried>>,
+    pub handover: Option<Handover>,
+    /// The last change that observers were told of, if the tenure ended in good order after it had
+    /// settled: whoever has seen it can resume in the next tenure.
+    pub last_revision: Option<Revision>,
+}
+
+/// Everything that the next tenure must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handover {
+    /// All leased candidacies.
+    pub candidacies: Vec<Carried>,
+    /// All elections on hold.
+    pub holds: Vec<HeldElection>,
 }
 
 /// What stands in the store.

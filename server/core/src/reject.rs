@@ -27,6 +27,14 @@ pub enum Reject {
         /// The longest.
         max: Millis,
     },
+    /// The hold is too long.
+    #[error("the hold is {hold}; this server accepts 0 to {max}")]
+    HoldTooLong {
+        /// What was asked for.
+        hold: Millis,
+        /// The longest.
+        max: Millis,
+    },
     /// There are as many elections as allowed.
     #[error("there are {limit} elections already, the most that this server holds (setting max_elections)")]
     TooManyElections {

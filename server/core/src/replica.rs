@@ -7,12 +7,13 @@ mod stop;
 
 use crate::elections::{Elections, Turn};
 use crate::mirror::Mirror;
+use crate::number::{AHEAD_WHEN_LOST, NUMBER_LIMIT};
 use crate::output;
 use crate::sight::Sight;
 use crate::tenure::{Active, Claim, right};
 use crate::{
     Ask, Config, Content, Found, Holder, Input, Lease, Millis, Output, Over, Record, Reject, Reply, Status, Store,
-    StreamId, Tenure, TenureEnd, Time, WriteId,
+    StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
 };
 use claim::Unused;
 use stand_by::Standby;
@@ -115,6 +116,7 @@ impl Replica {
     }
 
     fn dispatch(&mut self, input: Input) {
+        self.step_above(input.tickets());
         match input {
             Input::Tick => {}
             Input::Found { found, clock_floor } => self.found(found, clock_floor),
@@ -311,6 +313,22 @@ impl Replica {
             self.followed = active.map(|(tenure, address)| output::Active { tenure, address: address.to_owned() });
             self.out.push_back(Output::Follow(self.followed.clone()));
         }
+    }
+
+    /// A ticket has numbers that this tenure can't have handed out, and that none before it has: the
+    /// record was lost, or an older one was put back, and this tenure began too low. Workers that have
+    /// seen higher numbers don't listen to it, and resources refuse its tokens. It ends, and the next
+    /// one begins above all that can have been handed out. Only this service's keys can seal a ticket.
+    fn step_above(&mut self, tickets: &[Ticket]) {
+        let Role::Active(active) = &self.role else { return };
+        let (tenure, last) = (active.tenure, active.line.last());
+        let beyond = |ticket: &&Ticket| {
+            let limit = if ticket.tenure == tenure { last } else { tenure.0 - 1 };
+            ticket.highest() > limit
+        };
+        let Some(highest) = tickets.iter().filter(beyond).map(Ticket::highest).max() else { return };
+        self.seen = self.seen.max(highest.saturating_add(AHEAD_WHEN_LOST).min(NUMBER_LIMIT));
+        self.end_tenure(TenureEnd::Behind);
     }
 
     fn end_tenure(&mut self, why: TenureEnd) {

@@ -2,7 +2,7 @@
 
 use crate::number::{AHEAD_WHEN_LOST, HEADROOM, Line, NUMBER_LIMIT};
 use crate::record::Former;
-use crate::{Carried, Config, Found, Millis, Over, Record, Tenure, Time, WriteId};
+use crate::{Config, Found, Handover, Millis, Over, Record, Revision, Tenure, Time, WriteId};
 
 /// After so many writes in a row that found somebody else's change, the next one waits a little.
 const CONFLICTS_AT_ONCE: u32 = 3;
@@ -42,7 +42,9 @@ pub(crate) struct Claim {
     settle_for: Millis,
     former: Option<Former>,
     longest_ttl: Millis,
-    pub(crate) carried: Vec<Carried>,
+    pub(crate) handover: Handover,
+    /// Whoever has seen this change of the former tenure can resume in this one.
+    pub(crate) resumes_after: Option<Revision>,
 }
 
 impl Claim {
@@ -67,7 +69,8 @@ impl Claim {
                 settle_for: record.longest_ttl.max(longest).with_drift(),
                 former: None,
                 longest_ttl: record.longest_ttl.max(longest),
-                carried: Vec::new(),
+                handover: Handover::default(),
+                resumes_after: None,
             },
             Ok(record) => Self {
                 tenure,
@@ -75,11 +78,21 @@ impl Claim {
                 settle_for: if record.handover.is_some() { Millis(0) } else { record.longest_ttl.with_drift() },
                 former: Some(record.former()),
                 longest_ttl: record.longest_ttl.max(longest),
-                carried: record.handover.unwrap_or_default(),
+                // One of an earlier tenure can be left over in the Lease, from a replica that doesn't know it.
+                resumes_after: record
+                    .last_revision
+                    .filter(|last| record.handover.is_some() && last.0 >= record.tenure.0),
+                handover: record.handover.unwrap_or_default(),
             },
-            Err(settle_for) => {
-                Self { tenure, pending, settle_for, former: None, longest_ttl: longest, carried: Vec::new() }
-            }
+            Err(settle_for) => Self {
+                tenure,
+                pending,
+                settle_for,
+                former: None,
+                longest_ttl: longest,
+                handover: Handover::default(),
+                resumes_after: None,
+            },
         }
     }
 
@@ -95,8 +108,18 @@ impl Claim {
             longest_ttl: self.longest_ttl,
             last_change: None,
             handover: None,
+            last_revision: None,
         }
     }
+}
+
+/// What the last record of a tenure tells the next one. Nothing, if it ended inside its wait: what it
+/// knew isn't all there is.
+#[derive(Debug, Default)]
+pub(crate) struct Last {
+    pub(crate) handover: Option<Handover>,
+    pub(crate) last_change: Option<u64>,
+    pub(crate) last_revision: Option<Revision>,
 }
 
 /// A tenure that is under way.
@@ -201,17 +224,12 @@ impl Active {
         self.pending.is_none() && !self.reading
     }
 
-    /// The last record of the tenure.
-    pub(crate) fn release(
-        &mut self,
-        config: &Config,
-        handover: Option<Vec<Carried>>,
-        last_change: Option<u64>,
-        now: Time,
-    ) -> Record {
+    /// The last record of the tenure. `last` is what is known of its last change, if it had settled.
+    pub(crate) fn release(&mut self, config: &Config, last: Last, now: Time) -> Record {
         let ended_at = Some(now.since(self.began));
+        let Last { handover, last_change, last_revision } = last;
         let (ceiling, renewed_at) = (self.line.wanted_ceiling(), self.next_renewed_at(now));
-        Record { ended_at, last_change, handover, ..self.record(config, ceiling, renewed_at) }
+        Record { ended_at, last_change, handover, last_revision, ..self.record(config, ceiling, renewed_at) }
     }
 
     fn record(&self, config: &Config, ceiling: u64, renewed_at: Millis) -> Record {
@@ -225,6 +243,7 @@ impl Active {
             longest_ttl: self.longest_ttl,
             last_change: None,
             handover: None,
+            last_revision: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Tickets: what a candidacy carries from one tenure to the next. The shell seals them; here they are plain data.
 
-use crate::{CandidateName, ElectionName, Enrolment, FencingToken, Millis, Subject, Tenure, Value};
+use crate::{Attempt, CandidateName, ElectionName, Enrolment, FencingToken, Millis, Subject, Tenure, Value};
 
 /// Names a leased candidacy, and can rebuild it in another tenure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,17 @@ pub struct Ticket {
     pub tenure: Tenure,
     /// When in that tenure, counted from its beginning, the server last accepted a KeepAlive.
     pub accepted_at: Millis,
+    /// How long the election is on hold: from the grant, or, once it leads, from `accepted_at`.
+    pub hold: Millis,
+}
+
+impl Ticket {
+    /// The highest number in it.
+    #[must_use]
+    pub fn highest(&self) -> u64 {
+        let token = self.token.map_or(0, |token| token.0);
+        self.tenure.0.max(self.enrolment.0).max(self.place.0).max(token)
+    }
 }
 
 /// A candidacy that an orderly end hands to the next tenure.
@@ -34,4 +45,15 @@ pub struct Carried {
     pub ticket: Ticket,
     /// What was left of its drain, if it was told to hand over.
     pub drain_left: Option<Millis>,
+    /// The name of the entry that made it.
+    pub attempt: Option<Attempt>,
+}
+
+/// An election on hold that an orderly end hands to the next tenure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldElection {
+    /// Which one.
+    pub election: ElectionName,
+    /// What was left of the hold.
+    pub left: Millis,
 }

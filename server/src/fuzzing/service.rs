@@ -231,15 +231,15 @@ impl Service {
                     let _ = caller.send(Answer { tenure: self.tenure, at: self.now, reply });
                 }
             }
-            Output::Event { stream, event } => self.send(stream, StreamKind::Event(event)),
+            Output::Event { stream, version, event } => self.send(stream, StreamKind::Event(version, event)),
             Output::Close { stream, why } => {
                 self.send(stream, StreamKind::Close(why.map(Box::new)));
                 self.streams.remove(&stream);
             }
             Output::Changed(change) => self.observers.publish(&mut vec![change]),
-            Output::TenureBegan { tenure, .. } => {
+            Output::TenureBegan { tenure, began, settles_in, resumes_after } => {
                 self.tenure = tenure;
-                self.observers.begin(tenure);
+                self.observers.begin(tenure, began + settles_in, resumes_after);
             }
             Output::RightUntil(_) => self.inbox.right.extend(Time(u64::MAX)),
             Output::Settled => self.observers.settle(),

@@ -115,5 +115,14 @@ fn words(me: &str, fact: Fact) -> (&'static str, &'static str, &'static str, Str
             "StandBy",
             format!("{me} found another holder in the Lease: tenure {tenure} ended, and it stands by"),
         ),
+        Fact::Ended(Tenure(tenure), TenureEnd::Behind) => (
+            "Warning",
+            "NumbersFellBack",
+            "BeginAbove",
+            format!(
+                "{me} was shown a ticket with higher numbers than its own, so the Lease was lost or restored: tenure {tenure} \
+                 ended, and the next one begins above them"
+            ),
+        ),
     }
 }

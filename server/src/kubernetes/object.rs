@@ -6,13 +6,13 @@
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use leasehold_core::{Content, Holder, Millis, NUMBER_LIMIT, Record, Signed, Tenure, Version};
+use leasehold_core::{Content, Holder, Millis, NUMBER_LIMIT, Record, Revision, Signed, Tenure, Version};
 use std::collections::BTreeMap;
 
 /// Before the name of each annotation.
 const PREFIX: &str = "leasehold.dev/";
 /// The names of all of them: a write removes those that it doesn't set.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "replica",
     "address",
     "tenure",
@@ -23,6 +23,7 @@ const NAMES: [&str; 11] = [
     "ended-at-ms",
     "longest-ttl-ms",
     "last-change",
+    "last-revision",
     "keys",
 ];
 /// Longer than a day nothing is counted from the beginning of a write's right; a tenure may last for years.
@@ -80,6 +81,7 @@ pub(crate) fn sign(object: Lease, signature: &Signature, record: &Record, now: T
         ("ended-at-ms", record.ended_at.map(millis)),
         ("longest-ttl-ms", Some(millis(record.longest_ttl))),
         ("last-change", record.last_change.map(|number| number.to_string())),
+        ("last-revision", record.last_revision.map(|revision| revision.to_string())),
     ];
     annotations.extend(set.into_iter().filter_map(|(name, value)| Some((key(name), value?))));
     object.spec = Some(spec(object.spec.unwrap_or_default(), signature, record, now));
@@ -118,9 +120,9 @@ fn signed(annotations: &BTreeMap<String, String>) -> Option<Signed> {
     let below = |most: u64| move |number: &u64| *number <= most;
     let number = |name: &str, most: u64| text(name)?.parse().ok().filter(below(most));
     // Absent is an answer, unreadable isn't.
-    let optional = |name: &str| match text(name) {
+    let optional = |name: &str, most: u64| match text(name) {
         None => Some(None),
-        Some(_) => number(name, MOST_MS).map(Some),
+        Some(_) => number(name, most).map(Some),
     };
     let record = Record {
         tenure: Tenure(number("tenure", NUMBER_LIMIT)?),
@@ -128,10 +130,11 @@ fn signed(annotations: &BTreeMap<String, String>) -> Option<Signed> {
         duration: Millis(number("duration-ms", MOST_MS)?),
         margin: Millis(number("margin-ms", MOST_MS)?),
         renewed_at: Millis(number("renewed-at-ms", MOST_MS)?),
-        ended_at: optional("ended-at-ms")?.map(Millis),
+        ended_at: optional("ended-at-ms", MOST_MS)?.map(Millis),
         longest_ttl: Millis(number("longest-ttl-ms", MOST_MS)?),
-        last_change: optional("last-change")?,
+        last_change: optional("last-change", MOST_MS)?,
         handover: None,
+        last_revision: optional("last-revision", NUMBER_LIMIT)?.map(Revision),
     };
     let (by, address) = (Holder(text("replica")?.to_owned()), text("address")?.to_owned());
     let whole = record.tenure.0 < record.ceiling && record.margin <= record.duration && !by.0.is_empty();

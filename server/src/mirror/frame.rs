@@ -1,8 +1,8 @@
 //! Frames: how the state of the active replica is written down for standbys.
 
 use leasehold_core::{
-    CandidateName, ElectionName, Enrolment, FencingToken, MAX_MAX_TTL, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT,
-    Subject, Tenure, Ticket, Value,
+    Attempt, CandidateName, ElectionName, Enrolment, FencingToken, Held, MAX_MAX_TTL, Millis, MirrorBatch, Mirrored,
+    NUMBER_LIMIT, Subject, Tenure, Ticket, Value,
 };
 use prost::Message;
 use std::sync::Arc;
@@ -40,6 +40,18 @@ pub(crate) struct Frame {
     pub(crate) there: Vec<There>,
     #[prost(uint64, repeated, tag = "7")]
     pub(crate) gone: Vec<u64>,
+    #[prost(message, repeated, tag = "8")]
+    pub(crate) holds: Vec<Hold>,
+}
+
+/// An election whose hold began, or ended.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Hold {
+    #[prost(string, tag = "1")]
+    election: String,
+    /// Zero: it ended.
+    #[prost(uint64, tag = "2")]
+    until_ms: u64,
 }
 
 /// A candidacy.
@@ -67,6 +79,10 @@ pub(crate) struct There {
     accepted_at_ms: u64,
     #[prost(uint64, optional, tag = "11")]
     drains_until_ms: Option<u64>,
+    #[prost(string, tag = "12")]
+    attempt: String,
+    #[prost(uint64, tag = "13")]
+    hold_ms: u64,
 }
 
 /// The frames of one piece of news.
@@ -83,6 +99,7 @@ pub(crate) fn frames(news: &News) -> Vec<Frame> {
         goes_on: true,
         there: Vec::new(),
         gone: Vec::new(),
+        holds: Vec::new(),
     };
     let mut frames = vec![Frame { gone: batch.gone.iter().map(|id| id.0).collect(), ..empty.clone() }];
     let mut bytes = 0;
@@ -97,6 +114,17 @@ pub(crate) fn frames(news: &News) -> Vec<Frame> {
             last.there.push(there);
         }
     }
+    for Held { election, until } in &batch.holds {
+        let hold = Hold { election: election.to_string(), until_ms: until.0 };
+        bytes += hold.encoded_len();
+        if bytes > FRAME_BYTES {
+            bytes = 0;
+            frames.push(empty.clone());
+        }
+        if let Some(last) = frames.last_mut() {
+            last.holds.push(hold);
+        }
+    }
     if let Some(last) = frames.last_mut() {
         last.goes_on = false;
     }
@@ -107,11 +135,16 @@ pub(crate) fn frames(news: &News) -> Vec<Frame> {
 pub(crate) fn batch(frames: Vec<Frame>) -> Option<(MirrorBatch, bool)> {
     let first = frames.first()?;
     let (tenure, after, number, snapshot) = (Tenure(first.tenure), first.after, first.number, first.snapshot);
-    let mut batch = MirrorBatch { tenure, after, number, there: Vec::new(), gone: Vec::new() };
+    let mut batch = MirrorBatch { tenure, after, number, there: Vec::new(), gone: Vec::new(), holds: Vec::new() };
     for frame in frames {
         batch.gone.extend(frame.gone.into_iter().map(Enrolment));
         for there in frame.there {
             batch.there.push(there.into_mirrored()?);
+        }
+        for hold in frame.holds {
+            let election = ElectionName::new(&hold.election).ok()?;
+            let until = (hold.until_ms < NUMBER_LIMIT).then_some(Millis(hold.until_ms))?;
+            batch.holds.push(Held { election, until });
         }
     }
     Some((batch, snapshot))
@@ -137,6 +170,8 @@ impl From<&Mirrored> for There {
             tenure: ticket.tenure.0,
             accepted_at_ms: ticket.accepted_at.0,
             drains_until_ms: mirrored.drains_until.map(|until| until.0),
+            attempt: mirrored.attempt.as_ref().map(Attempt::to_string).unwrap_or_default(),
+            hold_ms: ticket.hold.0,
         }
     }
 }
@@ -144,7 +179,7 @@ impl From<&Mirrored> for There {
 impl There {
     fn into_mirrored(self) -> Option<Mirrored> {
         let numbers = [self.enrolment, self.place, self.token.unwrap_or(0), self.tenure];
-        let times = [self.accepted_at_ms, self.drains_until_ms.unwrap_or(0)];
+        let times = [self.accepted_at_ms, self.drains_until_ms.unwrap_or(0), self.hold_ms];
         if numbers.iter().chain(&times).any(|number| *number >= NUMBER_LIMIT)
             || self.place > self.enrolment
             || self.ttl_ms > MAX_MAX_TTL.0
@@ -162,8 +197,11 @@ impl There {
             token: self.token.map(FencingToken),
             tenure: Tenure(self.tenure),
             accepted_at: Millis(self.accepted_at_ms),
+            hold: Millis(self.hold_ms),
         };
-        Some(Mirrored { ticket, drains_until: self.drains_until_ms.map(Millis) })
+        let attempt = Some(self.attempt).filter(|attempt| !attempt.is_empty());
+        let attempt = attempt.map(|attempt| Attempt::new(&attempt)).transpose().ok()?;
+        Some(Mirrored { ticket, drains_until: self.drains_until_ms.map(Millis), attempt })
     }
 }
 
@@ -183,14 +221,18 @@ mod tests {
             token: number.is_multiple_of(2).then_some(FencingToken(number)),
             tenure: Tenure(7),
             accepted_at: Millis(8),
+            hold: Millis(number),
         };
-        Mirrored { ticket, drains_until: number.is_multiple_of(3).then_some(Millis(9)) }
+        let attempt = number.is_multiple_of(4).then(|| Attempt::new("first").unwrap());
+        Mirrored { ticket, drains_until: number.is_multiple_of(3).then_some(Millis(9)), attempt }
     }
 
     #[test]
     fn a_batch_survives_its_frames() {
         let there: Vec<_> = (10..1010).map(mirrored).collect();
-        let whole = MirrorBatch { tenure: Tenure(7), after: 3, number: 9, there, gone: vec![Enrolment(5)] };
+        let held = |number| Held { election: ElectionName::new(&format!("h{number}")).unwrap(), until: Millis(number) };
+        let holds = (0..100).map(held).collect();
+        let whole = MirrorBatch { tenure: Tenure(7), after: 3, number: 9, there, gone: vec![Enrolment(5)], holds };
         for (news, snapshot) in
             [(News::Snapshot(Arc::new(whole.clone())), true), (News::Changed(Arc::new(whole.clone())), false)]
         {
@@ -214,6 +256,8 @@ mod tests {
             There { ttl_ms: u64::MAX, ..there.clone() },
             There { accepted_at_ms: u64::MAX, ..there.clone() },
             There { drains_until_ms: Some(NUMBER_LIMIT), ..there.clone() },
+            There { hold_ms: NUMBER_LIMIT, ..there.clone() },
+            There { attempt: "a b".to_owned(), ..there.clone() },
         ] {
             assert_eq!(bad.clone().into_mirrored(), None, "{bad:?}");
         }
@@ -228,6 +272,7 @@ mod tests {
             number: 0,
             there: vec![mirrored(10)],
             gone: Vec::new(),
+            holds: Vec::new(),
         })));
         frames[0].there[0].election = "//".to_owned();
         assert_eq!(batch(frames), None);

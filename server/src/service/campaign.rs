@@ -1,6 +1,6 @@
 //! Campaign streams: events as they come, heartbeats between them, an end that says why.
 
-use super::convert::{duration, end_detail, end_reason, keep_alive_interval, number};
+use super::convert::{duration, end_detail, end_reason, keep_alive_interval, number, some};
 use super::deadline::passed;
 use super::{Context, HEARTBEAT, next_heartbeat};
 use crate::clock;
@@ -70,12 +70,12 @@ impl Open {
             () = &mut self.heartbeat => {
                 self.heartbeat.as_mut().reset(next_heartbeat());
                 let event = Some(Told::Heartbeat(v1::Heartbeat {}));
-                return Some(self.lawful(v1::CampaignResponse { tenure: number(self.tenure), event }));
+                return Some(self.lawful(v1::CampaignResponse { tenure: number(self.tenure), event, version: 0 }));
             }
         };
         self.heartbeat.as_mut().reset(next_heartbeat());
         match item {
-            Some(StreamItem { tenure, at, kind: StreamKind::Event(event) }) => {
+            Some(StreamItem { tenure, at, kind: StreamKind::Event(version, event) }) => {
                 self.tenure = tenure;
                 if matches!(event, Event::Elected(_))
                     && let Some(entered) = self.entered.take()
@@ -83,7 +83,7 @@ impl Open {
                     self.context.metrics.granted_after(clock::now().since(entered));
                 }
                 let event = Some(self.tell(event, at));
-                Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event }))
+                Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event, version: version.0 }))
             }
             Some(StreamItem { kind: StreamKind::Close(why), .. }) => why.map(|reject| Err(Refusal::from(*reject))),
             // Nothing has come yet, so it isn't the reader that was slow: the loop has ended.
@@ -105,9 +105,10 @@ impl Open {
                 keep_alive_interval: ticket.as_ref().map(|ticket| duration(keep_alive_interval(ticket.ttl))),
                 ticket: ticket.map(|ticket| self.context.sealer.seal(&ticket)).unwrap_or_default(),
             }),
-            Event::Waiting { ahead, settling } => Told::Waiting(v1::Waiting {
+            Event::Waiting { ahead, settling, hold } => Told::Waiting(v1::Waiting {
                 ahead: u32::try_from(ahead).unwrap_or(u32::MAX),
-                settling: (settling.0 > 0).then(|| duration(settling)),
+                settling: some(settling),
+                hold: some(hold),
             }),
             Event::Elected(lead) => Told::Elected(self.context.elected(&lead, at, self.want_task_token)),
             Event::Draining { token, remaining } => {

@@ -5,14 +5,12 @@ use crate::clock;
 use crate::errors::Refusal;
 use crate::task_token::Claims;
 use leasehold_core::{
-    CandidateName, Change, ChangeReason, ElectionName, ElectionState, EndReason, Entry, Kept, Lead, Leader, Millis,
-    Subject, Tenure, Ticket, Time, Value,
+    Attempt, CandidateName, Change, ChangeReason, ElectionName, ElectionState, EndReason, Entry, Kept, Lead, Leader,
+    Millis, Subject, Tenure, Ticket, Time, Value,
 };
 use leasehold_proto::v1;
 use std::time::Duration;
 
-/// A try that a deadline bounds ends so much before it, or a tenth of it.
-const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
 /// How long the task token of a stream-bound leader is good for: it has no lease whose end could be named.
 const STREAM_BOUND_TASK_TOKEN: Millis = Millis(60_000);
 
@@ -35,16 +33,19 @@ pub(crate) fn duration(millis: Millis) -> prost_types::Duration {
     prost_types::Duration::try_from(Duration::from_millis(millis.0)).unwrap_or_default()
 }
 
+/// A duration that is left; unset if nothing is.
+pub(crate) fn some(left: Millis) -> Option<prost_types::Duration> {
+    (left > Millis(0)).then(|| duration(left))
+}
+
 /// The request of a new candidacy.
-pub(crate) fn entry(request: v1::CampaignRequest, deadline: Option<Duration>) -> Result<Entry, Refusal> {
+pub(crate) fn entry(request: v1::CampaignRequest) -> Result<Entry, Refusal> {
     let ttl = request.ttl.as_ref().map(|ttl| millis("ttl", ttl)).transpose()?;
     let max_wait = request.max_wait.as_ref().map(|wait| millis("max_wait", wait)).transpose()?;
-    // A little earlier than the deadline, so that the word arrives before the caller gives up.
-    let deadline = deadline.map(|left| left - (left / 10).min(DEADLINE_MARGIN));
-    let deadline = deadline.map(|left| Millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+    let hold = request.hold.as_ref().map(|hold| millis("hold", hold)).transpose()?;
+    let attempt = Some(request.attempt).filter(|attempt| !attempt.is_empty());
     // Less than a millisecond is little, not nothing: nothing would mean without limit.
     let some = request.max_wait.as_ref().is_some_and(|wait| wait.seconds > 0 || wait.nanos > 0);
-    let asked = max_wait.filter(|_| some).map(|wait| wait.max(Millis(1)));
     Ok(Entry {
         election: ElectionName::new(&request.election)?,
         candidate: CandidateName::new(&request.candidate)?,
@@ -52,11 +53,10 @@ pub(crate) fn entry(request: v1::CampaignRequest, deadline: Option<Duration>) ->
         ttl,
         value: Value::new(&request.value)?,
         no_wait: request.no_wait,
-        max_wait: match (asked, deadline) {
-            (Some(asked), Some(deadline)) => Some(asked.min(deadline)),
-            (asked, deadline) => asked.or(deadline),
-        },
+        max_wait: max_wait.filter(|_| some).map(|wait| wait.max(Millis(1))),
         replace_former: request.replace_former,
+        attempt: attempt.map(|attempt| Attempt::new(&attempt)).transpose()?,
+        hold: hold.unwrap_or(Millis(0)),
     })
 }
 
@@ -122,6 +122,7 @@ pub(crate) fn change(change: &Change, missed_changes: bool) -> v1::ElectionChang
         leader: change.leader.as_ref().map(leader),
         reason: change_reason(change.reason).into(),
         missed_changes,
+        hold: change.held_until.and_then(|until| some(until.since(clock::now()))),
     }
 }
 
@@ -129,7 +130,7 @@ pub(crate) fn election(state: &ElectionState) -> v1::Election {
     let led = state.last.as_ref().and_then(|last| last.leader.as_ref());
     let leadership = match led {
         Some(_) => v1::Leadership::Led,
-        None if state.unsettled => v1::Leadership::Unsettled,
+        None if state.settling > Millis(0) => v1::Leadership::Unsettled,
         None => v1::Leadership::Vacant,
     };
     v1::Election {
@@ -139,6 +140,8 @@ pub(crate) fn election(state: &ElectionState) -> v1::Election {
         revision: state.last.as_ref().map_or(0, |last| last.revision.0),
         reason: state.last.as_ref().map_or(v1::ChangeReason::Unspecified, |last| change_reason(last.reason)).into(),
         waiting: u32::try_from(state.waiting).unwrap_or(u32::MAX),
+        hold: some(state.hold),
+        settling: some(state.settling),
     }
 }
 
@@ -179,23 +182,26 @@ impl Context {
     /// One candidacy's answer to KeepAlive, given `at` that moment or a little later.
     pub(crate) fn kept(&self, kept: &Kept, at: Time, want_task_token: bool) -> v1::KeepAliveResult {
         match kept {
-            Kept::Waiting(ticket) => v1::KeepAliveResult {
+            Kept::Waiting { ticket, version } => v1::KeepAliveResult {
                 state: v1::CandidacyState::Waiting.into(),
                 ticket: self.sealer.seal(ticket),
+                version: version.0,
                 ttl: Some(duration(ticket.ttl)),
                 ..Default::default()
             },
-            Kept::Leading(ticket) => v1::KeepAliveResult {
+            Kept::Leading { ticket, version } => v1::KeepAliveResult {
                 state: v1::CandidacyState::Leading.into(),
                 ticket: self.sealer.seal(ticket),
+                version: version.0,
                 fencing_token: ticket.token.unwrap_or_default().0,
                 task_token: self.wanted(ticket, at, want_task_token),
                 ttl: Some(duration(ticket.ttl)),
                 ..Default::default()
             },
-            Kept::Draining { ticket, remaining } => v1::KeepAliveResult {
+            Kept::Draining { ticket, version, remaining } => v1::KeepAliveResult {
                 state: v1::CandidacyState::Draining.into(),
                 ticket: self.sealer.seal(ticket),
+                version: version.0,
                 fencing_token: ticket.token.unwrap_or_default().0,
                 remaining: Some(duration(*remaining)),
                 ..Default::default()
@@ -252,18 +258,16 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_a_timed_try() {
-        let request = |wait: Option<u64>| v1::CampaignRequest {
-            election: "a".into(),
-            candidate: "x".into(),
-            max_wait: wait.map(|wait| super::duration(Millis(wait))),
-            ..Default::default()
+    fn a_wait_of_nothing_is_one_without_limit() {
+        let wait = |wait: Option<u64>| {
+            let request = v1::CampaignRequest {
+                election: "a".into(),
+                candidate: "x".into(),
+                max_wait: wait.map(|wait| super::duration(Millis(wait))),
+                ..Default::default()
+            };
+            entry(request).unwrap().max_wait
         };
-        let wait =
-            |wait, deadline: Option<u64>| entry(request(wait), deadline.map(Duration::from_millis)).unwrap().max_wait;
-        assert_eq!(wait(None, None), None);
-        assert_eq!(wait(Some(0), None), None);
-        assert_eq!(wait(Some(2000), Some(500)), Some(Millis(450)));
-        assert_eq!(wait(None, Some(5000)), Some(Millis(4900)));
+        assert_eq!((wait(None), wait(Some(0)), wait(Some(2000))), (None, None, Some(Millis(2000))));
     }
 }

@@ -51,7 +51,7 @@ impl Elections {
         let mut accepted = 0;
         for (before, kept) in opened.iter().flatten().zip(kept) {
             let after = match kept {
-                Kept::Waiting(ticket) | Kept::Leading(ticket) => ticket,
+                Kept::Waiting { ticket, .. } | Kept::Leading { ticket, .. } => ticket,
                 _ => continue,
             };
             accepted += 1;
@@ -67,7 +67,8 @@ impl Elections {
         let ask = Ask::Proclaim(self.0.open(&request.ticket)?, Value::new(&request.value)?);
         let (tenure, reply) = self.0.handle.ask(ask).await?;
         let Reply::Proclaimed { revision, ticket } = reply else { return Err(mismatch()) };
-        Ok(v1::ProclaimResponse { tenure: number(tenure), revision: revision.0, ticket: self.0.sealer.seal(&ticket) })
+        let ticket = self.0.sealer.seal(&ticket);
+        Ok(v1::ProclaimResponse { tenure: number(tenure), revision: revision.0, ticket, version: revision.0 })
     }
 
     async fn list(&self, request: v1::ListElectionsRequest) -> Result<v1::ListElectionsResponse, Refusal> {
@@ -174,7 +175,7 @@ impl Elections {
         let want_task_token = request.want_task_token;
         let entered = request.ticket.is_empty().then(clock::now);
         let events = if request.ticket.is_empty() {
-            self.0.handle.campaign(convert::entry(request, deadline)?).await?
+            self.0.handle.campaign(convert::entry(request)?).await?
         } else {
             let ticket = self.0.open(&request.ticket)?;
             for (what, given, meant) in [

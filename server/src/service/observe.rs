@@ -1,6 +1,6 @@
 //! Observe streams: each reads the board at its own pace.
 
-use super::convert::{change, number};
+use super::convert::{change, duration, number};
 use super::deadline::passed;
 use super::{HEARTBEAT, next_heartbeat};
 use crate::errors::Refusal;
@@ -27,6 +27,8 @@ struct Open {
     observer: Observer,
     ready: VecDeque<Told>,
     more: bool,
+    /// The tenure has ended in good order, and this is the last word about it.
+    over: Option<Refusal>,
     heartbeat: Pin<Box<Sleep>>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -70,7 +72,9 @@ pub(crate) fn prefix(text: &str) -> Result<String, Refusal> {
 pub(crate) fn stream(observer: Observer, deadline: Option<Duration>) -> ObserveStream {
     let heartbeat = Box::pin(sleep(HEARTBEAT));
     let deadline = deadline.map(|left| Box::pin(sleep(left)));
-    let open = Open { observer, ready: VecDeque::new(), more: true, heartbeat, deadline };
+    let settling = observer.settling();
+    let settling = (settling.0 > 0).then(|| Told::Settling(v1::Settling { remaining: Some(duration(settling)) }));
+    let open = Open { observer, ready: settling.into_iter().collect(), more: true, over: None, heartbeat, deadline };
     Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
         match open.next().await {
@@ -91,24 +95,35 @@ impl Open {
                 self.observer.check()?;
                 return Ok(event);
             }
+            if let Some(over) = self.over.take() {
+                return Err(over);
+            }
             if !self.more {
                 tokio::select! {
                     () = self.observer.woken() => {}
                     () = passed(&mut self.deadline) => return Err(Refusal::DeadlineExceeded),
-                    () = &mut self.heartbeat => self.ready.push_back(Told::Heartbeat(v1::Heartbeat {})),
+                    () = &mut self.heartbeat => self.ready.push_back(self.progress()),
                 }
                 self.heartbeat.as_mut().reset(next_heartbeat());
             }
             let batch = self.observer.read(BATCH)?;
             self.more = batch.more;
             self.tell(batch);
+            if let Some(why) = self.observer.ended().filter(|_| !self.more) {
+                self.ready.push_back(self.progress());
+                self.over = Some(why.into());
+            }
         }
+    }
+
+    fn progress(&self) -> Told {
+        Told::Progress(v1::Progress { revision: self.observer.complete().0 })
     }
 
     fn tell(&mut self, batch: Batch) {
         if batch.reset {
-            let detail = "what came after that revision isn't known any more; a snapshot follows".to_owned();
-            self.ready.push_back(Told::Reset(v1::Reset { detail }));
+            let detail = "what came after that revision isn't known any more: what is known is stale until Synced";
+            self.ready.push_back(Told::Resync(v1::Resync { detail: detail.to_owned() }));
         }
         self.ready.extend(batch.changes.iter().map(|seen| Told::Change(change(&seen.change, seen.missed))));
         self.ready.extend(

@@ -3,8 +3,8 @@
 
 use crate::keys::Keys;
 use leasehold_core::{
-    CandidateName, Carried, ElectionName, Enrolment, FencingToken, MAX_MAX_TTL, Millis, NUMBER_LIMIT, Record, Subject,
-    Tenure, Ticket, Value,
+    Attempt, CandidateName, Carried, ElectionName, Enrolment, FencingToken, Handover, HeldElection, MAX_MAX_TTL,
+    Millis, NUMBER_LIMIT, Record, Revision, Subject, Tenure, Ticket, Value,
 };
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,18 @@ struct RecordJson<'a> {
     longest_ttl_ms: u64,
     #[serde(borrow)]
     handover: Option<Vec<CarriedJson<'a>>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    holds: Vec<HoldJson<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_revision: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HoldJson<'a> {
+    #[serde(borrow)]
+    election: Cow<'a, str>,
+    left_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -103,6 +115,15 @@ struct CarriedJson<'a> {
     tenure: u64,
     accepted_at_ms: u64,
     drain_left_ms: Option<u64>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    hold_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The text of the file.
@@ -154,13 +175,21 @@ impl<'a> From<&'a Record> for RecordJson<'a> {
             renewed_at_ms: record.renewed_at.0,
             ended_at_ms: record.ended_at.map(|at| at.0),
             longest_ttl_ms: record.longest_ttl.0,
-            handover: record.handover.as_ref().map(|all| all.iter().map(CarriedJson::from).collect()),
+            handover: record.handover.as_ref().map(|all| all.candidacies.iter().map(CarriedJson::from).collect()),
+            holds: record.handover.iter().flat_map(|all| &all.holds).map(HoldJson::from).collect(),
+            last_revision: record.last_revision.map(|revision| revision.0),
         }
     }
 }
 
+impl<'a> From<&'a HeldElection> for HoldJson<'a> {
+    fn from(HeldElection { election, left }: &'a HeldElection) -> Self {
+        Self { election: election.as_str().into(), left_ms: left.0 }
+    }
+}
+
 impl<'a> From<&'a Carried> for CarriedJson<'a> {
-    fn from(Carried { ticket, drain_left }: &'a Carried) -> Self {
+    fn from(Carried { ticket, drain_left, attempt }: &'a Carried) -> Self {
         Self {
             election: ticket.election.as_str().into(),
             candidate: ticket.candidate.as_str().into(),
@@ -173,6 +202,8 @@ impl<'a> From<&'a Carried> for CarriedJson<'a> {
             tenure: ticket.tenure.0,
             accepted_at_ms: ticket.accepted_at.0,
             drain_left_ms: drain_left.map(|left| left.0),
+            attempt: attempt.as_ref().map(|attempt| attempt.as_str().into()),
+            hold_ms: ticket.hold.0,
         }
     }
 }
@@ -188,11 +219,13 @@ impl TryFrom<RecordJson<'_>> for Record {
         if json.margin_ms > json.duration_ms {
             return Err(format!("margin_ms {} is more than duration_ms {}", json.margin_ms, json.duration_ms));
         }
-        let handover = match json.handover {
+        let candidacies = match json.handover {
             Some(all) => Some(all.into_iter().map(Carried::try_from).collect::<Result<Vec<_>, _>>()?),
             None => None,
         };
-        fits_together(handover.as_deref().unwrap_or_default(), json.ceiling)?;
+        fits_together(candidacies.as_deref().unwrap_or_default(), json.ceiling)?;
+        let holds = json.holds.into_iter().map(HeldElection::try_from).collect::<Result<Vec<_>, _>>()?;
+        let last_revision = optional("last_revision", json.last_revision)?.map(Revision);
         Ok(Self {
             tenure: Tenure(json.tenure),
             ceiling: json.ceiling,
@@ -203,7 +236,8 @@ impl TryFrom<RecordJson<'_>> for Record {
             longest_ttl: Millis(in_range("longest_ttl_ms", json.longest_ttl_ms)?),
             // A mirror's business: a file has none.
             last_change: None,
-            handover,
+            handover: candidacies.map(|candidacies| Handover { candidacies, holds }),
+            last_revision,
         })
     }
 }
@@ -223,8 +257,19 @@ impl TryFrom<CarriedJson<'_>> for Carried {
             token: optional("token", json.token)?.map(FencingToken),
             tenure: Tenure(in_range("tenure", json.tenure)?),
             accepted_at: Millis(in_range("accepted_at_ms", json.accepted_at_ms)?),
+            hold: Millis(in_range("hold_ms", json.hold_ms)?),
         };
-        Ok(Self { ticket, drain_left: optional("drain_left_ms", json.drain_left_ms)?.map(Millis) })
+        let attempt = json.attempt.map(|attempt| Attempt::new(&attempt)).transpose().map_err(text)?;
+        Ok(Self { ticket, drain_left: optional("drain_left_ms", json.drain_left_ms)?.map(Millis), attempt })
+    }
+}
+
+impl TryFrom<HoldJson<'_>> for HeldElection {
+    type Error = String;
+
+    fn try_from(json: HoldJson<'_>) -> Result<Self, String> {
+        let election = ElectionName::new(&json.election).map_err(text)?;
+        Ok(Self { election, left: Millis(in_range("left_ms", json.left_ms)?) })
     }
 }
 

@@ -39,7 +39,7 @@ impl Campaign {
         let first = tokio::time::timeout(PATIENCE, stream.message()).await;
         let first = first.map_err(|_| Status::internal("Enrolled doesn't come"))??;
         match first {
-            Some(CampaignResponse { tenure, event: Some(Event::Enrolled(enrolled)) }) => {
+            Some(CampaignResponse { tenure, event: Some(Event::Enrolled(enrolled)), .. }) => {
                 Ok(Self { stream, tenure, ticket: enrolled.ticket.clone(), enrolled })
             }
             other => Err(Status::internal(format!("the first event isn't Enrolled: {other:?}"))),

@@ -55,7 +55,7 @@ impl Observer {
             ensure!(response.tenure >= self.tenure, "the tenure falls: {} after {}", response.tenure, self.tenure);
             self.tenure = response.tenure;
             match response.event.context("a response without an event")? {
-                Event::Heartbeat(_) => {}
+                Event::Progress(_) | Event::Settling(_) => {}
                 event => return Ok(Some(event)),
             }
         }

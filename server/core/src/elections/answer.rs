@@ -3,8 +3,8 @@
 use super::ticket::{Located, Via};
 use super::{Election, Elections, State, Turn};
 use crate::{
-    Ask, ChangeReason, ElectionName, ElectionState, EndReason, Enrolment, FencingToken, Kept, Reject, Reply, Revision,
-    Status, Ticket, Value,
+    Ask, ChangeReason, ElectionName, ElectionState, EndReason, Enrolment, FencingToken, Kept, Millis, Reject, Reply,
+    Revision, StateVersion, Status, Ticket, Value,
 };
 use std::ops::Bound;
 
@@ -53,10 +53,11 @@ impl Elections {
         let Some((candidacy, ticket)) = candidacy.and_then(|c| Some((c, c.ticket(turn.active)?))) else {
             return Kept::Ended(EndReason::Expired);
         };
+        let version = candidacy.version;
         match candidacy.state {
-            State::Waiting { .. } => Kept::Waiting(ticket),
-            State::Leading { .. } => Kept::Leading(ticket),
-            State::Draining { until, .. } => Kept::Draining { ticket, remaining: until.since(now) },
+            State::Waiting { .. } => Kept::Waiting { ticket, version },
+            State::Leading { .. } => Kept::Leading { ticket, version },
+            State::Draining { until, .. } => Kept::Draining { ticket, version, remaining: until.since(now) },
         }
     }
 
@@ -84,14 +85,18 @@ impl Elections {
         if !turn.active.line.has_room() {
             return Err(Reject::NumbersLow);
         }
-        match self.candidacies.get_mut(&id) {
-            Some(candidacy) if candidacy.token().is_some() => candidacy.value = value,
+        let revision = match self.candidacies.get_mut(&id) {
+            Some(candidacy) if candidacy.token().is_some() => {
+                let revision = turn.draw();
+                (candidacy.value, candidacy.version) = (value, StateVersion(revision.0));
+                revision
+            }
             _ => return Err(Reject::NotLeading { election }),
-        }
+        };
         if self.candidacies.get(&id).is_some_and(|candidacy| candidacy.lease.is_some()) {
             self.changes.note(id);
         }
-        let revision = self.changed(turn, &election, None, ChangeReason::Proclaimed);
+        self.changed(turn, &election, revision, ChangeReason::Proclaimed);
         match self.candidacies.get(&id).and_then(|candidacy| candidacy.ticket(turn.active)) {
             Some(ticket) => Ok(Reply::Proclaimed { revision, ticket }),
             None => Err(Reject::NotLeading { election }),
@@ -126,10 +131,12 @@ impl Elections {
 
 fn state(turn: &Turn<'_>, name: &ElectionName, election: Option<&Election>) -> ElectionState {
     let led = election.is_some_and(|election| election.leader.is_some());
+    let held_until = election.and_then(|election| election.held_until);
     ElectionState {
         name: name.clone(),
         last: election.and_then(|election| election.last.clone()),
         waiting: election.map_or(0, |election| election.queue.len()),
-        unsettled: !led && !turn.settled(),
+        settling: if led { Millis(0) } else { turn.active.settling(turn.now) },
+        hold: held_until.map_or(Millis(0), |until| until.since(turn.now)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Elections, State};
 use crate::tenure::Active;
-use crate::{Enrolment, MirrorBatch, Mirrored};
+use crate::{ElectionName, Enrolment, MirrorBatch, Mirrored};
 use std::collections::BTreeSet;
 
 /// What has changed since mirrors were told.
@@ -11,6 +11,7 @@ pub(super) struct Changes {
     number: u64,
     told: u64,
     changed: BTreeSet<Enrolment>,
+    holds: BTreeSet<ElectionName>,
 }
 
 impl Changes {
@@ -18,6 +19,12 @@ impl Changes {
     pub(super) fn note(&mut self, id: Enrolment) {
         self.number += 1;
         self.changed.insert(id);
+    }
+
+    /// A hold began or ended.
+    pub(super) fn note_hold(&mut self, name: &ElectionName) {
+        self.number += 1;
+        self.holds.insert(name.clone());
     }
 }
 
@@ -36,13 +43,17 @@ impl Elections {
     pub(crate) fn forget_news(&mut self) {
         self.changes.told = self.changes.number;
         self.changes.changed.clear();
+        self.changes.holds.clear();
     }
 
     /// What mirrors haven't been told yet.
     pub(crate) fn take_news(&mut self, active: &Active) -> MirrorBatch {
         let (after, number) = (self.changes.told, self.changes.number);
         self.changes.told = number;
-        let mut batch = MirrorBatch { tenure: active.tenure, after, number, there: Vec::new(), gone: Vec::new() };
+        let holds = std::mem::take(&mut self.changes.holds);
+        let holds = holds.iter().map(|name| self.mirrored_hold(active, name)).collect();
+        let mut batch =
+            MirrorBatch { tenure: active.tenure, after, number, there: Vec::new(), gone: Vec::new(), holds };
         for id in std::mem::take(&mut self.changes.changed) {
             match self.mirrored(active, id) {
                 Some(mirrored) => batch.there.push(mirrored),
@@ -56,7 +67,8 @@ impl Elections {
     pub(crate) fn snapshot(&self, active: &Active) -> MirrorBatch {
         let number = self.changes.number;
         let there = self.candidacies.keys().filter_map(|id| self.mirrored(active, *id)).collect();
-        MirrorBatch { tenure: active.tenure, after: number, number, there, gone: Vec::new() }
+        let holds = self.mirrored_holds(active);
+        MirrorBatch { tenure: active.tenure, after: number, number, there, gone: Vec::new(), holds }
     }
 
     fn mirrored(&self, active: &Active, id: Enrolment) -> Option<Mirrored> {
@@ -66,6 +78,6 @@ impl Elections {
             State::Draining { until, .. } => Some(until.since(active.began)),
             State::Waiting { .. } | State::Leading { .. } => None,
         };
-        Some(Mirrored { ticket, drains_until })
+        Some(Mirrored { ticket, drains_until, attempt: candidacy.attempt.clone() })
     }
 }

@@ -38,17 +38,23 @@ impl Elections {
         assert_eq!((deadlines, streams, leaders), (self.deadlines.len(), self.streams.len(), self.leaders));
         let known = self.subjects.iter().map(|(subject, count)| (subject, *count));
         assert!(subjects.into_iter().eq(known), "subjects have other numbers of candidacies");
-        let mut members = 0;
+        let (mut members, mut holds) = (0, 0);
         for (name, election) in &self.by_name {
             let count = election.queue.len() + usize::from(election.leader.is_some());
-            assert!(count > 0, "{name} has nobody left");
+            let held = election.held_until.is_some();
+            assert!(count > 0 || held, "{name} has nobody left");
             members += count;
+            assert!(election.held_until.is_none_or(|until| until > now && self.holds.contains(&(until, name.clone()))));
+            holds += usize::from(held);
             assert!(
-                election.leader.is_some() || active.settles_at.is_some(),
+                election.leader.is_some() || active.settles_at.is_some() || held,
                 "{name} is vacant, has candidates, and isn't granted"
             );
         }
-        assert_eq!(members, self.candidacies.len());
+        assert_eq!((members, holds), (self.candidacies.len(), self.holds.len()));
+        for (key, id) in &self.attempts {
+            assert_eq!(self.candidacies.get(id).and_then(|c| c.attempt_key()).as_ref(), Some(key));
+        }
         self.ends.check();
     }
 }

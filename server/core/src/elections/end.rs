@@ -2,7 +2,8 @@
 
 use super::{Candidacy, Elections, State, Turn};
 use crate::{
-    ChangeReason, ElectionName, EndReason, Ended, Enrolment, Event, FencingToken, Output, Reject, Reply, StreamId,
+    ChangeReason, ElectionName, EndReason, Ended, Enrolment, Event, FencingToken, Output, Reject, Reply, StateVersion,
+    StreamId,
 };
 use std::collections::BTreeSet;
 
@@ -24,11 +25,13 @@ impl Elections {
             if election.leader == Some(id) {
                 election.leader = None;
                 self.leaders -= 1;
-                self.changed(turn, &name, None, ChangeReason::Ended(reason));
+                let revision = turn.draw();
+                self.changed(turn, &name, revision, ChangeReason::Ended(reason));
             } else {
                 election.queue.remove(&candidacy.key());
             }
         }
+        self.forget_attempt(&candidacy);
         self.ends.remember(id, reason, turn.active.tenure);
         if candidacy.lease.is_some() {
             self.changes.note(id);
@@ -38,7 +41,7 @@ impl Elections {
         turn.out.push_back(Output::Ended(Box::new(ended)));
         if let Some(stream) = candidacy.stream {
             self.streams.remove(&stream);
-            turn.event(Some(stream), Event::Ended(reason));
+            turn.event(Some(stream), StateVersion(0), Event::Ended(reason));
             turn.out.push_back(Output::Close { stream, why: None });
         }
         Some(name)
@@ -47,6 +50,7 @@ impl Elections {
     /// Ends all whose time has come, then grants what they left: a candidate that has run out as well is never granted.
     pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) {
         let mut touched = BTreeSet::new();
+        self.end_holds(turn, &mut touched);
         while let Some(&(at, id)) = self.deadlines.first()
             && at <= turn.now
         {
@@ -82,6 +86,25 @@ impl Elections {
         }
     }
 
+    /// The tenure ends in good order, and with it the leaders that live as long as their streams.
+    /// Observers are told; the streams end with the tenure. False: there are too few numbers left to
+    /// tell of all of them.
+    pub(crate) fn vacate_stream_bound(&mut self, turn: &mut Turn<'_>) -> bool {
+        let leads = |c: &&Candidacy| c.lease.is_none() && c.token().is_some();
+        let names: Vec<_> = self.candidacies.values().filter(leads).map(|c| c.election.clone()).collect();
+        for name in names {
+            if !turn.active.line.has_room() {
+                return false;
+            }
+            if let Some(election) = self.by_name.get_mut(&name) {
+                election.leader = None;
+                let revision = turn.draw();
+                self.changed(turn, &name, revision, ChangeReason::Ended(EndReason::Resigned));
+            }
+        }
+        true
+    }
+
     /// Tells a leader to hand over. The end of a drain is never extended.
     pub(super) fn step_down(
         &mut self,
@@ -103,10 +126,12 @@ impl Elections {
         }
         // A stream-bound leader has no deadline of its own: it gets as long as the longest lease.
         let until = lease.map_or(turn.now + turn.config.max_ttl, |lease| lease.deadline());
-        self.change_state(id, |state| *state = State::Draining { token, until });
+        let revision = turn.draw();
+        let version = StateVersion(revision.0);
+        self.change_state(id, version, State::Draining { token, until });
         let remaining = until.since(turn.now);
-        turn.event(stream, Event::Draining { token, remaining });
-        self.changed(turn, name, None, ChangeReason::Draining);
+        turn.event(stream, version, Event::Draining { token, remaining });
+        self.changed(turn, name, revision, ChangeReason::Draining);
         Ok(Reply::SteppingDown { token, remaining })
     }
 }

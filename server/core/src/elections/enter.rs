@@ -2,11 +2,17 @@
 
 use super::ticket::{Located, Via};
 use super::{Candidacy, Elections, Lease, State, Turn};
-use crate::{EndReason, Enrolment, Entry, Event, MIN_TTL, Millis, Output, Reject, StreamId, Ticket};
+use crate::{
+    EndReason, Enrolment, Entry, Event, MAX_HOLD, MIN_TTL, Millis, Output, Reject, StateVersion, StreamId, Ticket,
+};
 
 impl Elections {
     /// A worker enters an election.
     pub(crate) fn campaign(&mut self, turn: &mut Turn<'_>, stream: StreamId, entry: Entry) -> Result<(), Reject> {
+        if let Some(id) = self.entered_before(&entry) {
+            self.enter_again(turn, stream, id);
+            return Ok(());
+        }
         let formers = if entry.replace_former { self.formers(&entry) } else { Vec::new() };
         self.admit(turn, &entry, formers.len())?;
         let mut place = None;
@@ -32,10 +38,15 @@ impl Elections {
             lease,
             state: State::Waiting { give_up_at },
             stream: Some(stream),
+            version: StateVersion(id.0),
+            attempt: entry.attempt,
+            hold: entry.hold,
+            held_until: None,
             accepted_in: None,
         });
         self.tell_enrolled(turn, id);
-        if led && turn.settled() {
+        let free = turn.settled() && self.hold_left(&entry.election, turn.now) == Millis(0);
+        if led && free {
             self.grant(turn, id);
         } else {
             self.grant_next(turn, &entry.election);
@@ -56,11 +67,16 @@ impl Elections {
         let id = match self.locate(turn, ticket, Via::Other) {
             Located::Known(id) => id,
             Located::Over(reason) => {
-                turn.event(Some(stream), Event::Ended(reason));
+                turn.event(Some(stream), StateVersion(0), Event::Ended(reason));
                 turn.out.push_back(Output::Close { stream, why: None });
                 return;
             }
         };
+        self.attach(turn, stream, id);
+    }
+
+    /// From now on this is the stream of a candidacy: it is told how it stands.
+    pub(super) fn attach(&mut self, turn: &mut Turn<'_>, stream: StreamId, id: Enrolment) {
         let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
         if let Some(old) = candidacy.stream.replace(stream) {
             self.streams.remove(&old);
@@ -69,16 +85,17 @@ impl Elections {
         self.streams.insert(stream, id);
         self.tell_enrolled(turn, id);
         let Some(candidacy) = self.candidacies.get(&id) else { return };
+        let version = candidacy.version;
         match candidacy.state {
             State::Waiting { .. } => self.tell_waiting(turn, id),
             State::Leading { .. } => {
                 if let Some(event) = candidacy.lead(turn) {
-                    turn.event(Some(stream), event);
+                    turn.event(Some(stream), version, event);
                 }
             }
             State::Draining { token, until } => {
                 let remaining = until.since(turn.now);
-                turn.event(Some(stream), Event::Draining { token, remaining });
+                turn.event(Some(stream), version, Event::Draining { token, remaining });
             }
         }
     }
@@ -86,14 +103,15 @@ impl Elections {
     fn tell_enrolled(&self, turn: &mut Turn<'_>, id: Enrolment) {
         if let Some(candidacy) = self.candidacies.get(&id) {
             let ticket = candidacy.ticket(turn.active).map(Box::new);
-            turn.event(candidacy.stream, Event::Enrolled { enrolment: id, ticket });
+            turn.event(candidacy.stream, candidacy.version, Event::Enrolled { enrolment: id, ticket });
         }
     }
 
     fn tell_waiting(&self, turn: &mut Turn<'_>, id: Enrolment) {
         if let Some(candidacy) = self.candidacies.get(&id) {
             let settling = turn.active.settling(turn.now);
-            turn.event(candidacy.stream, Event::Waiting { ahead: self.ahead(candidacy), settling });
+            let (ahead, hold) = (self.ahead(candidacy), self.hold_left(&candidacy.election, turn.now));
+            turn.event(candidacy.stream, candidacy.version, Event::Waiting { ahead, settling, hold });
         }
     }
 
@@ -105,6 +123,9 @@ impl Elections {
             && (ttl < MIN_TTL || ttl > max)
         {
             return Err(Reject::TtlOutOfRange { ttl, min: MIN_TTL, max });
+        }
+        if entry.hold > MAX_HOLD {
+            return Err(Reject::HoldTooLong { hold: entry.hold, max: MAX_HOLD });
         }
         if !turn.active.line.has_room() {
             return Err(Reject::NumbersLow);

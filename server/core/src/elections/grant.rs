@@ -1,14 +1,14 @@
 //! Grants: who gets the lead, and when.
 
 use super::{Elections, State, Turn};
-use crate::{ChangeReason, ElectionName, EndReason, Enrolment, FencingToken};
+use crate::{ChangeReason, ElectionName, EndReason, Enrolment, FencingToken, Millis, Revision, StateVersion};
 
 impl Elections {
-    /// Grants a vacant election to the first in its queue, unless the tenure hasn't settled. Forgets an election that has
-    /// nobody left.
+    /// Grants a vacant election to the first in its queue, unless the tenure hasn't settled or the
+    /// election is on hold. Forgets an election that has nobody left.
     pub(super) fn grant_next(&mut self, turn: &mut Turn<'_>, name: &ElectionName) {
         let Some(election) = self.by_name.get(name) else { return };
-        if election.leader.is_some() {
+        if election.leader.is_some() || election.held_until.is_some() {
             return;
         }
         match election.queue.first() {
@@ -33,13 +33,23 @@ impl Elections {
     /// Makes a waiting candidacy the leader of its vacant election.
     pub(super) fn grant(&mut self, turn: &mut Turn<'_>, id: Enrolment) {
         let token = FencingToken(turn.active.line.take());
-        self.lead(id, token);
-        self.announce(turn, id, Some(token), ChangeReason::Elected);
+        let hold = self.candidacies.get(&id).map_or(Millis(0), |candidacy| candidacy.hold);
+        self.lead(id, token, StateVersion(token.0));
+        self.hold_after_grant(id, (hold > Millis(0)).then(|| turn.now + hold));
+        self.announce(turn, id, Revision(token.0), ChangeReason::Elected);
+    }
+
+    fn hold_after_grant(&mut self, id: Enrolment, until: Option<crate::Time>) {
+        let (Some(until), Some(candidacy)) = (until, self.candidacies.get_mut(&id)) else { return };
+        candidacy.held_until = Some(until);
+        let name = candidacy.election.clone();
+        self.put_on_hold(&name, until);
     }
 
     /// Makes a waiting candidacy the leader again that it was in the former tenure. Of two, the one with the higher token
-    /// stays; the other one ends as overtaken.
-    pub(super) fn install(&mut self, turn: &mut Turn<'_>, id: Enrolment, token: FencingToken) {
+    /// stays; the other one ends as overtaken. `hold`: what is left of the election's, counted from
+    /// the beginning of this tenure, as nobody knows how long the gap before it was.
+    pub(super) fn install(&mut self, turn: &mut Turn<'_>, id: Enrolment, token: FencingToken, hold: Millis) {
         let Some(candidacy) = self.candidacies.get(&id) else { return };
         let current = self.by_name.get(&candidacy.election).and_then(|election| election.leader);
         if let Some(current) = current {
@@ -49,12 +59,15 @@ impl Elections {
             }
             self.end(turn, current, EndReason::Overtaken);
         }
-        self.lead(id, token);
-        self.announce(turn, id, None, ChangeReason::Restored);
+        let revision = turn.draw();
+        self.lead(id, token, StateVersion(revision.0));
+        let until = turn.active.began + hold;
+        self.hold_after_grant(id, (until > turn.now).then_some(until));
+        self.announce(turn, id, revision, ChangeReason::Restored);
     }
 
-    fn lead(&mut self, id: Enrolment, token: FencingToken) {
-        self.change_state(id, |state| *state = State::Leading { token });
+    fn lead(&mut self, id: Enrolment, token: FencingToken, version: StateVersion) {
+        self.change_state(id, version, State::Leading { token });
         let Some(candidacy) = self.candidacies.get(&id) else { return };
         if let Some(election) = self.by_name.get_mut(&candidacy.election) {
             assert!(election.leader.is_none(), "two leaders of {}", candidacy.election);
@@ -64,11 +77,11 @@ impl Elections {
         }
     }
 
-    fn announce(&mut self, turn: &mut Turn<'_>, id: Enrolment, revision: Option<FencingToken>, reason: ChangeReason) {
+    fn announce(&mut self, turn: &mut Turn<'_>, id: Enrolment, revision: Revision, reason: ChangeReason) {
         let Some(candidacy) = self.candidacies.get(&id) else { return };
-        let (name, stream) = (candidacy.election.clone(), candidacy.stream);
+        let (name, stream, version) = (candidacy.election.clone(), candidacy.stream, candidacy.version);
         if let Some(event) = candidacy.lead(turn) {
-            turn.event(stream, event);
+            turn.event(stream, version, event);
         }
         self.changed(turn, &name, revision, reason);
     }

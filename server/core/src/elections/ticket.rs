@@ -3,7 +3,8 @@
 //! The rules are those of docs/architecture.md, "Failover"; a model checker broke the protocol without each of them.
 
 use super::{Candidacy, Elections, Lease, State, Turn};
-use crate::{EndReason, Enrolment, Ticket, Time};
+use crate::tenure::Active;
+use crate::{EndReason, Enrolment, StateVersion, Ticket, Time};
 
 /// How a ticket came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +45,9 @@ impl Elections {
         if !room || accepted_at + ticket.ttl.with_drift() <= turn.now {
             return self.refuse(turn, ticket);
         }
-        self.insert(Candidacy::restored(ticket, accepted_at));
+        self.insert(Candidacy::restored(ticket, accepted_at, turn.active));
         if let Some(token) = ticket.token {
-            self.install(turn, id, token);
+            self.install(turn, id, token, ticket.hold);
         }
         self.known_or_over(id)
     }
@@ -72,18 +73,21 @@ impl Elections {
         Located::Over(EndReason::Expired)
     }
 
-    /// A candidacy that was put back as a waiter, by an older ticket, turns out to have been the leader.
+    /// A candidacy that was put back as a waiter, by an older ticket, turns out to have been the leader:
+    /// its worker may believe that it still is. A leader's ticket is never answered as a waiter's, or a
+    /// worker that takes the answer for a sign of life leads on beside another: the candidacy is put
+    /// back as the leader, or it ends, and its older tickets are worth nothing any more.
     fn promote(&mut self, turn: &mut Turn<'_>, id: Enrolment, ticket: &Ticket) -> Located {
         let waits = self.candidacies.get(&id).is_some_and(|c| matches!(c.state, State::Waiting { .. }));
-        if let Some(token) = ticket.token
-            && waits
-            && !turn.settled()
-            && ticket.tenure != turn.active.tenure
-            && recent(turn, ticket)
-        {
-            self.install(turn, id, token);
+        let Some(token) = ticket.token.filter(|_| waits) else { return Located::Known(id) };
+        if !turn.settled() && ticket.tenure != turn.active.tenure && recent(turn, ticket) {
+            self.install(turn, id, token, ticket.hold);
+            return self.known_or_over(id);
         }
-        self.known_or_over(id)
+        if let Some(name) = self.end(turn, id, EndReason::Expired) {
+            self.grant_next(turn, &name);
+        }
+        Located::Over(EndReason::Expired)
     }
 
     /// After something was installed: only a leader with a higher token can have ended it.
@@ -119,7 +123,7 @@ fn recent(turn: &Turn<'_>, ticket: &Ticket) -> bool {
 
 impl Candidacy {
     /// A waiting candidacy from a ticket.
-    pub(super) fn restored(ticket: &Ticket, accepted_at: Time) -> Self {
+    pub(super) fn restored(ticket: &Ticket, accepted_at: Time, active: &Active) -> Self {
         Self {
             id: ticket.enrolment,
             place: ticket.place,
@@ -130,6 +134,11 @@ impl Candidacy {
             lease: Some(Lease { ttl: ticket.ttl, accepted_at }),
             state: State::Waiting { give_up_at: None },
             stream: None,
+            // Above everything that was said of it before.
+            version: StateVersion(active.tenure.0),
+            attempt: None,
+            hold: ticket.hold,
+            held_until: None,
             accepted_in: None,
         }
     }

@@ -159,15 +159,15 @@ impl Replica {
         let Role::Claiming(mut claim) = role else { unreachable!("only a claim begins a tenure") };
         self.unused = None;
         self.sight.wrote(claim.tenure, claim.pending.renewed_at);
-        let carried = std::mem::take(&mut claim.carried);
+        let (handover, resumes_after) = (std::mem::take(&mut claim.handover), claim.resumes_after);
         let over = version.map_or(Over::Anything, Over::Version);
         let active = Active::new(&self.config, &claim, over);
         let (tenure, began, settles_in) = (active.tenure, active.began, active.settling(self.now));
         self.out.push_back(Output::RightUntil(active.right_until));
-        self.out.push_back(Output::TenureBegan { tenure, began, settles_in });
+        self.out.push_back(Output::TenureBegan { tenure, began, settles_in, resumes_after });
         self.role = Role::Active(Box::new(active));
         if let Ok((elections, mut turn)) = self.turn() {
-            elections.take_over(&mut turn, carried);
+            elections.take_over(&mut turn, handover);
         }
         self.pass_time();
         if self.stops {

@@ -1,7 +1,8 @@
 //! The end in good order: stop serving, tell mirrors, then leave the last record.
 
 use super::{Replica, Role};
-use crate::{Outcome, Output, Over, Record, Store, TenureEnd, Time, Version, WriteId};
+use crate::tenure::Last;
+use crate::{Outcome, Output, Over, Record, Revision, Store, TenureEnd, Time, Version, WriteId};
 
 /// The last words of a tenure on their way into the Lease.
 #[derive(Debug)]
@@ -38,6 +39,18 @@ impl Replica {
         }
     }
 
+    /// The last change that observers are told of. Leaders that live as long as their streams end with
+    /// the tenure: observers are told, or they would take them for leaders when they resume in the next
+    /// one, where nobody knows of them.
+    fn last_revision(&mut self) -> Option<Revision> {
+        let (elections, mut turn) = self.turn().ok()?;
+        if turn.active.settles_at.is_some() {
+            return None;
+        }
+        let told = elections.vacate_stream_bound(&mut turn);
+        told.then(|| elections.last_revision().unwrap_or(Revision(turn.active.tenure.0)))
+    }
+
     pub(super) fn stop_now(&mut self) {
         self.role = Role::Stopped;
         self.out.push_back(Output::Stopped);
@@ -45,11 +58,13 @@ impl Replica {
 
     fn stop_with_file(&mut self) {
         let last = self.next_write();
+        let last_revision = self.last_revision();
         let Role::Active(active) = &mut self.role else { return };
         let before = active.pending.map(|pending| pending.write);
         // What a tenure inside its wait knows isn't all there is: the next one has to wait as well.
         let handover = active.settles_at.is_none().then(|| self.elections.hand_over(active, self.now));
-        let record = Box::new(active.release(&self.config, handover, None, self.now));
+        let words = Last { handover, last_revision, ..Last::default() };
+        let record = Box::new(active.release(&self.config, words, self.now));
         self.end_tenure(TenureEnd::Shutdown);
         if before.is_none() {
             self.out.push_back(Output::Write { write: last, over: Over::Anything, record: Some(record) });
@@ -74,10 +89,12 @@ impl Replica {
     /// Mirrors are told everything before the release says how far that was.
     fn stop_with_lease(&mut self) {
         self.tell_mirrors();
+        let last_revision = self.last_revision();
         let Role::Active(active) = &mut self.role else { return };
         // What a tenure inside its wait knows isn't all there is: it names no last change.
         let last_change = active.settles_at.is_none().then(|| self.elections.last_change());
-        let record = Box::new(active.release(&self.config, None, last_change, self.now));
+        let words = Last { last_change, last_revision, ..Last::default() };
+        let record = Box::new(active.release(&self.config, words, self.now));
         let (over, pending, reading) = (active.over.clone(), active.pending, active.reading);
         self.end_tenure(TenureEnd::Shutdown);
         let step = match (pending, reading) {

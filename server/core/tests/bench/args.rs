@@ -1,7 +1,7 @@
 //! What stands in the commands of both languages: words, flags, lengths of time, and what a worker enters with.
 
 use datadriven::TestCase;
-use leasehold_core::{CandidateName, ElectionName, Entry, Millis, Subject, Value};
+use leasehold_core::{Attempt, CandidateName, ElectionName, Entry, Millis, Subject, Value};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -13,10 +13,14 @@ pub(crate) fn entry(case: &mut TestCase) -> Result<(String, Entry), String> {
     let value = Value::new(&optional::<String>(case, "value")?.unwrap_or_default()).map_err(text)?;
     let subject = optional::<String>(case, "subject")?;
     let subject = subject.map_or(Ok(Subject::anonymous()), |subject| Subject::new(&subject)).map_err(text)?;
+    let attempt =
+        optional::<String>(case, "attempt")?.map(|attempt| Attempt::new(&attempt)).transpose().map_err(text)?;
+    let hold = length(case, "hold")?.unwrap_or(Millis(0));
     let name = optional::<String>(case, "name")?;
     let worker = word(case)?;
     let candidate = CandidateName::new(name.as_ref().unwrap_or(&worker)).map_err(text)?;
-    Ok((worker, Entry { election, candidate, subject, ttl, value, no_wait, max_wait, replace_former }))
+    let entry = Entry { election, candidate, subject, ttl, value, no_wait, max_wait, replace_former, attempt, hold };
+    Ok((worker, entry))
 }
 
 /// A length of time, if it is given.

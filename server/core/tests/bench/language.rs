@@ -7,7 +7,7 @@
 //! shutdown                            it ends in good order
 //! advance 5s                          time passes, and the replica looks whenever it wants to
 //! pause 5s                            time passes, and the process stands still (SIGSTOP); the store goes on
-//! campaign x election=a [ttl=15s] [name=n] [subject=s] [value=v] [no-wait] [max-wait=5s] [replace-former]
+//! campaign x election=a [ttl=15s] [name=n] [subject=s] [value=v] [no-wait] [max-wait=5s] [replace-former] [attempt=t] [hold=1m]
 //!                                     the worker x enters; its stream is called x, its candidate name is n (or x)
 //! reopen x, close x                   its stream is opened again, or breaks
 //! keep-alive x, resign x, proclaim x value=v [times=N]
@@ -18,6 +18,7 @@
 //! store works|fails|loses-replies|hangs [latency=200ms], clock-floor N
 //! record [save=r] [restore=r] [remove]
 //! show-store, hide-store              whether reads, writes and the right are shown
+//! show-versions                       which state of a candidacy each word is about, and after which change observers resume
 //! ```
 
 use crate::args::{duration, election, entry, flag, length, need, optional, text, word};
@@ -72,7 +73,9 @@ pub(crate) fn run(world: &mut World, case: &TestCase) -> Result<(), String> {
             let (_, ticket) = ticket(world, &mut case)?;
             world.tickets.insert(name, ticket);
         }
-        "store" | "clock-floor" | "record" | "show-store" | "hide-store" | "ticket" => aside(world, &mut case)?,
+        "store" | "clock-floor" | "record" | "show-store" | "hide-store" | "show-versions" | "ticket" => {
+            aside(world, &mut case)?
+        }
         _ => ask(world, &mut case)?,
     }
     case.expect_empty().map_err(text)
@@ -171,6 +174,7 @@ fn aside(world: &mut World, case: &mut TestCase) -> Result<(), String> {
         }
         "show-store" => world.show_store = true,
         "hide-store" => world.show_store = false,
+        "show-versions" => world.numbers.show_versions = true,
         _ => {
             let (_, ticket) = ticket(world, case)?;
             world.say(&world.numbers.ticket(&ticket));

@@ -1,6 +1,8 @@
 //! How the bench writes things down: numbers as `T2+3` (the third number of the second tenure), times in seconds.
 
-use leasehold_core::{Change, ChangeReason, EndReason, Event, Kept, Leader, Millis, Reject, Reply, Ticket};
+use leasehold_core::{
+    Change, ChangeReason, EndReason, Event, Kept, Leader, Millis, Reject, Reply, StateVersion, Ticket,
+};
 
 /// The tenures in the order of their appearance, by which numbers are shown.
 #[derive(Debug, Default)]
@@ -8,6 +10,8 @@ pub(crate) struct Numbers {
     all: Vec<u64>,
     /// The clock was set back: nothing is promised then of numbers that no record holds.
     pub(crate) may_go_back: bool,
+    /// Whether versions are shown.
+    pub(crate) show_versions: bool,
 }
 
 impl Numbers {
@@ -40,9 +44,12 @@ impl Numbers {
                 let bound = if ticket.is_some() { "" } else { ", stream-bound" };
                 format!("enrolled {}{place}{bound}", self.show(enrolment.0))
             }
-            Event::Waiting { ahead, settling: Millis(0) } => format!("waiting, {ahead} ahead"),
-            Event::Waiting { ahead, settling } => {
-                format!("waiting, {ahead} ahead, nothing is granted for {}", seconds(*settling))
+            Event::Waiting { ahead, settling, hold } => {
+                let settling = match settling {
+                    Millis(0) => String::new(),
+                    settling => format!(", nothing is granted for {}", seconds(*settling)),
+                };
+                format!("waiting, {ahead} ahead{settling}{}", held(*hold))
             }
             Event::Elected(lead) => {
                 let lease = lead.lease_left.map_or("stream-bound".to_owned(), |left| format!("{} left", seconds(left)));
@@ -64,7 +71,14 @@ impl Numbers {
             ChangeReason::Restored => "restored",
         };
         let leader = change.leader.as_ref().map_or("vacant".to_owned(), |leader| self.leader(leader));
-        format!("{} {}: {leader}, {reason}", change.election, self.show(change.revision.0))
+        let held =
+            change.held_until.map_or(String::new(), |until| format!(", held until {}", seconds(Millis(until.0))));
+        format!("{} {}: {leader}, {reason}{held}", change.election, self.show(change.revision.0))
+    }
+
+    /// Which state of a candidacy a word is about, where that is shown.
+    pub(crate) fn version(&self, version: StateVersion) -> String {
+        if self.show_versions && version.0 > 0 { format!(" [{}]", self.show(version.0)) } else { String::new() }
     }
 
     fn leader(&self, leader: &Leader) -> String {
@@ -90,8 +104,8 @@ impl Numbers {
             Reply::Election(state) => {
                 let unknown = || format!("{}: no change known", state.name);
                 let last = state.last.as_ref().map_or_else(unknown, |change| self.change(change));
-                let unsettled = if state.unsettled { ", unsettled" } else { "" };
-                format!("{last}; {} waiting{unsettled}", state.waiting)
+                let unsettled = if state.settling > Millis(0) { ", unsettled" } else { "" };
+                format!("{last}; {} waiting{unsettled}{}", state.waiting, held(state.hold))
             }
             Reply::Elections { elections, more } => {
                 let names: Vec<_> = elections.iter().map(|state| state.name.as_str()).collect();
@@ -116,11 +130,14 @@ impl Numbers {
 
     fn kept(&self, kept: &Kept) -> String {
         match kept {
-            Kept::Waiting(_) => "waiting".to_owned(),
-            Kept::Leading(ticket) => {
-                format!("leading {}", ticket.token.map_or("with no token".to_owned(), |token| self.show(token.0)))
+            Kept::Waiting { version, .. } => format!("waiting{}", self.version(*version)),
+            Kept::Leading { ticket, version } => {
+                let token = ticket.token.map_or("with no token".to_owned(), |token| self.show(token.0));
+                format!("leading {token}{}", self.version(*version))
             }
-            Kept::Draining { remaining, .. } => format!("draining, {} left", seconds(*remaining)),
+            Kept::Draining { remaining, version, .. } => {
+                format!("draining, {} left{}", seconds(*remaining), self.version(*version))
+            }
             Kept::Ended(reason) => format!("ended, {}", end(*reason)),
         }
     }
@@ -130,6 +147,10 @@ impl Numbers {
         let (tenure, accepted) = (self.show(ticket.tenure.0), seconds(ticket.accepted_at));
         format!("{} of {}, {token}, accepted {accepted} into {tenure}", self.show(ticket.enrolment.0), ticket.election)
     }
+}
+
+fn held(hold: Millis) -> String {
+    if hold == Millis(0) { String::new() } else { format!(", on hold for {}", seconds(hold)) }
 }
 
 pub(crate) fn seconds(millis: Millis) -> String {

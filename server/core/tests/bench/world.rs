@@ -3,7 +3,7 @@
 use crate::render::{Numbers, end, seconds};
 use crate::store::Store;
 use leasehold_core::{
-    Ask, CallId, Config, Ended, Event, FencingToken, Found, Input, Kept, Millis, Outcome, Output, Record, Replica,
+    Ask, CallId, Config, Ended, Event, FencingToken, Found, Handover, Input, Millis, Outcome, Output, Record, Replica,
     Reply, StreamId, Tenure, TenureEnd, Ticket, Time,
 };
 use std::collections::BTreeMap;
@@ -182,19 +182,23 @@ impl World {
                 self.store.write(self.now, write, record);
             }
             Output::RightUntil(at) => self.say_store(&format!("right until {}", seconds(Millis(at.0)))),
-            Output::TenureBegan { tenure: Tenure(tenure), began: _, settles_in } => {
+            Output::TenureBegan { tenure: Tenure(tenure), began: _, settles_in, resumes_after } => {
                 let wait = if settles_in == Millis(0) {
                     String::new()
                 } else {
                     format!(", grants nothing for {}", seconds(settles_in))
                 };
-                self.say(&format!("tenure {} began{wait}", self.numbers.show(tenure)));
+                let resumes = resumes_after.filter(|_| self.numbers.show_versions);
+                let resumes = resumes
+                    .map_or(String::new(), |last| format!(", observers resume after {}", self.numbers.show(last.0)));
+                self.say(&format!("tenure {} began{wait}{resumes}", self.numbers.show(tenure)));
             }
             Output::Settled => self.say("settled"),
             Output::TenureEnded { tenure, why } => {
                 let why = match why {
                     TenureEnd::RightEnded => "its right ended",
                     TenureEnd::Lost => "somebody else holds the Lease",
+                    TenureEnd::Behind => "a ticket shows higher numbers",
                     TenureEnd::Shutdown => "shut down",
                 };
                 self.say(&format!("tenure {} ended, {why}", self.numbers.show(tenure.0)));
@@ -204,10 +208,11 @@ impl World {
                 self.replica = None;
             }
             Output::Reply { reply, .. } => self.replied(&reply),
-            Output::Event { stream, event } => {
+            Output::Event { stream, version, event } => {
                 let worker = self.streams.get(&stream).expect("the stream was opened").clone();
                 self.hear(&worker, &event);
-                self.say(&format!("{worker}: {}", self.numbers.event(&event)));
+                let version = self.numbers.version(version);
+                self.say(&format!("{worker}: {}{version}", self.numbers.event(&event)));
             }
             Output::Close { stream, why } => {
                 let worker = self.streams.get(&stream).expect("the stream was opened").clone();
@@ -234,7 +239,7 @@ impl World {
         match reply {
             Ok(Reply::KeptAlive(kept)) => {
                 for (caller, kept) in callers.iter().zip(kept) {
-                    if let Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } = kept {
+                    if let Some(ticket) = kept.ticket() {
                         self.give(caller, ticket.clone());
                     }
                 }
@@ -269,7 +274,10 @@ fn record_words(numbers: &Numbers, record: &Record) -> String {
     let ended = record.ended_at.map_or(String::new(), |at| format!(", ended at {}", seconds(at)));
     let handover = match &record.handover {
         None => "nothing handed over".to_owned(),
-        Some(carried) => format!("hands over {}", carried.len()),
+        Some(handover) if handover.holds.is_empty() => format!("hands over {}", handover.candidacies.len()),
+        Some(Handover { candidacies, holds }) => {
+            format!("hands over {} and {} on hold", candidacies.len(), holds.len())
+        }
     };
     format!(
         "{}, ceiling {}, renewed at {}{ended}, longest ttl {}, {handover}",

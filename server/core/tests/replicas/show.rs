@@ -4,8 +4,8 @@ use crate::group::Group;
 use crate::member::Flow;
 use crate::render::{Numbers, end, seconds};
 use leasehold_core::{
-    CallId, Content, Event, Input, Kept, Lease, Millis, MirrorBatch, Outcome, Output, Over, Record, Reject, Reply,
-    Signed, Tenure, TenureEnd, Ticket, WriteId,
+    CallId, Content, Event, Input, Lease, Millis, MirrorBatch, Outcome, Output, Over, Record, Reject, Reply, Signed,
+    Tenure, TenureEnd, Ticket, WriteId,
 };
 
 impl Group {
@@ -49,7 +49,7 @@ impl Group {
                 }
             }
             Output::Reply { call, reply } => self.replied(name, call, &reply),
-            Output::Event { stream, event } => {
+            Output::Event { stream, event, .. } => {
                 let worker = self.streams.get(&stream).expect("the stream was opened").clone();
                 self.hear(&worker, &event);
                 let event = self.numbers.event(&event);
@@ -115,6 +115,7 @@ impl Group {
         let why = match why {
             TenureEnd::RightEnded => "its right ended",
             TenureEnd::Lost => "somebody else holds the Lease",
+            TenureEnd::Behind => "a ticket shows higher numbers",
             TenureEnd::Shutdown => "shut down",
         };
         let tenure = self.numbers.show(tenure.0);
@@ -161,7 +162,9 @@ impl Group {
         let caller = self.callers.remove(&call).expect("the call was made");
         match reply {
             Ok(Reply::KeptAlive(kept)) => {
-                if let [Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. }] = &kept[..] {
+                if let [kept] = &kept[..]
+                    && let Some(ticket) = kept.ticket()
+                {
                     self.give(&caller, ticket.clone());
                 }
             }
