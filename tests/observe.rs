@@ -102,8 +102,8 @@ async fn an_observer_whose_revision_is_not_known_starts_over() -> anyhow::Result
     // From long before this tenure, and from a future that hasn't happened.
     for revision in [1, token + 1_000_000_000] {
         let mut observer = Observer::open(&mut client, after("jobs/reset", revision)).await?;
-        let Some(Event::Reset(reset)) = observer.next().await? else { panic!("Reset is due") };
-        assert!(!reset.detail.is_empty());
+        let Some(Event::Resync(resync)) = observer.next().await? else { panic!("Resync is due") };
+        assert!(!resync.detail.is_empty());
         let (snapshot, synced) = observer.synced().await?;
         assert_eq!(snapshot.iter().map(seen).collect::<Vec<_>>(), [of(Some("a"), ChangeReason::Elected)]);
         ensure!(synced >= token && synced < token + 1_000_000_000, "{synced}");

@@ -21,7 +21,7 @@ async fn idle_streams_carry_heartbeats() -> anyhow::Result<()> {
     let start = Instant::now();
     let campaign_beats = async {
         loop {
-            let CampaignResponse { tenure, event } = campaign.message().await?.context("the stream goes on")?;
+            let CampaignResponse { tenure, event, .. } = campaign.message().await?.context("the stream goes on")?;
             if let Some(campaign_response::Event::Heartbeat(_)) = event {
                 return anyhow::Ok((tenure, start.elapsed()));
             }
@@ -30,7 +30,7 @@ async fn idle_streams_carry_heartbeats() -> anyhow::Result<()> {
     let observe_beats = async {
         loop {
             let ObserveResponse { tenure, event } = observe.message().await?.context("the stream goes on")?;
-            if let Some(observe_response::Event::Heartbeat(_)) = event {
+            if let Some(observe_response::Event::Progress(_)) = event {
                 return anyhow::Ok((tenure, start.elapsed()));
             }
         }

@@ -106,7 +106,7 @@ pub enum Reject {
         /// How long that lasts.
         settling: Millis,
     },
-    /// The stream was opened again elsewhere with the same ticket.
-    #[error("another Campaign stream was opened with this candidacy's ticket; that one goes on")]
+    /// The stream of this candidacy was opened elsewhere.
+    #[error("another Campaign stream was opened for this candidacy; that one goes on, so don't open this one again")]
     Superseded,
 }

@@ -18,6 +18,7 @@ fn record() -> Record {
         longest_ttl: Millis(15_000),
         last_change: None,
         handover: None,
+        last_revision: None,
     }
 }
 
@@ -32,7 +33,7 @@ fn what_is_written_is_read() {
     assert_eq!(content.held().unwrap().record, record());
     assert_eq!((content.held().unwrap().address.as_str(), content.duration), ("10.0.0.1:7400", Some(Millis(8000))));
 
-    let end = Record { ended_at: Some(Millis(5)), last_change: Some(9), ..record() };
+    let end = Record { ended_at: Some(Millis(5)), last_change: Some(9), last_revision: Some(Revision(8)), ..record() };
     let released = sign(held, &signature(), &end, time(2));
     let content = seen(&released).content;
     assert_eq!((content.holder.as_ref(), content.released()), (None, Some(&end)));

@@ -28,6 +28,7 @@ fn only_elections_that_are_watched_have_series_of_their_own() {
         leader: token.map(leader),
         reason: ChangeReason::Elected,
         revision: Revision(9),
+        held_until: None,
     };
     let gauges = metrics.watch(std::slice::from_ref(&watched));
     let led = |metrics: &Metrics| {

@@ -3,8 +3,8 @@
 use super::format::{decode, encode};
 use super::*;
 use leasehold_core::{
-    CandidateName, Carried, ElectionName, Enrolment, FencingToken, MAX_MAX_TTL, Millis, NUMBER_LIMIT, Subject, Tenure,
-    Ticket, Value,
+    Attempt, CandidateName, Carried, ElectionName, Enrolment, FencingToken, Handover, HeldElection, MAX_MAX_TTL,
+    Millis, NUMBER_LIMIT, Revision, Subject, Tenure, Ticket, Value,
 };
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +22,7 @@ fn record() -> Record {
         longest_ttl: Millis(15_000),
         last_change: None,
         handover: None,
+        last_revision: None,
     }
 }
 
@@ -52,6 +53,10 @@ fn a_free_lock_bounds_how_long_the_last_tenure_lasted() {
     assert_eq!(ended_at(&open(&dir)), Some(Millis(5)), "it said so itself");
 }
 
+fn handover(candidacies: Vec<Carried>) -> Option<Handover> {
+    Some(Handover { candidacies, holds: Vec::new() })
+}
+
 fn carried(number: u64) -> Carried {
     Carried {
         ticket: Ticket {
@@ -65,8 +70,10 @@ fn carried(number: u64) -> Carried {
             token: number.is_multiple_of(2).then_some(FencingToken(number + 1)),
             tenure: Tenure(1_000_000),
             accepted_at: Millis(number),
+            hold: Millis(number % 2),
         },
         drain_left: number.is_multiple_of(3).then_some(Millis(number)),
+        attempt: number.is_multiple_of(2).then(|| Attempt::new("6f1c2b1e").unwrap()),
     }
 }
 
@@ -187,7 +194,8 @@ fn a_damaged_file_is_refused_with_advice_and_left_as_it_is() {
 
 #[test]
 fn no_cut_of_a_state_can_be_read() {
-    let text = encode(&Keys::generate(), false, Some(&Record { handover: Some(vec![carried(6)]), ..record() }), None);
+    let text =
+        encode(&Keys::generate(), false, Some(&Record { handover: handover(vec![carried(6)]), ..record() }), None);
     for length in 0..text.len() - 1 {
         assert!(decode(&text[..length]).is_err(), "{length} bytes");
     }
@@ -197,7 +205,7 @@ fn no_cut_of_a_state_can_be_read() {
 #[test]
 fn numbers_out_of_range_are_refused() {
     let ticket = carried(2).ticket;
-    let with = |ticket| Some(vec![Carried { ticket, drain_left: None }]);
+    let with = |ticket| handover(vec![Carried { ticket, drain_left: None, attempt: None }]);
     for (bad, says) in [
         (Record { ceiling: NUMBER_LIMIT + 1, ..record() }, "must be tenure < ceiling <= 9007199254740992"),
         (Record { tenure: Tenure(2_048_576), ..record() }, "tenure 2048576 and ceiling 2048576 must be"),
@@ -227,8 +235,8 @@ fn numbers_out_of_range_are_refused() {
 fn a_handover_that_cannot_have_come_about_is_refused() {
     let ticket = carried(6).ticket;
     let with = |tickets: &[Ticket]| {
-        let carried = tickets.iter().map(|ticket| Carried { ticket: ticket.clone(), drain_left: None });
-        Record { handover: Some(carried.collect()), ..record() }
+        let carried = tickets.iter().map(|ticket| Carried { ticket: ticket.clone(), drain_left: None, attempt: None });
+        Record { handover: handover(carried.collect()), ..record() }
     };
     for (bad, says) in [
         (with(&[Ticket { token: Some(FencingToken(2_048_576)), ..ticket.clone() }]), "the number 2048576; it must be"),
@@ -293,7 +301,7 @@ fn a_server_whose_directory_was_removed_writes_nothing_into_the_next_one() {
 #[allow(clippy::disallowed_methods)] // how long the disk takes is no matter of suspended machines
 fn a_handover_of_a_hundred_thousand_is_stored_within_seconds() {
     let (_temp, dir) = dir();
-    let record = Record { handover: Some((1..=100_000).map(carried).collect()), ..record() };
+    let record = Record { handover: handover((1..=100_000).map(carried).collect()), ..record() };
     let file = open(&dir);
     let began = std::time::Instant::now();
     file.write(&record, later()).unwrap();
@@ -313,6 +321,8 @@ prop_compose! {
         ttl in 0..=MAX_MAX_TTL.0,
         token in prop::option::of(0..record().ceiling),
         drain_left in prop::option::of(0..NUMBER_LIMIT),
+        attempt in prop::option::of("[!-~]{1,64}"),
+        hold in 0..NUMBER_LIMIT,
     ) -> Carried {
         let [enrolment, place, tenure, accepted_at, election] = numbers;
         Carried {
@@ -327,8 +337,10 @@ prop_compose! {
                 token: token.map(FencingToken),
                 tenure: Tenure(tenure),
                 accepted_at: Millis(accepted_at),
+                hold: Millis(hold),
             },
             drain_left: drain_left.map(Millis),
+            attempt: attempt.map(|attempt| Attempt::new(&attempt).unwrap()),
         }
     }
 }
@@ -337,12 +349,25 @@ proptest! {
     #[test]
     fn what_was_encoded_is_decoded(
         mut handover in prop::option::of(prop::collection::vec(any_carried(), 0..4)),
+        holds in prop::collection::vec((0..9_u64, 0..NUMBER_LIMIT), 0..4),
+        last_revision in prop::option::of(0..NUMBER_LIMIT),
         ended_at in prop::option::of(0..NUMBER_LIMIT),
         renewed_at in 0..NUMBER_LIMIT,
         lost in any::<bool>(),
     ) {
         handover.iter_mut().for_each(|all| all.dedup_by_key(|carried| carried.ticket.enrolment));
-        let record = Record { handover, ended_at: ended_at.map(Millis), renewed_at: Millis(renewed_at), ..record() };
+        let held = |(number, left)| HeldElection {
+            election: ElectionName::new(&format!("tick/{number}")).unwrap(),
+            left: Millis(left),
+        };
+        let holds = holds.into_iter().map(held).collect();
+        let record = Record {
+            handover: handover.map(|candidacies| Handover { candidacies, holds }),
+            last_revision: last_revision.map(Revision),
+            ended_at: ended_at.map(Millis),
+            renewed_at: Millis(renewed_at),
+            ..record()
+        };
         let keys = Keys::generate();
         let state = decode(&encode(&keys, lost, Some(&record), None));
         prop_assert_eq!(state, Ok(State { keys, lost, record: Some(record), began: None }));

@@ -19,6 +19,7 @@ fn ticket() -> Ticket {
         token: Some(FencingToken(1_000_009)),
         tenure: Tenure(1_000_000),
         accepted_at: Millis(4321),
+        hold: Millis(60_000),
     }
 }
 
@@ -32,6 +33,7 @@ prop_compose! {
         numbers in prop::array::uniform3(1..NUMBER_LIMIT),
         token in prop::option::of(1..NUMBER_LIMIT),
         accepted_at in 0..NUMBER_LIMIT,
+        hold in 0..NUMBER_LIMIT,
     ) -> Ticket {
         Ticket {
             election: ElectionName::new(&election).unwrap(),
@@ -44,6 +46,7 @@ prop_compose! {
             token: token.map(FencingToken),
             tenure: Tenure(numbers[2]),
             accepted_at: Millis(accepted_at),
+            hold: Millis(hold),
         }
     }
 }
@@ -117,6 +120,7 @@ fn the_largest_ticket_fits() {
         token: Some(FencingToken(NUMBER_LIMIT - 1)),
         tenure: Tenure(NUMBER_LIMIT - 1),
         accepted_at: Millis(NUMBER_LIMIT - 1),
+        hold: Millis(NUMBER_LIMIT - 1),
     };
     let sealer = Sealer::from_master(&MASTER);
     let sealed = sealer.seal(&largest);
@@ -136,6 +140,7 @@ fn fields_that_no_ticket_has_are_refused_though_they_were_sealed() {
         Ticket { token: Some(FencingToken(NUMBER_LIMIT)), ..ticket() },
         Ticket { tenure: Tenure(NUMBER_LIMIT), ..ticket() },
         Ticket { accepted_at: Millis(NUMBER_LIMIT), ..ticket() },
+        Ticket { hold: Millis(NUMBER_LIMIT), ..ticket() },
     ] {
         assert_eq!(sealer.open(&sealer.seal(&bad)), Err(TicketError::Damaged), "{bad:?}");
     }

@@ -13,6 +13,10 @@ pub struct Observer {
     stream: Streaming<ObserveResponse>,
     /// The tenure of the latest response.
     pub tenure: u64,
+    /// Up to here everything was told: the highest revision to resume after.
+    pub complete: u64,
+    /// What was left of the wait when the stream was opened.
+    pub settling: Option<prost_types::Duration>,
 }
 
 /// What an observer is told of one change, in short.
@@ -31,7 +35,7 @@ impl Observer {
     ///
     /// With the status, when the call is refused.
     pub async fn open(client: &mut ElectionClient, request: ObserveRequest) -> Result<Self, Status> {
-        Ok(Self { stream: client.observe(request).await?.into_inner(), tenure: 0 })
+        Ok(Self { stream: client.observe(request).await?.into_inner(), tenure: 0, complete: 0, settling: None })
     }
 
     /// Opens a stream of one election.
@@ -43,7 +47,7 @@ impl Observer {
         Self::open(client, ObserveRequest { elections: vec![election.to_owned()], ..Default::default() }).await
     }
 
-    /// The next event that isn't a heartbeat; `None` when the stream has ended with OK.
+    /// The next event that isn't about the stream itself; `None` when the stream has ended with OK.
     ///
     /// # Errors
     ///
@@ -55,7 +59,8 @@ impl Observer {
             ensure!(response.tenure >= self.tenure, "the tenure falls: {} after {}", response.tenure, self.tenure);
             self.tenure = response.tenure;
             match response.event.context("a response without an event")? {
-                Event::Progress(_) | Event::Settling(_) => {}
+                Event::Progress(progress) => self.complete = self.complete.max(progress.revision),
+                Event::Settling(settling) => self.settling = settling.remaining,
                 event => return Ok(Some(event)),
             }
         }

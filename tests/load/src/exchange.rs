@@ -126,7 +126,7 @@ pub(crate) mod tests {
     /// What a server might send.
     pub(crate) fn sample() -> Exchange {
         let tenure = 1 << 50;
-        let event = |event| CampaignResponse { tenure, event: Some(event) };
+        let event = |event| CampaignResponse { tenure, event: Some(event), version: 0 };
         Exchange {
             enrolled: event(Event::Enrolled(Enrolled {
                 ticket: vec![7; 180],

@@ -97,7 +97,7 @@ fn ended(format: Format, election: &str, lost: &Lost) -> anyhow::Result<()> {
 fn waiting(format: Format, election: &str, standing: Standing) -> anyhow::Result<()> {
     match (format, standing) {
         (Format::Json, Standing::Waiting { ahead, settling }) => {
-            let waiting = Waiting { ahead: ahead.unwrap_or(0), settling: settling.and_then(api_time) };
+            let waiting = Waiting { ahead: ahead.unwrap_or(0), settling: settling.and_then(api_time), hold: None };
             output::event("waiting", "Waiting", &waiting)
         }
         (Format::Json, _) => Ok(()),

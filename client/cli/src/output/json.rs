@@ -46,6 +46,7 @@ mod tests {
             revision: 7,
             reason: v1::ChangeReason::Elected.into(),
             waiting: 0,
+            ..Default::default()
         };
         let json = concat!(
             r#"{"name":"demo","leadership":"LEADERSHIP_LED","#,
@@ -58,8 +59,8 @@ mod tests {
     #[test]
     fn an_event_has_only_the_field_of_its_kind() {
         let settling = Some(Duration { seconds: 1, nanos: 500_000_000 });
-        let event = v1::campaign_response::Event::Waiting(v1::Waiting { ahead: 0, settling });
-        let response = v1::CampaignResponse { tenure: 5, event: Some(event) };
+        let event = v1::campaign_response::Event::Waiting(v1::Waiting { ahead: 0, settling, hold: None });
+        let response = v1::CampaignResponse { tenure: 5, event: Some(event), version: 0 };
         let json = r#"{"tenure":5,"waiting":{"ahead":0,"settling":"1.500s"}}"#;
         assert_eq!(line("CampaignResponse", &response).unwrap(), json);
     }

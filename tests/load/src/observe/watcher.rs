@@ -104,7 +104,7 @@ impl Watcher {
                     ensure!(before.is_some(), "Synced came, but the leader wasn't named");
                     synced.take().context("Synced came twice")?;
                 }
-                Some(Event::Heartbeat(_)) => {}
+                Some(Event::Progress(_) | Event::Settling(_)) => {}
                 other => bail!("{other:?} came on an Observe stream"),
             }
         }
