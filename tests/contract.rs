@@ -2,7 +2,9 @@
 //! observers that resume.
 
 use anyhow::{Context as _, ensure};
-use leasehold_harness::{Campaign, ElectionClient, Observer, PATIENCE, Server, assert_refused, leased, milliseconds, seen};
+use leasehold_harness::{
+    Campaign, ElectionClient, Observer, PATIENCE, Server, assert_refused, leased, milliseconds, seen,
+};
 use leasehold_proto::v1::campaign_response::Event;
 use leasehold_proto::v1::{
     CampaignRequest, CampaignResponse, CandidacyState, ChangeReason, Election, EndReason, GetElectionRequest,
@@ -127,7 +129,8 @@ async fn an_election_on_hold_is_not_granted_again() -> anyhow::Result<()> {
     ensure!(hold.seconds < 8, "{hold:?}");
     ensure!(waiter.elected().await?.fencing_token > token);
     waiter.resign(&mut client).await?;
-    let long = Campaign::open(&mut client, CampaignRequest { hold: Some(milliseconds(86_400_001)), ..tick("x", 0) }).await;
+    let long =
+        Campaign::open(&mut client, CampaignRequest { hold: Some(milliseconds(86_400_001)), ..tick("x", 0) }).await;
     assert_refused(&long.expect_err("it is too long"), Code::InvalidArgument, "INVALID_HOLD", &["86400"]);
     Ok(())
 }
@@ -142,7 +145,8 @@ async fn observers_resume_over_a_restart_in_good_order_without_a_resync() -> any
     let mut bound = Campaign::open(&mut client, leasehold_harness::stream_bound("jobs/bound", "b")).await?;
     bound.elected().await?;
     let mut of_one = Observer::of(&mut client, "jobs/a").await?;
-    let mut of_all = Observer::open(&mut client, ObserveRequest { prefix: "jobs/".into(), ..Default::default() }).await?;
+    let mut of_all =
+        Observer::open(&mut client, ObserveRequest { prefix: "jobs/".into(), ..Default::default() }).await?;
     of_one.synced().await?;
     of_all.synced().await?;
     server.sigterm(PATIENCE).await?;

@@ -10,4 +10,4 @@ if [[ -n ${PYTHON:-} ]] || ! command -v protoc >/dev/null; then
     protoc=("${PYTHON:-python3}" -m grpc_tools.protoc)
 fi
 PATH=$PWD/.bin:$PATH "${protoc[@]}" -I ../../proto --go_out=. --go-grpc_out=. \
-    --go_opt=paths=source_relative --go-grpc_opt=paths=source_relative leasehold/v1/election.proto
+    --go_opt=paths=source_relative --go-grpc_opt=paths=source_relative leasehold/v1/{election,observe}.proto

@@ -3,6 +3,7 @@
 //! `spec` is used as every Kubernetes tool expects; what the next tenure has to know stands in annotations. Whatever else the object
 //! has (labels, other annotations, owners) is kept as it was found.
 
+use crate::clock::clock_floor;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -26,6 +27,8 @@ const NAMES: [&str; 12] = [
     "last-revision",
     "keys",
 ];
+/// Below which no tenure may begin: set by an operator who knows it, when the Lease was lost or restored.
+const FLOOR: &str = "leasehold.dev/floor";
 /// Longer than a day nothing is counted from the beginning of a write's right; a tenure may last for years.
 const MOST_MS: u64 = 1 << 50;
 
@@ -57,6 +60,21 @@ pub(crate) fn version(object: &Lease) -> Version {
     Version(object.metadata.resource_version.clone().unwrap_or_default())
 }
 
+/// A number above all that were handed out, as far as the clock knows, or an operator: see "Backup and restore" in
+/// docs/operations.md.
+pub(crate) fn vouched(object: Option<&Lease>) -> u64 {
+    let annotations = object.and_then(|object| object.metadata.annotations.as_ref());
+    let floor = annotations.and_then(|annotations| annotations.get(FLOOR)).map_or(0, |text| {
+        text.parse().ok().filter(|floor| *floor < NUMBER_LIMIT).unwrap_or_else(|| {
+            tracing::warn!(
+                "the annotation {FLOOR} of the Lease is {text:?}, and is ignored: give a number below {NUMBER_LIMIT}"
+            );
+            0
+        })
+    });
+    clock_floor().max(floor)
+}
+
 /// Which keys the replica has that wrote this, and whether it seems to run.
 pub(crate) fn keys_in_use(object: &Lease) -> Option<&str> {
     let held = object.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).is_some_and(|h| !h.is_empty());
@@ -68,6 +86,8 @@ pub(crate) fn keys_in_use(object: &Lease) -> Option<&str> {
 pub(crate) fn sign(object: Lease, signature: &Signature, record: &Record, now: Timestamp) -> Lease {
     let mut object = strip(object);
     let annotations = object.metadata.annotations.get_or_insert_default();
+    // The ceiling that is written now lies above it.
+    annotations.remove(FLOOR);
     let millis = |millis: Millis| millis.0.to_string();
     let set = [
         ("replica", Some(signature.me.0.clone())),

@@ -42,6 +42,24 @@ fn what_is_written_is_read() {
     assert_eq!(seen(&again).content.held().unwrap().record, record());
 }
 
+/// What the runbook does with the ceiling of a Lease that is lost or restored.
+#[test]
+fn an_operator_may_say_below_which_number_no_tenure_begins() {
+    let with = |floor: &str| {
+        let mut object = Lease::default();
+        object.metadata.annotations.get_or_insert_default().insert(FLOOR.to_owned(), floor.to_owned());
+        object
+    };
+    let high = NUMBER_LIMIT - 5;
+    assert_eq!(vouched(Some(&with(&high.to_string()))), high);
+    assert_eq!(vouched(Some(&strip(with(&high.to_string())))), high, "it is there until a tenure begins");
+    let begun = sign(with(&high.to_string()), &signature(), &record(), time(1));
+    for below in [None, Some(&begun), Some(&with("7")), Some(&with("many")), Some(&with(&NUMBER_LIMIT.to_string()))] {
+        assert!(vouched(below) < high, "only the clock vouches");
+    }
+    assert_eq!(seen(&with("7")).content.signed, None, "it isn't a replica's word");
+}
+
 #[test]
 fn the_spec_is_as_other_tools_expect() {
     let mut object = Lease::default();

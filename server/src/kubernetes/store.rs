@@ -2,7 +2,7 @@
 //! holds up the loop.
 
 use super::events::Events;
-use super::object::{Signature, seen, sign, strip, version};
+use super::object::{Signature, seen, sign, strip, version, vouched};
 use super::{ApiError, Cluster, bounded};
 use crate::clock;
 use crate::metrics::Metrics;
@@ -123,8 +123,9 @@ impl Task {
         let leases = self.cluster.leases();
         match bounded(self.cluster.request_timeout, leases.get_opt(&self.cluster.lease)).await {
             Ok(object) => {
+                let clock_floor = vouched(object.as_ref());
                 let lease = object.map(|object| self.objects.keep(object));
-                Input::Found { found: Found::Lease(lease), clock_floor: clock::clock_floor() }
+                Input::Found { found: Found::Lease(lease), clock_floor }
             }
             Err(error) => {
                 tracing::warn!(lease = self.cluster.lease, %error, "can't read the Lease");

@@ -1,9 +1,9 @@
 //! Watches the Lease, so that a release is acted on when it happens and not at the next poll. What a watch tells may be old, and a
 //! watch may fall silent: the core knows that.
 
+use super::object::vouched;
 use super::store::Objects;
 use super::{ApiError, Cluster, bounded};
-use crate::clock;
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, WatchEvent, WatchParams};
@@ -55,7 +55,8 @@ async fn one_watch(cluster: &Cluster, objects: &Objects, inputs: &mpsc::Sender<I
 }
 
 async fn tell(objects: &Objects, inputs: &mpsc::Sender<Input>, lease: Option<Lease>) {
+    let clock_floor = vouched(lease.as_ref());
     let lease = lease.map(|lease| objects.keep(lease));
     // A loop that is gone needs no news.
-    let _ = inputs.send(Input::Watched { lease, clock_floor: clock::clock_floor() }).await;
+    let _ = inputs.send(Input::Watched { lease, clock_floor }).await;
 }
