@@ -255,7 +255,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A length of time as people write it: `15s`, `1m 30s`.
+/// A length of time as people write it, in whole milliseconds: `15s`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -271,7 +271,11 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map(Self).map_err(|error| format!("{error}; write it like 15s or 1m 30s"))
+        let span = humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 15s or 1m 30s"))?;
+        if !span.subsec_nanos().is_multiple_of(1_000_000) {
+            return Err("give it in whole milliseconds, like 1500ms".to_owned());
+        }
+        Ok(Self(span))
     }
 }
 
