@@ -1,6 +1,7 @@
 //! A whole server: the loop, the store, gRPC and HTTP, started together and ended in the right order.
 
 use crate::backend::Backend;
+use crate::calls::{self, CallsLayer};
 use crate::connections;
 use crate::driver::{Driver, Known, Phase};
 use crate::forward::{ForwardLayer, Links};
@@ -31,8 +32,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 /// Operators send names.
 const MAX_ADMIN_REQUEST_BYTES: usize = 64 * 1024;
-/// How long a request may take to arrive and be answered; a stream may last as long as it likes after its first message.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that is gone without a word is noticed after both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -200,13 +199,14 @@ fn serve_grpc(
     };
     let links = Arc::new(Links::default());
     tokio::spawn(follow(known.active, Arc::clone(&links)));
+    let calls = CallsLayer { limit: calls::LIMIT, metrics: Arc::clone(&context.metrics) };
     let forward =
         ForwardLayer { right: Arc::clone(&context.handle.right), links, metrics: Arc::clone(&context.metrics) };
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .timeout(REQUEST_TIMEOUT)
         .max_concurrent_streams(settings.max_streams_per_connection)
+        .layer(calls)
         .layer(forward)
         .add_service(elections)
         .add_service(admin)
