@@ -85,7 +85,12 @@ impl ServerBuilder {
         self.spawn(data.path())?.wait(START_TIMEOUT).await
     }
 
-    fn spawn(&self, data_dir: &Path) -> anyhow::Result<Process> {
+    /// Starts it in the belief that it can't serve yet, and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it isn't built.
+    pub fn spawn(&self, data_dir: &Path) -> anyhow::Result<Process> {
         let mut command = Command::new(binary("leasehold-server", "leasehold-server", self.profile)?);
         // Settings of the caller's own environment must not change what is tested.
         for (name, _) in std::env::vars_os() {
