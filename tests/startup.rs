@@ -166,3 +166,37 @@ async fn when_it_says_that_it_listens_it_serves() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// A kubeconfig of an API server that isn't there.
+fn kubeconfig_of_nobody(folder: &Path) -> anyhow::Result<String> {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let path = folder.join("kubeconfig");
+    let content = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: \"http://127.0.0.1:{port}\"}}}}]\n\
+         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+    );
+    std::fs::write(&path, content)?;
+    Ok(text(&path).to_owned())
+}
+
+/// Its ERROR lines came in hundreds, and said nothing that ours don't.
+#[tokio::test]
+async fn the_kubernetes_client_is_silent_unless_it_is_named() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let kubeconfig = kubeconfig_of_nobody(folder.path())?;
+    for (level, named) in [("info", false), ("info,kube_client=error", true)] {
+        let builder =
+            Server::builder().env("KUBECONFIG", &kubeconfig).arg("--kubernetes").arg("--log-level").arg(level);
+        let process = builder.spawn(folder.path())?;
+        let mut waited = Duration::ZERO;
+        while process.stderr().matches("can't read the keys").count() < 2 && waited < Duration::from_secs(20) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            waited += Duration::from_millis(50);
+        }
+        let log = process.stderr();
+        ensure!(log.contains("can't read the keys; trying again"), "{level}: {log}");
+        ensure!(log.contains("can't be reached") && log.contains("refused"), "our line says why: {log}");
+        ensure!(log.contains("failed with error") == named, "{level}: {log}");
+    }
+    Ok(())
+}

@@ -100,7 +100,8 @@ impl Error {
     pub(crate) fn fault(&self) -> Option<Fault> {
         match self {
             Self::Unreachable { .. } => Some(Fault::Broken),
-            Self::Outdated { .. } | Self::Refused { reason: Reason::NotActive | Reason::ShuttingDown, .. } => {
+            Self::Outdated { .. }
+            | Self::Refused { reason: Reason::NotActive | Reason::ShuttingDown | Reason::CallTimedOut, .. } => {
                 Some(Fault::Refused)
             }
             _ => None,
@@ -229,6 +230,8 @@ reasons! {
     NumbersLow = "NUMBERS_LOW",
     /// The service settles after a start, and can't say yet who leads. Temporary.
     Settling = "SETTLING",
+    /// The service gave the call up: nothing answered it in time. Temporary.
+    CallTimedOut = "CALL_TIMED_OUT",
     /// The call's own gRPC deadline passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED",
     /// The candidacy's stream was opened once more elsewhere: it has one at a time.
@@ -239,6 +242,12 @@ reasons! {
     Internal = "INTERNAL",
     /// A field of the request is wrong.
     InvalidRequest = "INVALID_REQUEST",
+    /// The request is longer than the service takes.
+    RequestTooLong = "REQUEST_TOO_LONG",
+    /// The request is compressed, and the service takes none that are.
+    CompressedRequest = "COMPRESSED_REQUEST",
+    /// The service doesn't have this method: it is of another version.
+    UnknownMethod = "UNKNOWN_METHOD",
     /// The name of an election or a candidate, or a prefix.
     InvalidName = "INVALID_NAME",
     /// The ttl is shorter than a second or longer than the service's `max_ttl`.

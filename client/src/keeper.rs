@@ -181,6 +181,7 @@ impl Keeper {
     fn request(&self) -> CampaignRequest {
         let terms = &self.terms;
         let max_wait = terms.max_wait.map(|max_wait| max_wait.saturating_sub(clock::now().since(self.started)));
+        let max_wait = max_wait.map(whole_millis);
         CampaignRequest {
             election: terms.election.clone(),
             candidate: terms.candidate.clone(),
@@ -351,6 +352,12 @@ impl Keeper {
     }
 }
 
+/// What is left of a time is seldom whole milliseconds, and the service takes no others. Rounded up: nothing left is nothing.
+fn whole_millis(time: Duration) -> Duration {
+    let part = u64::from(time.subsec_nanos() % 1_000_000);
+    if part == 0 { time } else { time.saturating_add(Duration::from_nanos(1_000_000 - part)) }
+}
+
 fn not_granted() -> Error {
     Error::NotGranted { detail: "it wasn't granted within max_wait".to_owned() }
 }
@@ -359,5 +366,20 @@ async fn sleep_until_some(moment: Option<Moment>) {
     match moment {
         Some(moment) => clock::sleep_until(moment).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_asked_for_in_whole_milliseconds() {
+        let nanos = Duration::from_nanos;
+        assert_eq!(whole_millis(Duration::ZERO), Duration::ZERO);
+        assert_eq!(whole_millis(nanos(1)), Duration::from_millis(1));
+        assert_eq!(whole_millis(nanos(1_999_000_001)), Duration::from_secs(2));
+        assert_eq!(whole_millis(Duration::from_millis(1234)), Duration::from_millis(1234));
+        assert_eq!(whole_millis(Duration::MAX), Duration::MAX);
     }
 }

@@ -3,6 +3,7 @@
 use crate::ticket::TicketError;
 use leasehold_core::{BadWord, EndReason, Reject};
 use std::collections::HashMap;
+use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -62,6 +63,35 @@ pub enum Refusal {
     /// The reader of a Campaign stream doesn't read.
     #[error("this stream's reader is too slow; a leased candidacy lives on: open the stream again with its ticket")]
     SlowReader,
+    /// Nothing answered the call in time, or it didn't arrive whole.
+    #[error(
+        "this server gave the call up after {limit:?}: the request didn't arrive whole, or nothing answered it, as when the active \
+         replica stands still; it may have been done all the same; try again, or another replica"
+    )]
+    CallTimedOut {
+        /// So long was waited.
+        limit: Duration,
+    },
+    /// There is no such method, or no such service.
+    #[error(
+        "leasehold-server {} has no method {path}; gRPC reflection lists those that it has", env!("CARGO_PKG_VERSION")
+    )]
+    UnknownMethod {
+        /// What was called.
+        path: String,
+    },
+    /// The request is compressed.
+    #[error("{why}; this server takes requests as they are: send them uncompressed")]
+    Compressed {
+        /// How.
+        why: String,
+    },
+    /// The request is longer than this server takes.
+    #[error("the request is too long: {found}")]
+    TooLong {
+        /// How long it is, and how long it may be.
+        found: String,
+    },
     /// The call's own deadline has passed.
     #[error("the deadline of this call has passed; a leased candidacy that leads lives on with its KeepAlives")]
     DeadlineExceeded,
@@ -85,6 +115,10 @@ impl Refusal {
             }
             Refusal::ActiveChanged => (Code::Unavailable, "NOT_ACTIVE"),
             Refusal::SlowReader => (Code::ResourceExhausted, "SLOW_READER"),
+            Refusal::CallTimedOut { .. } => (Code::Unavailable, "CALL_TIMED_OUT"),
+            Refusal::UnknownMethod { .. } => (Code::Unimplemented, "UNKNOWN_METHOD"),
+            Refusal::Compressed { .. } => (Code::Unimplemented, "COMPRESSED_REQUEST"),
+            Refusal::TooLong { .. } => (Code::InvalidArgument, "REQUEST_TOO_LONG"),
             Refusal::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             Refusal::Core(reject) => match reject {
                 Reject::NotActive | Reject::OtherTenure => (Code::Unavailable, "NOT_ACTIVE"),
@@ -110,6 +144,7 @@ impl Refusal {
         let pairs: Vec<(&str, String)> = match self {
             Refusal::ActiveUnreachable { address, .. } => vec![("address", address.clone())],
             Refusal::TooManyObservers { limit } => vec![("limit", limit.to_string())],
+            Refusal::CallTimedOut { limit } => vec![("limit_ms", limit.as_millis().to_string())],
             Refusal::Core(reject) => match reject {
                 Reject::TtlOutOfRange { ttl, min, max } => {
                     vec![("ttl_ms", ttl.0.to_string()), ("min_ms", min.0.to_string()), ("max_ms", max.0.to_string())]

@@ -1,6 +1,7 @@
 //! A whole server: the loop, the store, gRPC and HTTP, started together and ended in the right order.
 
 use crate::backend::Backend;
+use crate::calls::{self, CallsLayer};
 use crate::connections;
 use crate::driver::{Driver, Known, Phase};
 use crate::forward::{ForwardLayer, Links};
@@ -31,11 +32,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 /// Operators send names.
 const MAX_ADMIN_REQUEST_BYTES: usize = 64 * 1024;
-/// How long a request may take to arrive and be answered; a stream may last as long as it likes after its first message.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that is gone without a word is noticed after both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many calls of a connection may be begun and given up by their caller before this server has looked at them. h2 closes a
+/// connection that has more, at 20 unless told otherwise: it takes them for an attack (rapid reset, CVE-2023-44487). But a server
+/// that stands still for a second finds as many as its clients made in it. All of them are begun at once when it looks, and
+/// whoever floods it holds up the others for as long as that takes: with 1000 for a tenth of a second at most, with 4096 for
+/// two seconds (tests/resets.rs, in a debug build).
+const MAX_PENDING_RESETS: usize = 1000;
 /// How long connections get to end after their streams have been ended.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long the last record may take.
@@ -200,13 +205,15 @@ fn serve_grpc(
     };
     let links = Arc::new(Links::default());
     tokio::spawn(follow(known.active, Arc::clone(&links)));
+    let calls = CallsLayer { limit: calls::LIMIT, metrics: Arc::clone(&context.metrics) };
     let forward =
         ForwardLayer { right: Arc::clone(&context.handle.right), links, metrics: Arc::clone(&context.metrics) };
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .timeout(REQUEST_TIMEOUT)
         .max_concurrent_streams(settings.max_streams_per_connection)
+        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+        .layer(calls)
         .layer(forward)
         .add_service(elections)
         .add_service(admin)
@@ -214,7 +221,7 @@ fn serve_grpc(
         .add_service(health)
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
-    let incoming = connections::incoming(listener, connections::limit());
+    let incoming = connections::incoming(listener, connections::limit(), Arc::clone(&context.metrics));
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()))
 }
 

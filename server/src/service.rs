@@ -3,7 +3,7 @@
 mod admin;
 mod campaign;
 mod convert;
-mod deadline;
+pub(crate) mod deadline;
 mod election;
 mod observe;
 

@@ -1,9 +1,12 @@
 //! Settings as meant: flags, environment and config file put together, completed and checked.
 
 mod flags;
+mod log_filter;
 mod replica;
 
 pub use flags::{CommandLine, Flags, LogFormat, Span};
+#[cfg(not(turmoil))]
+pub(crate) use log_filter::log_filter;
 pub use replica::ReplicaSettings;
 
 use leasehold_core::{BadConfig, BadWord, Config, ElectionName, Holder, Limits, Millis};
@@ -11,7 +14,6 @@ use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use tracing_subscriber::EnvFilter;
 
 const DEFAULT_MAX_TTL: Millis = Millis(15_000);
 const DEFAULT_MAX_OBSERVERS: usize = 10_000;
@@ -53,7 +55,7 @@ pub struct Settings {
     pub insecure: bool,
     /// Form of the log.
     pub log_format: LogFormat,
-    /// What is logged, in the words of tracing's `EnvFilter`.
+    /// What is logged, in the words of tracing's `EnvFilter`; libraries only where they are named.
     pub log_level: String,
 }
 
@@ -260,7 +262,7 @@ impl Settings {
         if self.issuer.is_empty() || self.issuer.len() > MAX_ISSUER_BYTES || self.issuer.contains(char::is_control) {
             return Err(SettingsError::BadIssuer { issuer: self.issuer.clone() });
         }
-        if let Err(why) = EnvFilter::builder().parse(&self.log_level) {
+        if let Err(why) = log_filter::log_filter(&self.log_level) {
             return Err(SettingsError::BadLogLevel { level: self.log_level.clone(), why: why.to_string() });
         }
         Ok(self.core_config(Holder(String::new())).validate()?)

@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::http::serve_while_waiting;
 use crate::server::Server;
-use crate::settings::{LogFormat, Settings};
+use crate::settings::{LogFormat, Settings, log_filter};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -93,7 +93,8 @@ async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Lines are written by a thread of their own: whoever reads them slowly, or not at all, doesn't hold up the loop. What doesn't fit
 /// into its buffer of 128,000 lines is lost.
 fn log(settings: &Settings) -> WorkerGuard {
-    let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // It was checked with the other settings.
+    let filter = log_filter(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match settings.log_format {

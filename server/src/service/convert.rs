@@ -14,7 +14,8 @@ use std::time::Duration;
 /// How long the task token of a stream-bound leader is good for: it has no lease whose end could be named.
 const STREAM_BOUND_TASK_TOKEN: Millis = Millis(60_000);
 
-/// A duration that was asked for, in whole milliseconds.
+/// A duration that was asked for. One that isn't whole milliseconds is refused: cut, it would be another one than the worker
+/// counts with.
 pub(crate) fn millis(what: &str, duration: &prost_types::Duration) -> Result<Millis, Refusal> {
     // Not by its Display, which panics at the lowest number.
     let (s, ns) = (duration.seconds, duration.nanos);
@@ -24,6 +25,9 @@ pub(crate) fn millis(what: &str, duration: &prost_types::Duration) -> Result<Mil
     let nanos = u32::try_from(duration.nanos).map_err(|_| refuse("it must not be negative"))?;
     if nanos >= 1_000_000_000 || seconds > 315_576_000_000 {
         return Err(refuse("that isn't a duration"));
+    }
+    if !nanos.is_multiple_of(1_000_000) {
+        return Err(refuse("give it in whole milliseconds"));
     }
     Ok(Millis(seconds * 1000 + u64::from(nanos / 1_000_000)))
 }
@@ -44,8 +48,6 @@ pub(crate) fn entry(request: v1::CampaignRequest) -> Result<Entry, Refusal> {
     let max_wait = request.max_wait.as_ref().map(|wait| millis("max_wait", wait)).transpose()?;
     let hold = request.hold.as_ref().map(|hold| millis("hold", hold)).transpose()?;
     let attempt = Some(request.attempt).filter(|attempt| !attempt.is_empty());
-    // Less than a millisecond is little, not nothing: nothing would mean without limit.
-    let some = request.max_wait.as_ref().is_some_and(|wait| wait.seconds > 0 || wait.nanos > 0);
     Ok(Entry {
         election: ElectionName::new(&request.election)?,
         candidate: CandidateName::new(&request.candidate)?,
@@ -53,7 +55,8 @@ pub(crate) fn entry(request: v1::CampaignRequest) -> Result<Entry, Refusal> {
         ttl,
         value: Value::new(&request.value)?,
         no_wait: request.no_wait,
-        max_wait: max_wait.filter(|_| some).map(|wait| wait.max(Millis(1))),
+        // Zero means without limit.
+        max_wait: max_wait.filter(|wait| *wait > Millis(0)),
         replace_former: request.replace_former,
         attempt: attempt.map(|attempt| Attempt::new(&attempt)).transpose()?,
         hold: hold.unwrap_or(Millis(0)),
@@ -252,6 +255,8 @@ mod tests {
             duration(0, -1),
             duration(0, 1_000_000_000),
             duration(i64::MAX, 0),
+            duration(0, 1),
+            duration(5, 1_999_999),
         ] {
             assert!(millis("ttl", &bad).unwrap_err().to_string().starts_with("ttl is "));
         }

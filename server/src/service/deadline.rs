@@ -3,11 +3,11 @@
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::Sleep;
-use tonic::metadata::MetadataMap;
+use tonic::codegen::http::HeaderMap;
 
 /// What the header `grpc-timeout` says: up to eight digits and a unit. What isn't that is ignored, as gRPC servers do.
-pub(crate) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -37,9 +37,9 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Option<Duration> {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("grpc-timeout", text.parse().unwrap());
-        timeout(&metadata)
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", text.parse().unwrap());
+        timeout(&headers)
     }
 
     #[test]
@@ -50,6 +50,6 @@ mod tests {
         for bad in ["", "S", "-1S", "1s", "123456789S", "1"] {
             assert_eq!(parsed(bad), None, "{bad}");
         }
-        assert_eq!(timeout(&MetadataMap::new()), None);
+        assert_eq!(timeout(&HeaderMap::new()), None);
     }
 }

@@ -170,7 +170,7 @@ impl Elections {
     }
 
     async fn open_campaign(&self, request: Request<v1::CampaignRequest>) -> Result<CampaignStream, Refusal> {
-        let deadline = deadline::timeout(request.metadata());
+        let deadline = deadline::timeout(request.metadata().as_ref());
         let request = request.into_inner();
         let want_task_token = request.want_task_token;
         let entered = request.ticket.is_empty().then(clock::now);
@@ -236,7 +236,7 @@ impl ElectionService for Elections {
     }
 
     async fn observe(&self, request: Request<v1::ObserveRequest>) -> Result<Response<ObserveStream>, Status> {
-        let deadline = deadline::timeout(request.metadata());
+        let deadline = deadline::timeout(request.metadata().as_ref());
         let observer = observe::selection(request.get_ref())
             .and_then(|(selection, cursor)| self.0.observers.observe(selection, cursor))
             .map_err(|refusal| self.0.refuse(refusal))?;

@@ -171,7 +171,8 @@ pub struct Flags {
     #[serde(alias = "log_format")]
     pub log_format: Option<LogFormat>,
 
-    /// What is logged: error, warn, info, debug, trace, or by module like info,leasehold_server=debug [default: info]
+    /// What is logged: error, warn, info, debug, trace, or by module like info,leasehold_server::mirror=debug; libraries only
+    /// where they are named, like info,kube_client=debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "LEASEHOLD_LOG_LEVEL", hide_env_values = true)]
     #[serde(alias = "log_level")]
     pub log_level: Option<String>,
@@ -255,7 +256,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A length of time as people write it: `15s`, `1m 30s`.
+/// A length of time as people write it, in whole milliseconds: `15s`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -271,7 +272,11 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map(Self).map_err(|error| format!("{error}; write it like 15s or 1m 30s"))
+        let span = humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 15s or 1m 30s"))?;
+        if !span.subsec_nanos().is_multiple_of(1_000_000) {
+            return Err("give it in whole milliseconds, like 1500ms".to_owned());
+        }
+        Ok(Self(span))
     }
 }
 

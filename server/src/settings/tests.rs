@@ -191,6 +191,7 @@ fn words_that_arent_understood_are_refused_with_an_example() {
     for (word, says) in [
         ("--listen=localhost:7400", "write it as an IP address and a port, like 127.0.0.1:7400"),
         ("--max-ttl=15", "write it like 15s or 1m 30s"),
+        ("--max-ttl=15s 1us", "give it in whole milliseconds, like 1500ms"),
         ("--log-format=xml", "possible values: text, json"),
         ("--max-tll=15s", "a similar argument exists: '--max-ttl'"),
     ] {

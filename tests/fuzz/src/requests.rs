@@ -353,12 +353,15 @@ impl World {
 
 /// What the contract says of a new candidacy.
 fn allowed(message: &v1::CampaignRequest) -> bool {
+    let whole = |time: &Option<prost_types::Duration>| time.as_ref().is_none_or(|time| time.nanos % 1_000_000 == 0);
     let ttl = message.ttl.as_ref().is_none_or(|ttl| (1..=15).contains(&ttl.seconds) && ttl.nanos >= 0);
     debug_assert!(MAX_MAX_TTL > Millis(15_000));
     lawful::is_election(&message.election)
         && lawful::is_candidate(&message.candidate)
         && lawful::is_value(&message.value)
         && ttl
+        && whole(&message.ttl)
+        && whole(&message.max_wait)
 }
 
 /// A worker's life; a leader that is observed, verified, told to step down; and everything else that can be asked.
@@ -373,7 +376,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         ..Default::default()
     };
     let bound = v1::CampaignRequest { ttl: None, candidate: "b".to_owned(), no_wait: true, ..campaign.clone() };
-    let wait = prost_types::Duration { seconds: 2, nanos: 5 };
+    let wait = prost_types::Duration { seconds: 2, nanos: 5_000_000 };
     let replacing = v1::CampaignRequest { replace_former: true, max_wait: Some(wait), ..campaign.clone() };
     let item = v1::KeepAliveItem { ticket: b"t".to_vec(), want_task_token: true };
     let by_task_token =
