@@ -230,6 +230,8 @@ reasons! {
     NumbersLow = "NUMBERS_LOW",
     /// The service settles after a start, and can't say yet who leads. Temporary.
     Settling = "SETTLING",
+    /// The standby that was asked can't reach the active replica. Temporary.
+    ActiveUnreachable = "ACTIVE_UNREACHABLE",
     /// The service gave the call up: nothing answered it in time. Temporary.
     CallTimedOut = "CALL_TIMED_OUT",
     /// The call's own gRPC deadline passed.
@@ -252,6 +254,8 @@ reasons! {
     InvalidName = "INVALID_NAME",
     /// The ttl is shorter than a second or longer than the service's `max_ttl`.
     InvalidTtl = "INVALID_TTL",
+    /// The hold is longer than a day.
+    InvalidHold = "INVALID_HOLD",
     /// The ticket can't be read.
     InvalidTicket = "INVALID_TICKET",
     /// The value is too long.

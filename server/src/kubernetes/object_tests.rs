@@ -79,7 +79,8 @@ fn the_spec_is_as_other_tools_expect() {
 #[test]
 fn half_a_record_is_none() {
     let object = sign(Lease::default(), &signature(), &record(), time(1));
-    for name in NAMES.into_iter().filter(|name| !["keys", "ended-at-ms", "last-change", "last-revision"].contains(name)) {
+    for name in NAMES.into_iter().filter(|name| !["keys", "ended-at-ms", "last-change", "last-revision"].contains(name))
+    {
         let mut less = object.clone();
         less.metadata.annotations.as_mut().unwrap().remove(&key(name));
         assert_eq!(seen(&less).content.signed, None, "without {name}");
