@@ -1,16 +1,20 @@
 //! Entries with names: a Campaign that is sent twice finds the candidacy that the first one made.
 
 use super::{Candidacy, Elections, State, Turn};
-use crate::{Attempt, CandidateName, ElectionName, EndReason, Enrolment, Entry, Event, Output, StateVersion};
-use crate::{StreamId, Subject};
+use crate::{
+    Attempt, CandidateName, ElectionName, EndReason, Enrolment, Entry, Event, Millis, Output, StateVersion, StreamId,
+    Subject,
+};
 
-/// Names an entry: nobody finds a candidacy of another candidate or subject.
-pub(super) type AttemptKey = (ElectionName, Subject, CandidateName, Attempt);
+/// Names an entry: nobody finds a candidacy of another candidate or subject, nor one with another TTL,
+/// by which its worker would count a deadline that isn't the server's.
+pub(super) type AttemptKey = (ElectionName, Subject, CandidateName, Option<Millis>, Attempt);
 
 impl Candidacy {
     pub(super) fn attempt_key(&self) -> Option<AttemptKey> {
         let attempt = self.attempt.clone()?;
-        Some((self.election.clone(), self.subject.clone(), self.candidate.clone(), attempt))
+        let ttl = self.lease.map(|lease| lease.ttl);
+        Some((self.election.clone(), self.subject.clone(), self.candidate.clone(), ttl, attempt))
     }
 }
 
@@ -18,7 +22,7 @@ impl Elections {
     /// The candidacy that an earlier entry of the same name made.
     pub(super) fn entered_before(&self, entry: &Entry) -> Option<Enrolment> {
         let attempt = entry.attempt.clone()?;
-        let key = (entry.election.clone(), entry.subject.clone(), entry.candidate.clone(), attempt);
+        let key = (entry.election.clone(), entry.subject.clone(), entry.candidate.clone(), entry.ttl, attempt);
         self.attempts.get(&key).copied()
     }
 

@@ -2,10 +2,11 @@
 
 use crate::{SLACK, START};
 use anyhow::{Context as _, ensure};
-use leasehold_harness::{Campaign, ElectionClient, Keeper, http_get, keep_alive, leased, reopened};
-use leasehold_proto::v1::{CandidacyState, StepDownRequest};
+use leasehold_harness::{Campaign, ElectionClient, Keeper, Observer, http_get, keep_alive, leased, reopened};
+use leasehold_proto::v1::{CandidacyState, ObserveRequest, StepDownRequest};
 use leasehold_replica_tests::{Conduct, Group, Prober, Probes, Terms, Witness};
 use std::time::{Duration, Instant};
+use tonic::Code;
 
 /// The longest time without an answer.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -37,11 +38,22 @@ async fn an_orderly_end_changes_no_leader_and_delays_nobody() -> anyhow::Result<
         by_standby.push(Prober::of_channel(&format!("standby {standby}"), &elections, &election, token));
     }
 
+    let mut through_standby = group.replicas[standbys[0]].server.elections().await?;
+    let mut observer = Observer::open(&mut through_standby, observed(0)).await?;
+    observer.synced().await?;
+
     let before = Before::prepare(&group, first, standbys[0]).await?;
     group.mirrored(first, &standbys, SLACK).await?;
     let ended = Instant::now();
     group.replicas[first].server.sigterm(END).await?;
     println!("SIGTERM: the replica ended after {:?}", ended.elapsed());
+    // Everything was told before the end, so nothing has to be told again.
+    assert_eq!(observer.failure().await?.code(), Code::Unavailable);
+    ensure!(observer.complete > token, "Progress names the last change: {} and {token}", observer.complete);
+    let mut observer = Observer::open(&mut through_standby, observed(observer.complete)).await?;
+    let (restored, _) = observer.synced().await.context("it resumes without a Resync")?;
+    ensure!(restored.iter().any(|change| change.election == election), "{restored:?}");
+    drop(observer);
     before.went_on().await?;
     let granted = witness.led_since("jobs/passed", ended + SILENCE, SLACK).await?;
     ensure!(granted.from - ended < SILENCE + SLACK);
@@ -71,6 +83,10 @@ async fn an_orderly_end_changes_no_leader_and_delays_nobody() -> anyhow::Result<
     println!("rolling restart: {} tenures", terms.len());
     ensure!(terms.len() >= 3, "{terms:#?}");
     Ok(())
+}
+
+fn observed(after_revision: u64) -> ObserveRequest {
+    ObserveRequest { prefix: "jobs/".to_owned(), after_revision, ..Default::default() }
 }
 
 /// What the machine has held up the prober for, it may have held up the replicas for as well.
