@@ -2,7 +2,7 @@
 
 use crate::{Campaign, ElectionClient, PATIENCE};
 use anyhow::ensure;
-use leasehold_proto::v1::{CandidacyState, KeepAliveItem, KeepAliveRequest, KeepAliveResult};
+use leasehold_proto::v1::{KeepAliveItem, KeepAliveRequest, KeepAliveResult};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -17,7 +17,8 @@ pub struct Keeper {
 #[derive(Debug, Clone)]
 struct Kept {
     ticket: Vec<u8>,
-    led: bool,
+    /// Which state of the candidacy the ticket is of.
+    version: u64,
     tenure: u64,
     latest: Option<KeepAliveResult>,
 }
@@ -28,7 +29,7 @@ impl Keeper {
     pub fn start(client: &ElectionClient, campaigns: &[&Campaign], every: Duration) -> Self {
         let kept = campaigns
             .iter()
-            .map(|campaign| Kept { ticket: campaign.ticket.clone(), led: false, tenure: 0, latest: None })
+            .map(|campaign| Kept { ticket: campaign.ticket.clone(), version: 0, tenure: 0, latest: None })
             .collect();
         let kept = Arc::new(Mutex::new(kept));
         let task = tokio::spawn(run(client.clone(), Arc::clone(&kept), every));
@@ -86,10 +87,8 @@ async fn run(mut client: ElectionClient, kept: Arc<Mutex<Vec<Kept>>>, every: Dur
             let answer = answer.into_inner();
             for (one, result) in kept.iter_mut().zip(answer.results) {
                 one.tenure = answer.tenure;
-                one.led |= result.fencing_token > 0;
-                // A leader's ticket is only replaced by a leader's: an answer may be older than what the stream said.
-                let stale = one.led && result.state() == CandidacyState::Waiting;
-                if !stale && !result.ticket.is_empty() {
+                if result.version >= one.version && !result.ticket.is_empty() {
+                    one.version = result.version;
                     one.ticket.clone_from(&result.ticket);
                 }
                 one.latest = Some(result);

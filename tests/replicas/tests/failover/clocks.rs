@@ -14,7 +14,7 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
 /// Debian's libfaketime. It moves what the server asks of the C library, so the wall clock: its monotonic clock is a system call.
-fn libfaketime() -> anyhow::Result<String> {
+pub(crate) fn libfaketime() -> anyhow::Result<String> {
     let folders = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
     let mut libraries = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
     let found: Option<PathBuf> = libraries.find(|library| library.is_file());

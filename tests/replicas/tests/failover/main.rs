@@ -4,6 +4,7 @@ mod clocks;
 mod kill;
 mod orderly;
 mod pause;
+mod restored;
 mod ticket;
 
 use std::time::Duration;
