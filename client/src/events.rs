@@ -5,7 +5,7 @@ use crate::backoff::Backoff;
 use crate::clock::{self, Moment};
 use crate::proto::{CampaignRequest, CampaignResponse};
 use crate::ticket::Ticket;
-use crate::wire::{CALL_TIMEOUT, LONGEST_SILENCE, Wires};
+use crate::wire::{Break, CALL_TIMEOUT, LONGEST_SILENCE, Wires};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,9 @@ use tonic::{Response, Status, Streaming};
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest one.
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// A stream that lasted as long was a good one: after it the delays begin with the first.
-const GOOD_STREAM: Duration = Duration::from_secs(5);
+/// A stream that lasted as long was a good one: after it the delays begin with the first. There are
+/// proxies that cut each after some seconds.
+const GOOD_STREAM: Duration = Duration::from_secs(1);
 
 /// A stream that is open.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Events {
                         self.state = State::Open { stream: Box::new(stream), heard: clock::now() };
                         break Ok(first);
                     }
-                    Err(error) => break Err(error),
+                    Err(error) => break Err(error.into()),
                 },
                 State::Open { stream, heard } => {
                     let result = message(stream, *heard).await;
@@ -82,12 +83,15 @@ impl Events {
                 }
             }
         };
-        let admitted = result.and_then(|response| self.wires.admit(response.tenure).map(|()| response));
+        let admitted = result.and_then(|response| {
+            self.wires.admit(response.tenure)?;
+            Ok(response)
+        });
         match admitted {
             Ok(response) => Ok(Heard { opened: self.opened, version: self.version, response }),
-            Err(error) => {
-                self.close(&error);
-                Err(error)
+            Err(broken) => {
+                self.close(&broken);
+                Err(broken.error)
             }
         }
     }
@@ -100,14 +104,14 @@ impl Events {
         self.state = State::Opening(Box::pin(async move { open(&wires, request).await }));
     }
 
-    fn close(&mut self, error: &Error) {
+    fn close(&mut self, broken: &Break) {
         if let State::Open { stream, .. } = &self.state {
-            self.wires.calls.broke(stream.link, error);
+            self.wires.calls.broke(stream.link, broken);
         }
         if clock::now().since(self.opened) >= GOOD_STREAM {
             self.backoff.reset();
         }
-        self.state = State::Closed { until: clock::now().plus(self.backoff.after(error)) };
+        self.state = State::Closed { until: clock::now().plus(self.backoff.after(&broken.error)) };
     }
 }
 
@@ -127,12 +131,11 @@ pub(crate) async fn open(wires: &Wires, request: CampaignRequest) -> Result<(Str
 }
 
 /// The next message of a stream that was heard of at this moment.
-async fn message(stream: &mut Stream, heard: Moment) -> Result<CampaignResponse, Error> {
+async fn message(stream: &mut Stream, heard: Moment) -> Result<CampaignResponse, Break> {
+    let ended = || Error::Unreachable { detail: "the stream of the candidacy ended without saying why".to_owned() };
     tokio::select! {
         biased;
-        message = stream.messages.message() => message?.ok_or_else(|| Error::Unreachable {
-            detail: "the stream of the candidacy ended without saying why".to_owned(),
-        }),
-        () = clock::sleep_until(heard.plus(LONGEST_SILENCE)) => Err(Error::silent("Campaign")),
+        message = stream.messages.message() => Ok(message?.ok_or_else(ended)?),
+        () = clock::sleep_until(heard.plus(LONGEST_SILENCE)) => Err(Break::silent("Campaign")),
     }
 }

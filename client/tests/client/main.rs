@@ -4,9 +4,11 @@
 mod deadline;
 mod entering;
 mod following;
+mod foreign;
 mod healthy;
 mod keeping;
 mod observing;
+mod page;
 mod proxy;
 mod puppet;
 mod several;
