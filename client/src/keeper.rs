@@ -84,25 +84,21 @@ impl Keeper {
                     Some(error) => self.backoff.after(error),
                     None => self.backoff.delay(),
                 };
-                let delay = clock::now().plus(delay);
                 tokio::select! {
                     biased;
                     _ = &mut orders.resign => return None,
-                    () = clock::sleep_until(delay) => {}
+                    () = clock::sleep_until(clock::now().plus(delay)) => {}
                 }
             }
             if self.limit().is_some_and(Moment::has_passed) {
                 self.shared.fail(last_error.unwrap_or_else(not_granted));
                 return None;
             }
-            let sent = clock::now();
-            self.tried.get_or_insert(sent);
-            let error =
-                match self.try_once(orders).await?.and_then(|(stream, first)| Ok((self.entered(sent, first)?, stream)))
-                {
-                    Ok((kept, stream)) => return Some((kept, sent, stream)),
-                    Err(error) => error,
-                };
+            self.tried.get_or_insert_with(clock::now);
+            let error = match self.try_once(orders).await? {
+                Ok(entered) => return Some(entered),
+                Err(error) => error,
+            };
             if self.is_hopeless(&error) {
                 self.shared.fail(error);
                 return None;
@@ -145,13 +141,29 @@ impl Keeper {
     }
 
     /// One try. None: the worker doesn't want it any more, or its time is over; what was sent is resigned.
-    async fn try_once(&mut self, orders: &mut Orders) -> Option<Result<(Stream, CampaignResponse), Error>> {
+    async fn try_once(&mut self, orders: &mut Orders) -> Option<Result<(Kept, Moment, Stream), Error>> {
         let wires = Arc::clone(&self.wires);
+        // Whoever leads needs it: nobody becomes a candidate who couldn't keep what it gets.
+        let ahead = tokio::select! {
+            biased;
+            _ = &mut orders.resign => return None,
+            ahead = wires.keeper.open_ahead() => ahead,
+            () = sleep_until_some(self.limit()) => {
+                self.shared.fail(not_granted());
+                return None;
+            }
+        };
+        if let Err(error) = ahead {
+            return Some(Err(error));
+        }
+        let sent = clock::now();
         let mut opening = Box::pin(events::open(&wires, self.request()));
         let resignation = tokio::select! {
             biased;
             resignation = &mut orders.resign => resignation.ok(),
-            result = &mut opening => return Some(result),
+            result = &mut opening => return Some(result.and_then(|(stream, first)| {
+                Ok((self.entered(sent, first)?, sent, stream))
+            })),
             () = sleep_until_some(self.limit()) => {
                 self.shared.fail(not_granted());
                 None

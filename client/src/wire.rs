@@ -6,6 +6,7 @@ use crate::error::is_of_connection;
 use crate::hint;
 use crate::line::{self, Line};
 use crate::link::{self, Links, Pings};
+use crate::proto::GetStatusRequest;
 use crate::proto::admin_service_client::AdminServiceClient;
 use crate::proto::election_service_client::ElectionServiceClient;
 use crate::route::{Fault, Route};
@@ -37,6 +38,16 @@ pub(crate) struct Wire {
 impl Wire {
     fn new(route: &Arc<Route>, pings: Option<Pings>) -> Self {
         Self { route: Arc::clone(route), links: Links::new(Arc::clone(route), pings) }
+    }
+
+    /// Makes the connection, and asks who is there, so that it is up before it is needed.
+    pub(crate) async fn open_ahead(&self) -> Result<(), Error> {
+        let call = |mut client: AdminServiceClient<Line>| async move { client.get_status(GetStatusRequest {}).await };
+        match self.admin("GetStatus", call).await {
+            Err(error @ Error::Unreachable { .. }) => Err(error),
+            // A refusal is an answer as well.
+            _ => Ok(()),
+        }
     }
 
     /// Makes one call. If no answer comes in time, or one that another replica would not give, the next call goes over

@@ -1,6 +1,7 @@
 //! The client against a service whose strings the test pulls: for what the real one can't be made to do.
 #![allow(clippy::unwrap_used)]
 
+mod ahead;
 mod deadline;
 mod entering;
 mod following;
