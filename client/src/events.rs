@@ -3,7 +3,10 @@
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::clock::{self, Moment};
-use crate::proto::{CampaignRequest, CampaignResponse};
+use crate::line::Line;
+use crate::proto::campaign_response::Event;
+use crate::proto::election_service_client::ElectionServiceClient;
+use crate::proto::{CampaignRequest, CampaignResponse, Enrolled, ResignRequest};
 use crate::ticket::Ticket;
 use crate::wire::{Break, CALL_TIMEOUT, LONGEST_SILENCE, Wires};
 use futures::future::BoxFuture;
@@ -18,6 +21,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// A stream that lasted as long was a good one: after it the delays begin with the first. There are
 /// proxies that cut each after some seconds.
 const GOOD_STREAM: Duration = Duration::from_secs(1);
+/// How long the answer to a Resign may take for a candidacy that was entered in vain.
+const LONGEST_DISOWNING: Duration = Duration::from_secs(1);
 
 /// A stream that is open.
 #[derive(Debug)]
@@ -118,16 +123,35 @@ impl Events {
 /// Opens a stream and waits for its first message.
 ///
 /// No gRPC deadline is set: the service would take it for the time in which the candidacy is to be granted.
+///
+/// A new candidacy of a tenure that isn't heard any more is resigned at once: it would stand in the
+/// queue, be granted, and nobody would lead until its ttl is over.
 pub(crate) async fn open(wires: &Wires, request: CampaignRequest) -> Result<(Stream, CampaignResponse), Error> {
+    let is_new = request.ticket.is_empty();
     let opening = wires.calls.open("Campaign", CALL_TIMEOUT, |mut client| async move {
         let (metadata, mut stream, extensions) = client.campaign(request).await?.into_parts();
         match stream.message().await? {
-            Some(first) => Ok(Response::from_parts(metadata, (stream, first), extensions)),
+            Some(first) => {
+                if is_new && wires.is_outdated(first.tenure) {
+                    disown(&mut client, &first).await;
+                }
+                Ok(Response::from_parts(metadata, (stream, first), extensions))
+            }
             None => Err(Status::unavailable("the stream ended before its first message")),
         }
     });
     let ((messages, first), link) = opening.await?;
     Ok((Stream { messages, link }, first))
+}
+
+/// Resigns what was entered in vain, at the replica that has it. Its ticket is used for nothing
+/// else, so whatever becomes of this call, nobody leads by it.
+async fn disown(client: &mut ElectionServiceClient<Line>, first: &CampaignResponse) {
+    let Some(Event::Enrolled(Enrolled { ticket, .. })) = &first.event else { return };
+    let request = ResignRequest { ticket: ticket.clone() };
+    if !matches!(tokio::time::timeout(LONGEST_DISOWNING, client.resign(request)).await, Ok(Ok(_))) {
+        tracing::debug!("a candidacy of a lower tenure couldn't be resigned; it runs out after its ttl");
+    }
 }
 
 /// The next message of a stream that was heard of at this moment.

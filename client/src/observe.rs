@@ -6,6 +6,7 @@ use crate::clock::{self, Moment};
 use crate::ledger::Ledger;
 use crate::proto::observe_response::Event;
 use crate::proto::{ElectionChange, ObserveRequest, ObserveResponse, Synced};
+use crate::tenure::Below;
 use crate::wire::{Break, CALL_TIMEOUT, LONGEST_SILENCE, Wires};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use std::collections::VecDeque;
@@ -23,6 +24,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// A stream that lasted as long was a good one, whether it told anything or not: after it the
 /// delays begin with the first. There are proxies that cut each after some seconds.
 const GOOD_STREAM: Duration = Duration::from_secs(1);
+/// After answers from below for so long the delays are as long.
+const LONG_BELOW: Duration = Duration::from_secs(15);
 
 /// What to observe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +124,7 @@ impl Observation {
             backoff,
             state: State::Closed { until: Moment::PAST },
             told: VecDeque::new(),
+            is_warned: false,
         };
         Self { events: stream::unfold(follower, Follower::next).boxed() }
     }
@@ -149,6 +153,8 @@ struct Follower {
     state: State,
     /// To be told next: at most one event for each election that is known as led, and one more.
     told: VecDeque<Result<Observed, Error>>,
+    /// Whether it was said that the service has fallen back, and it hasn't come up since.
+    is_warned: bool,
 }
 
 enum State {
@@ -233,9 +239,18 @@ impl Follower {
                 self.backoff.reset();
             }
         }
-        let delay = self.backoff.after(&broken.error);
+        let delay = self.delay(&broken.error);
         self.state = State::Closed { until: clock::now().plus(delay) };
         self.told.push_back(Ok(Observed::Reconnecting { error: broken.error, delay }));
+    }
+
+    fn delay(&mut self, error: &Error) -> Duration {
+        let below = self.wires.below_for(LONG_BELOW);
+        if let Some(Below { tenure, newest }) = below.filter(|_| !self.is_warned) {
+            tracing::warn!(tenure, newest, "the service has fallen back to a lower tenure: its news aren't believed");
+        }
+        self.is_warned = below.is_some();
+        if below.is_some() { Backoff::of(LONG_BELOW) } else { self.backoff.after(error) }
     }
 }
 

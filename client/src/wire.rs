@@ -6,12 +6,12 @@ use crate::error::is_of_connection;
 use crate::hint;
 use crate::line::{self, Line};
 use crate::link::{self, Links, Pings};
-use crate::proto::GetStatusRequest;
 use crate::proto::admin_service_client::AdminServiceClient;
 use crate::proto::election_service_client::ElectionServiceClient;
+use crate::proto::{GetElectionRequest, GetStatusRequest};
 use crate::route::{Fault, Route};
 use crate::stranger;
-use crate::tenure::Tenured;
+use crate::tenure::{Below, Tenured};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::future::Future;
 use std::sync::Arc;
@@ -189,6 +189,29 @@ impl Wires {
     /// Takes note of the tenure of a message, and refuses the message if a higher one is known.
     pub(crate) fn admit(&self, tenure: u64) -> Result<(), Error> {
         self.route.tenure.admit(tenure)
+    }
+
+    /// Whether a message of this tenure would be refused.
+    pub(crate) fn is_outdated(&self, tenure: u64) -> bool {
+        self.route.tenure.is_outdated(tenure)
+    }
+
+    /// Whether the service has fallen back below what was seen of it: see [`Tenure::below_for`].
+    ///
+    /// [`Tenure::below_for`]: crate::tenure::Tenure::below_for
+    pub(crate) fn below_for(&self, time: Duration) -> Option<Below> {
+        self.route.tenure.below_for(time)
+    }
+
+    /// Asks whether the service has come up again, if its last answers came from below. Before a
+    /// candidacy is entered, which would be granted and resigned otherwise, for all observers to see.
+    pub(crate) async fn ask_first(&self, election: &str) -> Result<(), Error> {
+        if self.below_for(Duration::ZERO).is_none() {
+            return Ok(());
+        }
+        let request = GetElectionRequest { election: election.to_owned() };
+        let call = |mut client: ElectionServiceClient<Line>| async move { client.get_election(request).await };
+        self.calls.call("GetElection", CALL_TIMEOUT, call).await.map(|_| ())
     }
 
     /// How many endpoints there are.

@@ -32,6 +32,7 @@ async fn a_candidacy_of_a_lower_tenure_isnt_believed() {
     let mut puppet = Puppet::start().await;
     let (_leadership, _stream) = puppet.lead(Duration::from_secs(10)).await;
     let second = tokio::spawn(puppet.client.campaign("other").into_future());
+    puppet.get_in(TENURE);
     let stale = puppet.campaign().await;
     for mut response in [enrolled("stale"), elected("stale")] {
         response.tenure = TENURE - 1;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod ahead;
+mod below;
 mod deadline;
 mod entering;
 mod following;
