@@ -20,6 +20,8 @@ mod pause;
 mod run;
 #[path = "command/shells.rs"]
 mod shells;
+#[path = "command/start.rs"]
+mod start;
 #[path = "command/support.rs"]
 mod support;
 #[path = "command/terminal.rs"]
