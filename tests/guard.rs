@@ -3,6 +3,7 @@
 use anyhow::ensure;
 use leasehold_harness::{Process, Server, example};
 use std::time::Duration;
+use tokio::net::TcpListener;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Of the example, and the allowance that the server adds.
@@ -38,6 +39,27 @@ async fn a_worker_that_was_paused_past_its_ttl_does_nothing_more_when_it_wakes()
     first.wait_for_line_from(before, |line| line == "waiting, 1 before this one", PATIENCE).await?;
     let later = first.lines();
     ensure!(!later[before..].iter().any(|line| line.text.starts_with("step")), "{}", first.stdout());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_uses_no_proxy_of_its_environment() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let proxy = TcpListener::bind("127.0.0.1:0").await?;
+    let mut command = tokio::process::Command::new(example("leasehold", "worker")?);
+    // Without a scheme, as libraries of gRPC want it.
+    command.args(["billing/nightly", &server.address().to_string()]);
+    for name in ["http_proxy", "https_proxy", "all_proxy", "grpc_proxy"] {
+        let url = format!("http://{}", proxy.local_addr()?);
+        command.env(name, &url).env(name.to_uppercase(), &url);
+    }
+    command.env_remove("no_proxy").env_remove("NO_PROXY");
+    let worker = Process::spawn("worker", command)?;
+    let step = worker.wait_for_line(|line| line.starts_with("step 6 "), PATIENCE);
+    tokio::select! {
+        step = step => step?,
+        asked = proxy.accept() => anyhow::bail!("the proxy was asked: {asked:?}"),
+    };
     Ok(())
 }
 

@@ -202,6 +202,34 @@ fn the_model_is_of_the_protocol_and_not_of_the_code() {
     assert_none("leasehold-model shares no code with what it is a model of", ours.collect());
 }
 
+/// What only Linux, or only Unix, has. Crates for it are known by the build that pretends another
+/// system (tests/run).
+const SYSTEM_WORDS: [&str; 6] = ["std::os::", "tokio::net::unix", "tokio::signal::unix", "/proc/", "/bin/", "/dev/"];
+/// Where that may stand in the client and the command, beside what `leasehold run` is made of.
+const SYSTEM_FILES: [&str; 1] = ["client/cli/src/signals.rs"];
+
+#[test]
+fn the_command_leans_on_linux_in_one_module() {
+    let mut findings = Vec::new();
+    let mut seen = 0;
+    for source in sources().iter().filter(|source| source.is_rust()) {
+        let of_run = source.path.starts_with("client/cli/src/run/") || source.path == "client/cli/src/run.rs";
+        let is_portable = source.path.starts_with("client/src/") || source.path.starts_with("client/cli/src/");
+        if of_run || !is_portable || SYSTEM_FILES.contains(&source.path.as_str()) {
+            continue;
+        }
+        seen += 1;
+        for (index, line) in source.text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if let Some(word) = SYSTEM_WORDS.iter().find(|word| code.contains(**word)) {
+                findings.push(format!("{}:{}: {word}", source.path, index + 1));
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} files looked at");
+    assert_none("only client/cli/src/run leans on Linux", findings);
+}
+
 #[test]
 fn the_client_knows_the_contract_only() {
     for manifest in ["client/Cargo.toml", "client/cli/Cargo.toml"] {

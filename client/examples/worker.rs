@@ -10,7 +10,7 @@ use std::time::Duration;
 async fn main() -> Result<(), Error> {
     let mut args = std::env::args().skip(1);
     let election = args.next().unwrap_or_else(|| "billing/nightly".to_owned());
-    let endpoint = args.next().unwrap_or_else(|| "http://127.0.0.1:7400".to_owned());
+    let endpoint = args.next().unwrap_or_else(|| "127.0.0.1:7400".to_owned());
     let client = Client::connect(endpoint).await?;
     loop {
         // Dropping either future resigns, so Ctrl-C may come at any moment.

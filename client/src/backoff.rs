@@ -38,6 +38,11 @@ impl Backoff {
         jittered(self.first, random())
     }
 
+    /// A delay of about this long, whatever came before.
+    pub(crate) fn of(time: Duration) -> Duration {
+        jittered(time, random())
+    }
+
     /// Begins with the first delay again.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;

@@ -49,7 +49,7 @@ pub(crate) struct Terms {
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), leasehold::Error> {
-/// let client = leasehold::Client::connect("http://127.0.0.1:7400").await?;
+/// let client = leasehold::Client::connect("127.0.0.1:7400").await?;
 /// let leadership = client.campaign("billing/nightly").value("10.0.0.7:80").await?;
 /// println!("leading with fencing token {}", leadership.fencing_token());
 /// # Ok(()) }
@@ -220,13 +220,13 @@ fn default_candidate() -> String {
     format!("{}-{}", host_name(), std::process::id())
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, not(pretend_windows)))]
 fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if name.is_empty() { "worker".to_owned() } else { name }
 }
 
-#[cfg(not(unix))]
+#[cfg(any(not(unix), pretend_windows))]
 fn host_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "worker".to_owned())
 }

@@ -15,6 +15,16 @@ pub enum Standing {
     Entering,
     /// Not a candidate: its own health check failed. It is entered again, behind the others, when the check succeeds.
     Unhealthy,
+    /// Not a candidate: for longer than the ttl the service has answered with a lower tenure than
+    /// this client has seen, as after a restore from a backup. No such answer is believed, as its
+    /// fencing tokens may be lower than those handed out before. It is entered again, behind the
+    /// others, when the service has come up.
+    Outdated {
+        /// The tenure of the service.
+        tenure: u64,
+        /// The highest tenure that this client has seen.
+        newest: u64,
+    },
     /// In the queue.
     Waiting {
         /// Live candidates that were before this one when it was entered, or when its stream was opened last.
@@ -40,7 +50,7 @@ impl Candidacy {
         let mut changes = hold.shared.watch();
         loop {
             match verdict(&changes.borrow_and_update())? {
-                Standing::Entering | Standing::Unhealthy => {}
+                Standing::Entering | Standing::Unhealthy | Standing::Outdated { .. } => {}
                 Standing::Waiting { .. } | Standing::Leading => break,
             }
             // The sender can't be gone: `hold` has it.

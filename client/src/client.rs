@@ -1,5 +1,6 @@
 //! The client: calls that ask once, and the ways into campaigns and observations.
 
+use crate::line::Line;
 use crate::proto::{
     Election, GetElectionRequest, GetStatusRequest, GetStatusResponse, ListElectionsRequest, StepDownRequest,
     StepDownResponse, VerifyTokenRequest, VerifyTokenResponse, verify_token_request,
@@ -40,12 +41,17 @@ pub enum Token {
 }
 
 impl Client {
-    /// Connects to a service, e.g. `http://127.0.0.1:7400`. Of several endpoints, 16 at most, with commas between them, the
-    /// first that answers is used: `http://a:7400,http://b:7400`. Takes 2 s at most, and 250 ms more for each further one.
+    /// Connects to a service, e.g. `127.0.0.1:7400` or `http://127.0.0.1:7400`. Of several
+    /// endpoints, 16 at most, with commas between them, the first that answers is used:
+    /// `a:7400,b:7400`. Takes 2 s at most, and 250 ms more for each further one; a second more
+    /// where somebody answers who isn't Leasehold.
+    ///
+    /// Variables such as `http_proxy` aren't heeded: connections go to the endpoints themselves.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for an endpoint that isn't `http://HOST:PORT`, [`Error::Unreachable`] if nobody answers there.
+    /// [`Error::Invalid`] for an endpoint that isn't `HOST:PORT` or `http://HOST:PORT`,
+    /// [`Error::Unreachable`] if nobody answers there, or somebody else does.
     pub async fn connect(endpoints: impl Into<String>) -> Result<Self, Error> {
         let endpoints = endpoints::parse(&endpoints.into())?;
         Ok(Self { wires: Arc::new(Wires::connected(endpoints).await?) })
@@ -56,7 +62,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for an endpoint that isn't `http://HOST:PORT`.
+    /// [`Error::Invalid`] for an endpoint that isn't `HOST:PORT` or `http://HOST:PORT`.
     pub fn connect_lazy(endpoints: impl Into<String>) -> Result<Self, Error> {
         let endpoints = endpoints::parse(&endpoints.into())?;
         Ok(Self { wires: Arc::new(Wires::new(endpoints, 0)) })
@@ -158,5 +164,5 @@ impl Client {
     }
 }
 
-type ElectionClient = crate::proto::election_service_client::ElectionServiceClient<tonic::transport::Channel>;
-type AdminClient = crate::proto::admin_service_client::AdminServiceClient<tonic::transport::Channel>;
+type ElectionClient = crate::proto::election_service_client::ElectionServiceClient<Line>;
+type AdminClient = crate::proto::admin_service_client::AdminServiceClient<Line>;

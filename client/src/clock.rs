@@ -1,4 +1,8 @@
-//! The one clock of this crate: on Linux it goes on while the machine is suspended. Nothing else here reads a clock for a deadline.
+//! The one clock of this crate: on Linux, macOS and Windows it goes on while the machine is
+//! suspended. Nothing else here reads a clock for a deadline.
+
+#[cfg(not(turmoil))]
+mod system;
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -58,18 +62,9 @@ pub(crate) fn now() -> Moment {
     Moment(turmoil::sim_elapsed().unwrap_or_default())
 }
 
-#[cfg(all(not(turmoil), any(target_os = "linux", target_os = "android")))]
+#[cfg(not(turmoil))]
 pub(crate) fn now() -> Moment {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(time.tv_sec).expect("the time since the machine started isn't negative");
-    let nanos = u32::try_from(time.tv_nsec).expect("a part of a second has less than 2^32 nanoseconds");
-    Moment(Duration::new(seconds, nanos))
-}
-
-#[cfg(not(any(turmoil, target_os = "linux", target_os = "android")))]
-pub(crate) fn now() -> Moment {
-    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    Moment(BEGIN.elapsed())
+    Moment(system::since_it_began())
 }
 
 /// Returns when the moment has passed, at most half a second late after the machine was suspended.

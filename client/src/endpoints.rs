@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Endpoint;
 
+/// What an endpoint looks like.
+const FORM: &str = "give it as HOST:PORT";
 /// Endpoints of one client.
 const MOST: usize = 16;
 /// How long a connection may take to come up.
@@ -23,27 +25,74 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// One that was given as `http://HOST:PORT`, with the settings of every connection.
-    pub(crate) fn new(url: &str) -> Result<Self, Error> {
-        let invalid = |detail| Error::Invalid { what: "the endpoint", detail };
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| invalid(format!("{url:?}: {error}")))?;
-        let Some(authority) = endpoint.uri().authority().filter(|_| endpoint.uri().scheme_str() == Some("http")) else {
-            return Err(invalid(format!("{url:?}: give it as http://HOST:PORT")));
-        };
-        let address = Arc::from(authority.as_str());
+    /// One that was given as `HOST:PORT` or `http://HOST:PORT`, with the settings of every
+    /// connection.
+    pub(crate) fn new(given: &str) -> Result<Self, Error> {
+        let invalid = |detail: &str| Error::Invalid { what: "the endpoint", detail: format!("{given:?}: {detail}") };
+        let (host, port) = split(given).map_err(invalid)?;
+        let address = format!("{host}:{port}");
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| invalid(FORM))?;
+        // Whatever it is, it must be what the connection is made to.
+        if endpoint.uri().host() != Some(host) || endpoint.uri().port_u16() != Some(port) {
+            return Err(invalid(FORM));
+        }
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true);
-        Ok(Self { endpoint, address })
+        Ok(Self { endpoint, address: Arc::from(address) })
+    }
+
+    /// The same with other pings.
+    pub(crate) fn pinged(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.endpoint = self.endpoint.http2_keep_alive_interval(interval).keep_alive_timeout(timeout);
+        self
     }
 }
 
-/// Reads a list, `http://a:7400,http://b:7400`.
+/// Host and port of an endpoint, or why it isn't one.
+fn split(given: &str) -> Result<(&str, u16), &'static str> {
+    let authority = match given.split_once("://") {
+        None if given.starts_with("unix:") => return Err("sockets of Unix aren't supported; give HOST:PORT"),
+        None => given,
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+        Some(("https", _)) => return Err("there is no TLS yet; give HOST:PORT or http://HOST:PORT"),
+        Some(("unix", _)) => return Err("sockets of Unix aren't supported; give HOST:PORT"),
+        Some(_) => return Err("this scheme isn't supported; give HOST:PORT or http://HOST:PORT"),
+    };
+    // A slash alone is what libraries put at the end of a URL.
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    if authority.contains(['/', '?', '#']) {
+        return Err("nothing may follow the port; give HOST:PORT");
+    }
+    if authority.contains('@') {
+        return Err("it has no user; give HOST:PORT");
+    }
+    let bare = |host: &str| host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    let (host, port) = match authority.rsplit_once(':') {
+        // The last colon of [::1] is a part of the address.
+        Some((_, rest)) if rest.ends_with(']') => (authority, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    if bare(host) {
+        return Err("an address of IPv6 stands in brackets; give [HOST]:PORT");
+    }
+    if host.is_empty() {
+        return Err(FORM);
+    }
+    let Some(port) = port else { return Err("the port is missing; give HOST:PORT (the default port is 7400)") };
+    match port.parse::<u16>() {
+        Ok(number @ 1..) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok((host, number)),
+        _ => Err("the port isn't a number from 1 to 65535"),
+    }
+}
+
+/// Reads a list, `a:7400,http://b:7400`.
 pub(crate) fn parse(list: &str) -> Result<Vec<Target>, Error> {
-    let targets = list.split(',').map(|url| Target::new(url.trim())).collect::<Result<Vec<_>, _>>()?;
+    let targets = list.split(',').map(|given| Target::new(given.trim())).collect::<Result<Vec<_>, _>>()?;
     if targets.len() > MOST {
         let detail = format!("{} of them: {MOST} is the most", targets.len());
         return Err(Error::Invalid { what: "the list of endpoints", detail });
@@ -63,17 +112,53 @@ mod tests {
     #[test]
     fn a_list_is_separated_by_commas_and_spaces_dont_matter() {
         assert_eq!(addresses("http://a:7400").unwrap(), ["a:7400"]);
-        assert_eq!(addresses(" http://a:7400 ,http://[::1]:7401/").unwrap(), ["a:7400", "[::1]:7401"]);
+        assert_eq!(
+            addresses(" http://a:7400 ,[::1]:7401, HTTP://B.example:1/").unwrap(),
+            ["a:7400", "[::1]:7401", "B.example:1"]
+        );
+    }
+
+    #[test]
+    fn a_scheme_isnt_needed() {
+        for (given, address) in [("127.0.0.1:7400", "127.0.0.1:7400"), ("localhost:1/", "localhost:1")] {
+            let target = Target::new(given).unwrap();
+            assert_eq!(&*target.address, address);
+            assert_eq!(target.endpoint.uri().to_string(), format!("http://{address}/"));
+        }
     }
 
     #[test]
     fn what_isnt_a_list_of_addresses_is_refused() {
-        for list in
-            ["", ",", "http://a:1,", "http://a:1,,http://b:1", "http://a:1 http://b:1", "http://a:1,https://b:1"]
-        {
+        for list in ["", ",", "http://a:1,", "http://a:1,,http://b:1", "http://a:1 http://b:1", "a:1,https://b:1"] {
             assert!(matches!(addresses(list), Err(Error::Invalid { what: "the endpoint", .. })), "{list:?}");
         }
         assert_eq!(addresses(&["http://a:1"; MOST].join(",")).unwrap().len(), MOST);
         assert!(addresses(&["http://a:1"; MOST + 1].join(",")).is_err());
+    }
+
+    #[test]
+    fn a_refusal_names_the_endpoint_and_says_what_to_give() {
+        for (given, said) in [
+            ("127.0.0.1:99999", "the port isn't a number from 1 to 65535"),
+            ("http://a:0", "the port isn't a number from 1 to 65535"),
+            ("a:+1", "the port isn't a number from 1 to 65535"),
+            ("a:", "the port isn't a number from 1 to 65535"),
+            ("http://a:7400/leasehold", "nothing may follow the port"),
+            ("a:7400?x=1", "nothing may follow the port"),
+            ("unix:/run/leasehold.sock", "sockets of Unix aren't supported"),
+            ("unix:///run/leasehold.sock", "sockets of Unix aren't supported"),
+            ("https://a:7400", "there is no TLS yet"),
+            ("dns:///a:7400", "this scheme isn't supported"),
+            ("me@a:7400", "it has no user"),
+            ("fd00::7:7400", "an address of IPv6 stands in brackets"),
+            ("a", "the port is missing"),
+            ("[::1]", "the port is missing"),
+            (":7400", "give it as HOST:PORT"),
+            ("a b:7400", "give it as HOST:PORT"),
+            ("http://", "give it as HOST:PORT"),
+        ] {
+            let error = Target::new(given).unwrap_err().to_string();
+            assert!(error.contains(&format!("{given:?}: {said}")), "{given}: {error}");
+        }
     }
 }

@@ -131,11 +131,26 @@ fn end_reason(metadata: &HashMap<String, String>) -> EndReason {
     EndReason::from_str_name(&format!("END_REASON_{name}")).unwrap_or(EndReason::Unspecified)
 }
 
-/// A status without our details: made by this side of the connection, by a proxy, or by the gRPC layer of the server.
+/// Whether the connection itself broke: a status that was made here has the error of the connection
+/// as its source; one that was received has none.
+pub(crate) fn is_of_connection(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// A status without our details: made by this side of the connection, by a proxy, or by the gRPC
+/// layer of the server. What Leasehold itself refuses has details, so these codes say that nobody
+/// has answered, and that somebody may later, or elsewhere.
 fn without_info(status: &Status) -> Error {
-    // A status that was made here has the error of the connection as its source; one that was received has none.
-    let broken = std::error::Error::source(status).is_some();
-    if broken || matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Unknown) {
+    let unanswered = matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Unknown
+            | Code::Internal
+            | Code::Unimplemented
+    );
+    if unanswered || is_of_connection(status) {
         return Error::Unreachable { detail: chain(status) };
     }
     Error::Refused {
@@ -318,6 +333,15 @@ mod tests {
         let details = ErrorDetails::with_error_info("ENDED", DOMAIN, metadata);
         let error = Error::from(Status::with_error_details(Code::FailedPrecondition, "ran out", details));
         assert_eq!(error, Error::Ended { reason: EndReason::Expired, detail: "ran out".to_owned() });
+    }
+
+    #[test]
+    fn what_a_proxy_or_a_grpc_layer_says_is_no_answer_and_another_endpoint_may_have_one() {
+        for code in [Code::Unavailable, Code::Unknown, Code::Internal, Code::Unimplemented, Code::DeadlineExceeded] {
+            let error = Error::from(Status::new(code, "said in between"));
+            assert_eq!(error, Error::Unreachable { detail: "said in between".to_owned() }, "{code:?}");
+            assert!(error.is_temporary() && error.fault() == Some(Fault::Broken));
+        }
     }
 
     #[test]

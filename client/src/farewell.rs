@@ -30,6 +30,15 @@ pub(crate) async fn resign(wires: &Wires, ticket: &Ticket, asked: Option<Resigna
     }
 }
 
+/// Resigns at a service whose answer won't be believed: once, and whatever it says is the end of
+/// it.
+pub(crate) async fn disown(wires: &Wires, ticket: &Ticket) {
+    let request = ResignRequest { ticket: ticket.bytes().to_vec() };
+    let call = wires.calls.call("Resign", LONGEST_TRY, |mut client| async move { client.resign(request).await });
+    let result = call.await;
+    tracing::debug!(?result, "left the queue of a service that has fallen back");
+}
+
 async fn say(wires: &Wires, ticket: &Ticket) -> Result<(), Error> {
     let end = clock::now().plus(PATIENCE);
     let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY, wires.endpoints());

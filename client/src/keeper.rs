@@ -11,6 +11,7 @@ use crate::hold::{Hold, Proclamation, Resignation};
 use crate::kept::{Kept, Next};
 use crate::proto::campaign_response::Event;
 use crate::proto::{CampaignRequest, CampaignResponse, ProclaimRequest, ProclaimResponse};
+use crate::tenure::Below;
 use crate::ticket::Ticket;
 use crate::view::{Shared, View};
 use crate::wire::{CALL_TIMEOUT, Wires};
@@ -80,29 +81,22 @@ impl Keeper {
         let mut last_error = None;
         loop {
             if self.entered || last_error.is_some() {
-                let delay = match &last_error {
-                    Some(error) => self.backoff.after(error),
-                    None => self.backoff.delay(),
-                };
-                let delay = clock::now().plus(delay);
+                let delay = self.delay(last_error.as_ref());
                 tokio::select! {
                     biased;
                     _ = &mut orders.resign => return None,
-                    () = clock::sleep_until(delay) => {}
+                    () = clock::sleep_until(clock::now().plus(delay)) => {}
                 }
             }
             if self.limit().is_some_and(Moment::has_passed) {
                 self.shared.fail(last_error.unwrap_or_else(not_granted));
                 return None;
             }
-            let sent = clock::now();
-            self.tried.get_or_insert(sent);
-            let error =
-                match self.try_once(orders).await?.and_then(|(stream, first)| Ok((self.entered(sent, first)?, stream)))
-                {
-                    Ok((kept, stream)) => return Some((kept, sent, stream)),
-                    Err(error) => error,
-                };
+            self.tried.get_or_insert_with(clock::now);
+            let error = match self.try_once(orders).await? {
+                Ok(entered) => return Some(entered),
+                Err(error) => error,
+            };
             if self.is_hopeless(&error) {
                 self.shared.fail(error);
                 return None;
@@ -144,14 +138,50 @@ impl Keeper {
         Some(())
     }
 
+    /// How long to wait before the next try.
+    fn delay(&mut self, last_error: Option<&Error>) -> Duration {
+        // A service that has fallen back: each try is a candidacy in its queue, if only for a
+        // moment.
+        let below = self.wires.below_for(self.terms.ttl);
+        if let Some(Below { tenure, newest }) = below {
+            self.shared.stand(Standing::Outdated { tenure, newest });
+            return Backoff::of(self.terms.ttl.max(LONGEST_RETRY));
+        }
+        match last_error {
+            Some(error) => self.backoff.after(error),
+            None => self.backoff.delay(),
+        }
+    }
+
     /// One try. None: the worker doesn't want it any more, or its time is over; what was sent is resigned.
-    async fn try_once(&mut self, orders: &mut Orders) -> Option<Result<(Stream, CampaignResponse), Error>> {
+    async fn try_once(&mut self, orders: &mut Orders) -> Option<Result<(Kept, Moment, Stream), Error>> {
         let wires = Arc::clone(&self.wires);
+        let election = self.terms.election.as_str();
+        let ahead = async {
+            // Whoever leads needs it: nobody becomes a candidate who couldn't keep what it gets.
+            wires.keeper.open_ahead().await?;
+            wires.ask_first(election).await
+        };
+        let ahead = tokio::select! {
+            biased;
+            _ = &mut orders.resign => return None,
+            ahead = ahead => ahead,
+            () = sleep_until_some(self.limit()) => {
+                self.shared.fail(not_granted());
+                return None;
+            }
+        };
+        if let Err(error) = ahead {
+            return Some(Err(error));
+        }
+        let sent = clock::now();
         let mut opening = Box::pin(events::open(&wires, self.request()));
         let resignation = tokio::select! {
             biased;
             resignation = &mut orders.resign => resignation.ok(),
-            result = &mut opening => return Some(result),
+            result = &mut opening => return Some(result.and_then(|(stream, first)| {
+                Ok((self.entered(sent, first)?, sent, stream))
+            })),
             () = sleep_until_some(self.limit()) => {
                 self.shared.fail(not_granted());
                 None
@@ -256,7 +286,10 @@ impl Keeper {
             match next {
                 Next::Hurry => beat.hurry(),
                 Next::Go => {}
-                Next::Restart | Next::StepBack | Next::Over | Next::Leave => break next,
+                Next::Restart | Next::StepBack | Next::Disown | Next::Over | Next::Leave => break next,
+            }
+            if self.has_fallen_back(kept.ttl) {
+                break Next::Disown;
             }
             if self.shared.look(View::is_over) {
                 break Next::Go;
@@ -286,6 +319,10 @@ impl Keeper {
                 farewell::resign(&self.wires, ticket, None).await;
                 return true;
             }
+            Next::Disown => {
+                farewell::disown(&self.wires, ticket).await;
+                return true;
+            }
             Next::Leave => farewell::resign(&self.wires, ticket, None).await,
             // The deadline has passed, or it is unhealthy: the worker has to stop. Not before it lets go of the guard is the way free for others:
             // it may still be stopping, and the service waits a little longer than the deadline for just that.
@@ -295,6 +332,23 @@ impl Keeper {
             }
         }
         false
+    }
+
+    /// Whether the service has answered from below for so long that nothing is left of what it
+    /// accepted before. Who only waits isn't a candidate any more from now on; a leader has lost
+    /// the lead at its deadline.
+    fn has_fallen_back(&self, ttl: Duration) -> bool {
+        let Some(Below { tenure, newest }) = self.wires.below_for(ttl) else { return false };
+        if self.shared.look(|view| view.delivered || view.is_over() || view.leads()) {
+            return false;
+        }
+        tracing::warn!(
+            election = self.terms.election,
+            tenure,
+            newest,
+            "the service has fallen back to a lower tenure: not a candidate until it has come up"
+        );
+        self.shared.end_or_restart(Lost::Deadline, Standing::Outdated { tenure, newest })
     }
 
     /// A leader loses the lead: from now on its ticket is only used to resign, once the worker has let go of the guard. Who only waits

@@ -22,6 +22,8 @@ pub(crate) enum Next {
     Restart,
     /// An unhealthy worker leaves the queue: resign, and enter again when it is well.
     StepBack,
+    /// The service isn't believed any more: leave its queue, and enter again when it is.
+    Disown,
     /// The service says that it is over: nothing to resign.
     Over,
     /// The service holds a candidacy that isn't this worker's leadership any more: resign it.
@@ -144,7 +146,7 @@ impl Kept {
     fn waits(&mut self, standing: Standing, deadline: Option<Moment>) {
         let led = self.led_since.is_some();
         self.shared.change(|view| {
-            let is_news = matches!(view.phase, Phase::Alive(Standing::Entering | Standing::Unhealthy));
+            let is_news = !matches!(view.phase, Phase::Alive(Standing::Waiting { .. } | Standing::Leading));
             if !led && (deadline.is_none() || is_news) {
                 view.phase = Phase::Alive(standing);
             }

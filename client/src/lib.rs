@@ -4,7 +4,7 @@
 //! # async fn charge_customers(fencing_token: u64) {}
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = leasehold::Client::connect("http://127.0.0.1:7400").await?;
+//! let client = leasehold::Client::connect("127.0.0.1:7400").await?;
 //! loop {
 //!     let leadership = client.campaign("billing/nightly").await?; // waits until this process leads
 //!     let work = charge_customers(leadership.fencing_token());
@@ -40,11 +40,13 @@ mod keeper;
 mod kept;
 mod leadership;
 mod ledger;
+mod line;
 mod link;
 mod lost;
 mod net;
 mod observe;
 mod route;
+mod stranger;
 mod tenure;
 mod ticket;
 mod view;
@@ -59,3 +61,5 @@ pub use leadership::Leadership;
 pub use leasehold_proto::v1 as proto;
 pub use lost::Lost;
 pub use observe::{Observation, Observed, Selection};
+/// The codes of gRPC, as in [`Error::Refused`].
+pub use tonic::Code;

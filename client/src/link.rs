@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::clock::{self, Moment};
 use crate::endpoints::Target;
+use crate::line::Line;
 use crate::net;
 use crate::proto::admin_service_client::AdminServiceClient;
 use crate::proto::{GetStatusRequest, GetStatusResponse, Role};
@@ -10,7 +11,6 @@ use crate::route::{Fault, Route};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 /// How long it may take until an address that was named as the active replica's has answered.
@@ -19,10 +19,18 @@ const FOLLOW_TIMEOUT: Duration = Duration::from_secs(2);
 /// may be a balancer's address, with a better replica behind the next connection.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
+/// How often a connection is pinged, if not as often as all others are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pings {
+    pub(crate) interval: Duration,
+    /// How long an answer may take.
+    pub(crate) timeout: Duration,
+}
+
 /// One connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
-    pub(crate) channel: Channel,
+    pub(crate) line: Line,
     /// Goes up with each connection of a wire.
     pub(crate) number: u64,
     pub(crate) target: Target,
@@ -35,6 +43,7 @@ pub(crate) struct Link {
 #[derive(Debug, Clone)]
 pub(crate) struct Links {
     route: Arc<Route>,
+    pings: Option<Pings>,
     current: Arc<Mutex<Current>>,
 }
 
@@ -46,22 +55,22 @@ struct Current {
 }
 
 impl Current {
-    fn set(&mut self, target: Target, channel: Channel, direct: bool) -> Link {
+    fn set(&mut self, target: Target, line: Line, direct: bool) -> Link {
         self.number += 1;
-        let link = Link { channel, number: self.number, target, direct, since: clock::now() };
+        let link = Link { line, number: self.number, target, direct, since: clock::now() };
         self.link = Some(link.clone());
         link
     }
 }
 
 impl Links {
-    pub(crate) fn new(route: Arc<Route>) -> Self {
-        Self { route, current: Arc::default() }
+    pub(crate) fn new(route: Arc<Route>, pings: Option<Pings>) -> Self {
+        Self { route, pings, current: Arc::default() }
     }
 
     /// Begins with a connection to the endpoint that is made already.
-    pub(crate) fn begin_with(&self, channel: Channel) {
-        self.current().set(self.route.endpoint(), channel, false);
+    pub(crate) fn begin_with(&self, line: Line) {
+        self.current().set(self.route.endpoint(), line, false);
     }
 
     /// The connection to use. Never waits: it is made when the call is made, if need be.
@@ -75,8 +84,21 @@ impl Links {
             Some(link) => return link.clone(),
             None => self.route.endpoint(),
         };
-        let channel = net::connect_lazy(&target.endpoint);
-        current.set(target, channel, false)
+        let line = self.dial(&target);
+        current.set(target, line, false)
+    }
+
+    /// A connection that is made when it is needed first.
+    fn dial(&self, target: &Target) -> Line {
+        let channel = net::connect_lazy(&self.pinged(target).endpoint);
+        Line::new(channel, &target.address)
+    }
+
+    fn pinged(&self, target: &Target) -> Target {
+        match self.pings {
+            Some(Pings { interval, timeout }) => target.clone().pinged(interval, timeout),
+            None => target.clone(),
+        }
     }
 
     /// Gives up the connection of this number, unless somebody else did so before. Streams that are open on it stay.
@@ -99,14 +121,18 @@ impl Links {
         }
         let target = self.route.instead_of(&link.target.address);
         tracing::debug!(from = %link.target.address, to = %target.address, ?fault, "going to another address");
-        let channel = net::connect_lazy(&target.endpoint);
-        current.set(target, channel, false);
+        let line = self.dial(&target);
+        current.set(target, line, false);
     }
 
-    /// A stream broke that was opened on the connection of this number. An endpoint isn't left for it: a standby ends
-    /// its streams when the active replica changes, and opening it again tells whether the connection is good.
-    pub(crate) fn broke(&self, number: u64, fault: Fault) {
+    /// A stream broke that was opened on the connection of this number, or the whole connection
+    /// did. An endpoint isn't left for a stream: a standby ends its streams when the active replica
+    /// changes, and opening it again tells whether the connection is good. With its connection it
+    /// is left, if there is another one: an endpoint that is frozen would take connections, and say
+    /// nothing.
+    pub(crate) fn broke(&self, number: u64, fault: Fault, connection: bool) {
         let leaves = fault == Fault::Refused
+            || (connection && self.route.len() > 1)
             || self.current().link.as_ref().is_some_and(|link| link.number == number && link.direct);
         if leaves {
             self.leave(number, fault);
@@ -124,12 +150,13 @@ impl Links {
     }
 
     async fn go(self, target: Target) {
-        let answer = tokio::time::timeout(FOLLOW_TIMEOUT, reach(&target));
+        let pinged = self.pinged(&target);
+        let answer = tokio::time::timeout(FOLLOW_TIMEOUT, reach(&pinged));
         let fault = match answer.await.unwrap_or_else(|_| Err(Error::silent("GetStatus"))) {
-            Ok((channel, status)) => match self.is_active(status) {
+            Ok((line, status)) => match self.is_active(status) {
                 true if !self.route.shuns(&target.address) => {
                     tracing::debug!(address = %target.address, "going to the active replica itself");
-                    self.current().set(target, channel, true);
+                    self.current().set(target, line, true);
                     return;
                 }
                 // Another connection heard meanwhile that it isn't the active one any more.
@@ -156,12 +183,13 @@ impl Links {
 }
 
 /// Makes a connection, and asks who is there: a connection that is up isn't yet somebody who answers.
-pub(crate) async fn reach(target: &Target) -> Result<(Channel, Result<GetStatusResponse, Error>), Error> {
+pub(crate) async fn reach(target: &Target) -> Result<(Line, Result<GetStatusResponse, Error>), Error> {
     let channel =
         net::connect(&target.endpoint).await.map_err(|error| Error::from(Status::from_error(Box::new(error))))?;
-    match AdminServiceClient::new(channel.clone()).get_status(GetStatusRequest {}).await.map_err(Error::from) {
+    let line = Line::new(channel, &target.address);
+    match AdminServiceClient::new(line.clone()).get_status(GetStatusRequest {}).await.map_err(Error::from) {
         Err(error @ Error::Unreachable { .. }) => Err(error),
         // A refusal is an answer as well.
-        answer => Ok((channel, answer.map(Response::into_inner))),
+        answer => Ok((line, answer.map(Response::into_inner))),
     }
 }

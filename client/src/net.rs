@@ -1,12 +1,13 @@
 //! Connections: over the system's network, or a simulated one (`--cfg turmoil`), in which the tests run this client.
 
 #[cfg(turmoil)]
-pub(crate) use simulated::{connect, connect_lazy};
+pub(crate) use simulated::{TcpStream, connect, connect_lazy};
 #[cfg(not(turmoil))]
-pub(crate) use system::{connect, connect_lazy};
+pub(crate) use system::{TcpStream, connect, connect_lazy};
 
 #[cfg(not(turmoil))]
 mod system {
+    pub(crate) use tokio::net::TcpStream;
     use tonic::transport::{Channel, Endpoint, Error};
 
     /// A connection that is made when it is needed first.
@@ -26,7 +27,7 @@ mod simulated {
     use std::io;
     use tonic::codegen::http::Uri;
     use tonic::transport::{Channel, Endpoint, Error};
-    use turmoil::net::TcpStream;
+    pub(crate) use turmoil::net::TcpStream;
 
     pub(crate) fn connect_lazy(endpoint: &Endpoint) -> Channel {
         endpoint.connect_with_connector_lazy(tower::service_fn(dial))

@@ -6,7 +6,8 @@ use crate::clock::{self, Moment};
 use crate::ledger::Ledger;
 use crate::proto::observe_response::Event;
 use crate::proto::{ElectionChange, ObserveRequest, ObserveResponse, Progress, Synced};
-use crate::wire::{CALL_TIMEOUT, LONGEST_SILENCE, Wires};
+use crate::tenure::Below;
+use crate::wire::{Break, CALL_TIMEOUT, LONGEST_SILENCE, Wires};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,8 +21,11 @@ use tonic::Streaming;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest one.
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// A stream that lasted as long was a good one: after it the delays begin with the first.
-const GOOD_STREAM: Duration = Duration::from_secs(5);
+/// A stream that lasted as long was a good one, whether it told anything or not: after it the
+/// delays begin with the first. There are proxies that cut each after some seconds.
+const GOOD_STREAM: Duration = Duration::from_secs(1);
+/// After answers from below for so long the delays are as long.
+const LONG_BELOW: Duration = Duration::from_secs(15);
 
 /// What to observe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +85,7 @@ pub enum Observed {
 /// that has a leader no more is told as vacant (with `missed_changes`, and without a reason if the service names none), and what
 /// hasn't changed isn't told again. Changes of one election are never told out of order.
 ///
-/// It ends after an error that would come again: a bad name, a service that doesn't know the call.
+/// It ends after an error that would come again, such as a bad name.
 ///
 /// A reader that is slow gets the newest state of each election, with `missed_changes`; neither side holds more for it. One that stops
 /// reading may hold up other observations of the same client, but nothing else. **Cancel safety:** a dropped `next()` loses
@@ -120,6 +124,7 @@ impl Observation {
             backoff,
             state: State::Closed { until: Moment::PAST },
             told: VecDeque::new(),
+            is_warned: false,
         };
         Self { events: stream::unfold(follower, Follower::next).boxed() }
     }
@@ -148,6 +153,8 @@ struct Follower {
     state: State,
     /// To be told next: at most one event for each election that is known as led, and one more.
     told: VecDeque<Result<Observed, Error>>,
+    /// Whether it was said that the service has fallen back, and it hasn't come up since.
+    is_warned: bool,
 }
 
 enum State {
@@ -159,6 +166,7 @@ enum State {
         stream: Box<Streaming<ObserveResponse>>,
         link: u64,
         opened: Moment,
+        synced: bool,
     },
     Over,
 }
@@ -173,12 +181,15 @@ impl Follower {
                 State::Over => return None,
                 State::Closed { until } => {
                     clock::sleep_until(*until).await;
-                    self.open().await
+                    self.open().await.map_err(Break::from)
                 }
-                State::Open { stream, .. } => message(stream).await.and_then(|response| self.on_message(response)),
+                State::Open { stream, .. } => {
+                    let received = message(stream).await;
+                    received.and_then(|response| Ok(self.on_message(response)?))
+                }
             };
-            if let Err(error) = result {
-                self.broken(error);
+            if let Err(broken) = result {
+                self.broken(broken);
             }
         }
     }
@@ -192,7 +203,7 @@ impl Follower {
         let call =
             self.wires.news.open("Observe", CALL_TIMEOUT, |mut client| async move { client.observe(request).await });
         let (stream, link) = call.await?;
-        self.state = State::Open { stream: Box::new(stream), link, opened: clock::now() };
+        self.state = State::Open { stream: Box::new(stream), link, opened: clock::now(), synced: false };
         Ok(())
     }
 
@@ -206,6 +217,9 @@ impl Follower {
                 let vacant = self.ledger.synced(revision);
                 self.told.extend(vacant.into_iter().map(|change| Ok(Observed::Change(change))));
                 self.told.push_back(Ok(Observed::Synced { revision }));
+                if let State::Open { synced, .. } = &mut self.state {
+                    *synced = true;
+                }
             }
             Some(Event::Resync(_)) => self.ledger.reset(),
             Some(Event::Progress(Progress { revision })) => self.ledger.progress(revision),
@@ -214,31 +228,39 @@ impl Follower {
         Ok(())
     }
 
-    fn broken(&mut self, error: Error) {
-        if !error.is_temporary() {
+    fn broken(&mut self, broken: Break) {
+        if !broken.error.is_temporary() {
             self.state = State::Over;
-            self.told.push_back(Err(error));
+            self.told.push_back(Err(broken.error));
             return;
         }
-        if let State::Open { link, opened, .. } = self.state {
-            self.wires.news.broke(link, &error);
-            if clock::now().since(opened) >= GOOD_STREAM {
+        if let State::Open { link, opened, synced, .. } = self.state {
+            self.wires.news.broke(link, &broken);
+            if synced || clock::now().since(opened) >= GOOD_STREAM {
                 self.backoff.reset();
             }
         }
-        let delay = self.backoff.after(&error);
+        let delay = self.delay(&broken.error);
         self.state = State::Closed { until: clock::now().plus(delay) };
-        self.told.push_back(Ok(Observed::Reconnecting { error, delay }));
+        self.told.push_back(Ok(Observed::Reconnecting { error: broken.error, delay }));
+    }
+
+    fn delay(&mut self, error: &Error) -> Duration {
+        let below = self.wires.below_for(LONG_BELOW);
+        if let Some(Below { tenure, newest }) = below.filter(|_| !self.is_warned) {
+            tracing::warn!(tenure, newest, "the service has fallen back to a lower tenure: its news aren't believed");
+        }
+        self.is_warned = below.is_some();
+        if below.is_some() { Backoff::of(LONG_BELOW) } else { self.backoff.after(error) }
     }
 }
 
-async fn message(stream: &mut Streaming<ObserveResponse>) -> Result<ObserveResponse, Error> {
+async fn message(stream: &mut Streaming<ObserveResponse>) -> Result<ObserveResponse, Break> {
     let silent = clock::now().plus(LONGEST_SILENCE);
+    let ended = || Error::Unreachable { detail: "the stream of news ended without saying why".to_owned() };
     tokio::select! {
         biased;
-        message = stream.message() => message?.ok_or_else(|| Error::Unreachable {
-            detail: "the stream of news ended without saying why".to_owned(),
-        }),
-        () = clock::sleep_until(silent) => Err(Error::silent("Observe")),
+        message = stream.message() => Ok(message?.ok_or_else(ended)?),
+        () = clock::sleep_until(silent) => Err(Break::silent("Observe")),
     }
 }

@@ -1,33 +1,33 @@
 //! The command line.
 
-mod help;
+pub(crate) mod help;
+mod time;
 
 use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap_complete::{ArgValueCompleter, Shell};
 
-use crate::exit;
-use crate::run::launch::LaunchArgs;
-use crate::run::watchdog::WatchArgs;
+use crate::{complete, exit};
 
 /// Stands above the options that every subcommand has.
 const COMMON: &str = "Common options";
+
+/// Where the service is, unless it is said.
+const DEFAULT_ENDPOINT: &str = "127.0.0.1:7400";
+
+/// Says the same where options can't.
+const ENDPOINT_VARIABLE: &str = "LEASEHOLD_ENDPOINT";
 
 /// Leader election from a terminal: run a command on one machine only, see who leads, check tokens.
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, after_help = exit::HELP, max_term_width = 110)]
 pub(crate) struct Cli {
     /// Where the service is. Of several addresses, with commas between them, the first that answers is used.
-    #[arg(
-        long,
-        global = true, help_heading = COMMON,
-        env = "LEASEHOLD_ENDPOINT",
-        default_value = "http://127.0.0.1:7400",
-        value_name = "URL[,URL...]"
-    )]
-    pub(crate) endpoint: String,
+    /// Default: what LEASEHOLD_ENDPOINT says, or 127.0.0.1:7400.
+    #[arg(long, global = true, help_heading = COMMON, value_name = "HOST:PORT[,...]")]
+    endpoint: Option<String>,
 
     /// How answers are printed.
     #[arg(long, short, global = true, help_heading = COMMON, value_enum, default_value_t, value_name = "FORMAT")]
@@ -35,6 +35,19 @@ pub(crate) struct Cli {
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Where the service is.
+    pub(crate) fn endpoint(&self) -> String {
+        endpoint(self.endpoint.clone())
+    }
+}
+
+/// Where the service is, if this was given as the option. An empty variable says nothing.
+pub(crate) fn endpoint(given: Option<String>) -> String {
+    let said = || std::env::var(ENDPOINT_VARIABLE).ok().filter(|value| !value.trim().is_empty());
+    given.or_else(said).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
 }
 
 /// How answers are printed.
@@ -51,7 +64,7 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a command while leading an election.
-    #[command(after_help = help::RUN)]
+    #[command(after_help = help::RUN, override_usage = "leasehold run [OPTIONS] ELECTION -- COMMAND [ARGUMENT...]")]
     Run(RunArgs),
 
     /// Lead an election until ^C, and say what happens.
@@ -66,6 +79,7 @@ pub(crate) enum Command {
     #[command(after_help = help::LIST)]
     List {
         /// Only elections whose names begin with this.
+        #[arg(add = ArgValueCompleter::new(complete::prefixes))]
         prefix: Option<String>,
     },
 
@@ -73,6 +87,7 @@ pub(crate) enum Command {
     #[command(after_help = help::GET)]
     Get {
         /// Name of the election.
+        #[arg(add = ArgValueCompleter::new(complete::elections))]
         election: String,
     },
 
@@ -80,6 +95,7 @@ pub(crate) enum Command {
     #[command(after_help = help::VERIFY, allow_missing_positional = true)]
     Verify {
         /// Name of the election. Not needed with a task token, which names its own.
+        #[arg(add = ArgValueCompleter::new(complete::elections))]
         election: Option<String>,
 
         /// A fencing token, or a task token.
@@ -90,6 +106,7 @@ pub(crate) enum Command {
     #[command(after_help = help::STEP_DOWN)]
     StepDown {
         /// Name of the election.
+        #[arg(add = ArgValueCompleter::new(complete::elections))]
         election: String,
 
         /// Only if this is the leader's fencing token.
@@ -101,36 +118,30 @@ pub(crate) enum Command {
     #[command(after_help = help::STATUS)]
     Status,
 
-    /// Print completions for a shell.
+    /// Print completions for a shell. They know the elections of the service.
     #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// The shell.
         shell: Shell,
     },
-}
 
-/// What this program starts itself as; see [`crate::run`]. Not for users, so not in the help.
-#[derive(Debug, Parser)]
-#[command(name = "leasehold")]
-pub(crate) enum Internal {
-    #[command(name = "__watch")]
-    Watch(WatchArgs),
+    /// Print the manual page of this command or of a subcommand.
+    #[command(after_help = help::MAN)]
+    Man {
+        /// The subcommand. Default: the page of the whole command.
+        subcommand: Option<String>,
+    },
 
-    #[command(name = "__launch")]
-    Launch(LaunchArgs),
-}
-
-impl Internal {
-    /// Whether these arguments are for an [`Internal`].
-    pub(crate) fn is_meant(mut args: impl Iterator<Item = OsString>) -> bool {
-        args.nth(1).is_some_and(|first| first == "__watch" || first == "__launch")
-    }
+    /// Print the version of this command. That of the service is in status.
+    #[command(after_help = help::VERSION)]
+    Version,
 }
 
 /// How to enter an election.
 #[derive(Debug, Args)]
 pub(crate) struct CandidateArgs {
     /// Name of the election, such as billing/nightly-report.
+    #[arg(add = ArgValueCompleter::new(complete::elections))]
     pub(crate) election: String,
 
     /// A label for this candidate that others see. Default: host name and process number.
@@ -138,7 +149,7 @@ pub(crate) struct CandidateArgs {
     pub(crate) name: Option<String>,
 
     /// How long the leadership outlasts the last contact with the service, at least 1s.
-    #[arg(long, default_value = "15s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "15s", value_name = "TIME", value_parser = time::time)]
     pub(crate) ttl: Duration,
 
     /// Give up unless the election can be had at once.
@@ -146,7 +157,7 @@ pub(crate) struct CandidateArgs {
     pub(crate) no_wait: bool,
 
     /// Give up if the election can't be had within this time.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
     pub(crate) timeout: Option<Duration>,
 
     /// What observers see beside the leader's name, such as an address.
@@ -158,6 +169,24 @@ pub(crate) struct CandidateArgs {
     /// Where that isn't true, two processes may believe that they lead.
     #[arg(long, requires = "name")]
     pub(crate) replace_former: bool,
+
+    #[command(flatten)]
+    patience: PatienceArgs,
+}
+
+impl CandidateArgs {
+    /// How long to go on trying to reach the service.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout.map_or(self.patience.patience, |timeout| timeout.min(self.patience.patience))
+    }
+}
+
+/// How to begin.
+#[derive(Debug, Args)]
+pub(crate) struct PatienceArgs {
+    /// How long to go on trying to reach the service at the start: it may be just starting, too.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = time::time)]
+    pub(crate) patience: Duration,
 }
 
 /// What to run, and how to enter the election.
@@ -167,7 +196,7 @@ pub(crate) struct RunArgs {
     pub(crate) candidate: CandidateArgs,
 
     /// How long the command has between SIGTERM and SIGKILL when the leadership can't be kept. Default: a tenth of the ttl.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
     pub(crate) grace: Option<Duration>,
 
     #[command(flatten)]
@@ -192,27 +221,21 @@ pub(crate) struct HealthArgs {
     pub(crate) health_cmd: Option<OsString>,
 
     /// From the end of one health command to the start of the next.
-    #[arg(long, default_value = "5s", value_name = "TIME", value_parser = some_time, requires = "health_cmd")]
+    #[arg(long, default_value = "5s", value_name = "TIME", value_parser = time::some_time, requires = "health_cmd")]
     pub(crate) health_interval: Duration,
 
     /// How long the health command may take. Then it is killed with its process group, and has failed.
-    #[arg(long, default_value = "2s", value_name = "TIME", value_parser = some_time, requires = "health_cmd")]
+    #[arg(long, default_value = "2s", value_name = "TIME", value_parser = time::some_time, requires = "health_cmd")]
     pub(crate) health_timeout: Duration,
-}
-
-/// More than none.
-fn some_time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than 0s".to_owned()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 /// What to watch.
 #[derive(Debug, Args)]
 pub(crate) struct ObserveArgs {
     /// Name of an election, or a prefix that ends with a slash. Default: all elections.
-    #[arg(value_name = "ELECTION|PREFIX/")]
+    #[arg(value_name = "ELECTION|PREFIX/", add = ArgValueCompleter::new(complete::prefixes))]
     pub(crate) what: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
 }

@@ -1,82 +1,114 @@
 //! From the command line to the exit code.
 
-use std::io::Write as _;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command, Internal};
+use crate::args::{Cli, Command, Format};
 use crate::commands::{self, Context};
-use crate::exit::{self, Exit};
-use crate::run;
+use crate::exit::{self, Exit, Report};
+use crate::{complete, run, voice};
 
 /// Threads that carry the KeepAlives, so that nothing else can hold them up.
 const WORKER_THREADS: usize = 2;
 
+/// SIGPIPE: whoever read the output has gone away.
+const UNREAD: i32 = 13;
+
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let exit = if Internal::is_meant(std::env::args_os()) {
-        parsed(Internal::try_parse(), |internal| ended(start_internal(&internal), ""))
+    let exit = if let Some(part) = run::as_part() {
+        ended(part, "", Format::Table)
+    } else if complete::was_asked() {
+        ended(complete::answer(), "", Format::Table)
     } else {
-        parsed(Cli::try_parse(), |cli| {
-            let endpoint = cli.endpoint.clone();
-            ended(start(cli), &endpoint)
-        })
+        match Cli::try_parse() {
+            Ok(cli) => {
+                let (endpoint, format) = (cli.endpoint(), cli.output);
+                ended(start(cli, &endpoint), &endpoint, format)
+            }
+            Err(error) => refused(&error, format_meant(std::env::args_os().skip(1))),
+        }
     };
     ExitCode::from(exit.code())
 }
 
-fn parsed<T>(parsed: Result<T, clap::Error>, start: impl FnOnce(T) -> Exit) -> Exit {
-    match parsed {
-        Ok(meant) => start(meant),
-        Err(error) => {
-            // Help and version come out of clap as errors, too.
-            let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Done }
-        }
+/// Of a command line that isn't accepted: clap's words. Help and versions come out of clap as
+/// errors, too.
+fn refused(error: &clap::Error, format: Format) -> Exit {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Exit::Done;
     }
+    if format == Format::Json {
+        let text = error.render().to_string();
+        let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        voice::line(&Report::new(Exit::Usage, message).line(format));
+    } else {
+        let _ = error.print();
+    }
+    Exit::Usage
 }
 
-fn ended(result: anyhow::Result<Exit>, endpoint: &str) -> Exit {
-    result.unwrap_or_else(|error| {
-        let (exit, message) = exit::explain(&error, endpoint);
-        if let Some(message) = message {
-            let _ = writeln!(std::io::stderr(), "leasehold: {message}");
+/// How an error is to be told of a command line that can't be read as a whole.
+fn format_meant(args: impl Iterator<Item = OsString>) -> Format {
+    let args: Vec<_> = args.map(|arg| arg.to_string_lossy().into_owned()).take_while(|arg| arg != "--").collect();
+    let alone = args.iter().any(|arg| ["--output=json", "-ojson", "-o=json"].contains(&arg.as_str()));
+    let apart = args.windows(2).any(|pair| ["--output", "-o"].contains(&pair[0].as_str()) && pair[1] == "json");
+    if alone || apart { Format::Json } else { Format::Table }
+}
+
+fn ended(result: anyhow::Result<Exit>, endpoint: &str, format: Format) -> Exit {
+    result.unwrap_or_else(|error| match exit::explain(&error, endpoint) {
+        Some(report) => {
+            voice::line(&report.line(format));
+            report.exit
         }
-        exit
+        None => Exit::signal(UNREAD),
     })
 }
 
-fn start_internal(internal: &Internal) -> anyhow::Result<Exit> {
-    match internal {
-        Internal::Watch(args) => run::watchdog::watch(args).map(|()| Exit::Done),
-        Internal::Launch(args) => Err(run::launch::launch(args).into()),
-    }
-}
-
-fn start(cli: Cli) -> anyhow::Result<Exit> {
+fn start(cli: Cli, endpoint: &str) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Completions { shell } => return commands::completions::completions(*shell),
-        Command::Run(_) => run::terminal::withstand_background()?,
+        Command::Man { subcommand } => return commands::man::man(subcommand.as_deref()),
+        Command::Version => return commands::version::version(cli.output),
+        Command::Run(_) => run::prepare()?,
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
-    runtime.block_on(ask(cli))
+    runtime.block_on(ask(cli.command, &Context { endpoint: endpoint.to_owned(), format: cli.output }))
 }
 
-async fn ask(cli: Cli) -> anyhow::Result<Exit> {
-    if let Command::Run(args) = &cli.command {
-        return commands::run::run(&cli.endpoint, args).await;
+async fn ask(command: Command, context: &Context) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(args) => run::run(context, &args).await,
+        Command::Campaign(args) => commands::campaign::campaign(context, &args).await,
+        Command::Observe(args) => commands::observe::observe(context, args).await,
+        Command::List { prefix } => commands::list::list(context, &prefix.unwrap_or_default()).await,
+        Command::Get { election } => commands::get::get(context, election).await,
+        Command::Verify { election, token } => commands::verify::verify(context, election, &token).await,
+        Command::StepDown { election, token } => commands::step_down::step_down(context, election, token).await,
+        Command::Status => commands::status::status(context).await,
+        Command::Completions { .. } | Command::Man { .. } | Command::Version => {
+            unreachable!("these were taken care of before")
+        }
     }
-    let context = Context { endpoint: cli.endpoint, format: cli.output };
-    match cli.command {
-        Command::Campaign(args) => commands::campaign::campaign(&context, &args).await,
-        Command::Observe(args) => commands::observe::observe(&context, args.what).await,
-        Command::List { prefix } => commands::list::list(&context, &prefix.unwrap_or_default()).await,
-        Command::Get { election } => commands::get::get(&context, election).await,
-        Command::Verify { election, token } => commands::verify::verify(&context, election, &token).await,
-        Command::StepDown { election, token } => commands::step_down::step_down(&context, election, token).await,
-        Command::Status => commands::status::status(&context).await,
-        Command::Run(_) | Command::Completions { .. } => unreachable!("these were taken care of before"),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_as_answers_were_asked_for() {
+        let meant = |args: &str| format_meant(args.split(' ').map(OsString::from));
+        for args in ["-o json get", "--output json", "get --output=json", "-ojson get", "run -o=json"] {
+            assert_eq!(meant(args), Format::Json, "{args}");
+        }
+        for args in ["get json", "-o table get", "run x -- jq -o json", "--output"] {
+            assert_eq!(meant(args), Format::Table, "{args}");
+        }
     }
 }

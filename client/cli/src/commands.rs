@@ -4,15 +4,17 @@ pub(crate) mod campaign;
 pub(crate) mod completions;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod man;
 pub(crate) mod observe;
-pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod step_down;
 pub(crate) mod verify;
+pub(crate) mod version;
 
 use leasehold::Client;
 
 use crate::args::Format;
+use crate::voice::Voice;
 
 /// What every subcommand that asks the service gets.
 #[derive(Debug)]
@@ -25,5 +27,10 @@ impl Context {
     /// Connects to the service.
     pub(crate) async fn client(&self) -> Result<Client, leasehold::Error> {
         Client::connect(self.endpoint.as_str()).await
+    }
+
+    /// What is said on standard error.
+    pub(crate) fn voice(&self, quiet: bool) -> Voice {
+        Voice { quiet, format: self.format }
     }
 }

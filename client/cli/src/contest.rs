@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use leasehold::{Campaign, Client, Leadership, Standing};
-use rustix::process::Signal;
 use tokio::time::timeout;
 
 use crate::args::CandidateArgs;
-use crate::run::signals::Signals;
+use crate::signals::Signals;
 
 /// How long to wait for an answer, so that a candidacy that the user doesn't want any more can be resigned.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -18,7 +17,7 @@ pub(crate) enum Contest {
     /// This process leads.
     Won(Leadership),
     /// A signal ended it. The candidacy was resigned.
-    Interrupted(Signal),
+    Interrupted(i32),
 }
 
 /// Enters the election and waits until it is won.
@@ -60,9 +59,11 @@ pub(crate) async fn contend(
     }
 }
 
-/// What was asked for on the command line.
-pub(crate) fn campaign(client: &Client, args: &CandidateArgs) -> Campaign {
-    let mut campaign = client.campaign(args.election.as_str()).ttl(args.ttl).value(args.value.as_str());
+/// What was asked for on the command line, of a service that may take so long to let this candidate
+/// in.
+pub(crate) fn campaign(client: &Client, args: &CandidateArgs, patience: Duration) -> Campaign {
+    let campaign = client.campaign(args.election.as_str()).ttl(args.ttl).value(args.value.as_str());
+    let mut campaign = campaign.patience(patience);
     if let Some(name) = &args.name {
         campaign = campaign.candidate(name.as_str());
     }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use rustix::process::Signal;
+use leasehold::{Code, Reason};
 
-use crate::output::Unwritable;
-use crate::run::timing::GraceTooLong;
+use crate::args::Format;
+use crate::output::{Unwritable, json};
 
 /// How this program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +69,8 @@ impl Exit {
     }
 
     /// Ended by this signal.
-    pub(crate) fn signal(signal: Signal) -> Self {
-        Exit::Code(u8::try_from(128 + signal.as_raw()).unwrap_or(u8::MAX))
+    pub(crate) fn signal(number: i32) -> Self {
+        Exit::Code(u8::try_from(128 + number).unwrap_or(u8::MAX))
     }
 }
 
@@ -95,49 +95,102 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The exit code for an error, and what to tell its user. Nothing if whoever read the output has gone away.
-pub(crate) fn explain(error: &anyhow::Error, endpoint: &str) -> (Exit, Option<String>) {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
-        return (failure.exit, Some(failure.message.clone()));
-    }
-    if let Some(error) = error.downcast_ref::<leasehold::Error>() {
-        let (exit, message) = explain_client(error, endpoint);
-        return (exit, Some(message));
-    }
-    if error.is::<GraceTooLong>() {
-        return (Exit::Usage, Some(error.to_string()));
-    }
-    if error.downcast_ref::<Unwritable>().is_some_and(Unwritable::is_unread) {
-        return (Exit::signal(Signal::PIPE), None);
-    }
-    (Exit::Internal, Some(format!("{error:#}")))
+/// What to tell of an error: to its user, and to a program.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    /// The gRPC code and the reason, if the service has refused it.
+    refusal: Option<(&'static str, String)>,
 }
 
-fn explain_client(error: &leasehold::Error, endpoint: &str) -> (Exit, String) {
-    use leasehold::{Error, Reason};
+impl Report {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), refusal: None }
+    }
+
+    /// As a line, without its end.
+    pub(crate) fn line(&self, format: Format) -> String {
+        if format == Format::Table {
+            return format!("leasehold: {}", self.message);
+        }
+        let mut fields = vec![("exit_code", self.exit.code().to_string()), ("message", json::text(&self.message))];
+        if let Some((code, reason)) = &self.refusal {
+            fields.extend([("code", json::text(code)), ("reason", json::text(reason))]);
+        }
+        json::object(&[("error", json::object(&fields))])
+    }
+}
+
+/// What to tell of an error. None if whoever read the output has gone away.
+pub(crate) fn explain(error: &anyhow::Error, endpoint: &str) -> Option<Report> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return Some(Report::new(failure.exit, failure.message.clone()));
+    }
+    if let Some(error) = error.downcast_ref::<leasehold::Error>() {
+        return Some(explain_client(error, endpoint));
+    }
+    if error.downcast_ref::<Unwritable>().is_some_and(Unwritable::is_unread) {
+        return None;
+    }
+    Some(Report::new(Exit::Internal, format!("{error:#}")))
+}
+
+fn explain_client(error: &leasehold::Error, endpoint: &str) -> Report {
+    use leasehold::Error;
     match error {
         Error::Unreachable { detail } => {
-            let named = endpoint.split(',').all(|address| detail.contains(address.trim().trim_end_matches('/')));
+            let host = |address: &str| address.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
+            let named = endpoint.split(',').all(|address| detail.contains(&host(address)));
             let at = if named { String::new() } else { format!(" at {endpoint}") };
             let what_to_do =
                 "Is a server running there? Start one with leasehold-server, or name another with --endpoint";
-            (Exit::Unreachable, format!("can't reach the service{at}: {detail}.\n{what_to_do} or LEASEHOLD_ENDPOINT."))
+            let message = format!("can't reach the service{at}: {detail}.\n{what_to_do} or LEASEHOLD_ENDPOINT.");
+            Report::new(Exit::Unreachable, message)
         }
-        Error::Outdated { .. } => (Exit::Unreachable, error.to_string()),
-        Error::NotGranted { detail } => (Exit::NotGranted, format!("not granted: {detail}")),
-        Error::Ended { .. } => (Exit::Lost, error.to_string()),
-        Error::Unhealthy { .. } => (Exit::Unhealthy, error.to_string()),
-        Error::Invalid { .. } => (Exit::Usage, error.to_string()),
-        Error::Refused { reason, message, .. } => {
-            let exit = match reason {
-                Reason::NotActive | Reason::ShuttingDown | Reason::InboxFull => Exit::Unreachable,
-                Reason::InvalidName | Reason::InvalidTtl | Reason::ValueTooLong => Exit::Usage,
-                Reason::NoLeader | Reason::OtherLeader => Exit::No,
-                _ => Exit::Internal,
-            };
-            (exit, message.clone())
+        Error::Outdated { .. } => Report::new(Exit::Unreachable, error.to_string()),
+        Error::NotGranted { detail } => Report::new(Exit::NotGranted, format!("not granted: {detail}")),
+        Error::Ended { .. } => Report::new(Exit::Lost, error.to_string()),
+        Error::Unhealthy { .. } => Report::new(Exit::Unhealthy, error.to_string()),
+        Error::Invalid { .. } => Report::new(Exit::Usage, error.to_string()),
+        Error::Refused { code, reason, message, .. } => {
+            let refusal = Some((code_name(*code), reason.as_str().to_owned()));
+            Report { exit: exit_of_refusal(*code, reason), message: message.clone(), refusal }
         }
-        _ => (Exit::Internal, error.to_string()),
+        _ => Report::new(Exit::Internal, error.to_string()),
+    }
+}
+
+fn exit_of_refusal(code: Code, reason: &Reason) -> Exit {
+    match reason {
+        Reason::InvalidRequest | Reason::InvalidName | Reason::InvalidTtl | Reason::ValueTooLong => Exit::Usage,
+        Reason::NoLeader | Reason::OtherLeader => Exit::No,
+        // Whatever the reason: this replica can't do it now.
+        _ if code == Code::Unavailable => Exit::Unreachable,
+        _ => Exit::Internal,
+    }
+}
+
+/// The name that the gRPC specification gives a code.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 
@@ -179,6 +232,32 @@ mod tests {
 
     #[test]
     fn a_signal_is_told_as_a_shell_tells_it() {
-        assert_eq!(Exit::signal(Signal::TERM).code(), 143);
+        assert_eq!(Exit::signal(15).code(), 143);
+    }
+
+    #[test]
+    fn a_replica_that_cannot_answer_now_is_no_fault_of_the_command_line() {
+        for reason in [Reason::NotActive, Reason::Settling, Reason::Other("ACTIVE_UNREACHABLE".into())] {
+            assert_eq!(exit_of_refusal(Code::Unavailable, &reason), Exit::Unreachable, "{reason}");
+        }
+        assert_eq!(exit_of_refusal(Code::InvalidArgument, &Reason::InvalidRequest), Exit::Usage);
+        assert_eq!(exit_of_refusal(Code::FailedPrecondition, &Reason::NoLeader), Exit::No);
+        assert_eq!(exit_of_refusal(Code::Internal, &Reason::Internal), Exit::Internal);
+    }
+
+    #[test]
+    fn an_error_as_json_has_what_a_program_asks_for() {
+        let refusal = Some(("FAILED_PRECONDITION", "NO_LEADER".to_owned()));
+        let report = Report { exit: Exit::No, message: "nobody leads \"x\"\nask again".to_owned(), refusal };
+        assert_eq!(
+            report.line(Format::Json),
+            concat!(
+                r#"{"error":{"exit_code":1,"message":"nobody leads \"x\"\nask again","#,
+                r#""code":"FAILED_PRECONDITION","reason":"NO_LEADER"}}"#
+            )
+        );
+        let report = Report::new(Exit::Unreachable, "nobody there");
+        assert_eq!(report.line(Format::Json), r#"{"error":{"exit_code":69,"message":"nobody there"}}"#);
+        assert_eq!(report.line(Format::Table), "leasehold: nobody there");
     }
 }

@@ -28,5 +28,5 @@ pub(crate) fn line(text: &str) -> Result<(), Unwritable> {
 
 /// Prints a message of the API as the field that it is in its event: `{"elected":{...}}`.
 pub(crate) fn event(field: &str, name: &str, message: &impl Message) -> anyhow::Result<()> {
-    Ok(line(&format!(r#"{{"{field}":{}}}"#, json::line(name, message)?))?)
+    Ok(line(&json::object(&[(field, json::line(name, message)?)]))?)
 }

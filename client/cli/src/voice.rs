@@ -1,26 +1,28 @@
-//! What `leasehold run` says on standard error.
+//! What this command says on standard error while it runs.
 
 use std::fmt::Display;
 use std::io::Write as _;
-use std::time::Duration;
 
 use leasehold::Standing;
 
-use crate::output::words;
-use crate::run::session::Reason;
+use crate::args::Format;
+use crate::output::{json, words};
 
 /// Says what happens, unless it was told to be quiet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Voice {
     pub(crate) quiet: bool,
+    pub(crate) format: Format,
 }
 
 impl Voice {
     /// Says it.
     pub(crate) fn say(self, what: impl Display) {
         if !self.quiet {
-            // Whether anybody listens must not matter to the command.
-            let _ = writeln!(std::io::stderr(), "leasehold: {what}");
+            line(&match self.format {
+                Format::Table => format!("leasehold: {what}"),
+                Format::Json => json::object(&[("message", json::text(&what.to_string()))]),
+            });
         }
     }
 
@@ -30,23 +32,11 @@ impl Voice {
             self.say(text);
         }
     }
+}
 
-    /// Why the command is being ended, and how much time it has.
-    pub(crate) fn stopping(self, election: &str, reason: &Reason, left: Duration) {
-        let left = words::time(left);
-        match reason {
-            Reason::CannotKeep => self.say(format_args!(
-                "no word from the service, so the leadership of {election} can't be kept: the command gets SIGTERM now, and SIGKILL in {left}"
-            )),
-            Reason::Draining => self.say(format_args!(
-                "{election} is to be handed over: the command gets SIGTERM now, and SIGKILL in {left}"
-            )),
-            Reason::Unhealthy(detail) => self.say(format_args!(
-                "unhealthy: {detail}; {election} goes to the next one: the command gets SIGTERM now, and SIGKILL in {left}"
-            )),
-            Reason::Lost(lost) => self.say(format_args!("the leadership of {election} is over: {lost}; killing the command")),
-        }
-    }
+/// A line on standard error. Whether anybody listens must not matter to the command.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A waiting candidacy in words.
@@ -61,6 +51,11 @@ pub(crate) fn waiting(election: &str, standing: Standing) -> Option<String> {
         Standing::Waiting { ahead: Some(ahead), .. } if ahead > 0 => {
             Some(format!("waiting for {election}: {ahead} before this one"))
         }
+        Standing::Outdated { tenure, newest } => Some(format!(
+            "the service answers with tenure {tenure}, and this process has seen {newest}: its record was lost, or restored from a \
+             backup. Nothing that it says is believed, and {election} isn't waited for, until its numbers are higher; see \
+             \"Backup and restore\" in docs/operations.md"
+        )),
         Standing::Waiting { .. } => Some(format!("waiting for {election}")),
         Standing::Entering => Some(format!("the service was away for longer than the ttl: entering {election} again")),
         _ => None,

@@ -4,16 +4,24 @@
 
 #[path = "command/ask.rs"]
 mod ask;
+#[path = "command/begin.rs"]
+mod begin;
 #[path = "command/campaign.rs"]
 mod campaign;
 #[path = "command/end.rs"]
 mod end;
 #[path = "command/health.rs"]
 mod health;
+#[path = "../../tests/client/page.rs"]
+mod page;
 #[path = "command/pause.rs"]
 mod pause;
 #[path = "command/run.rs"]
 mod run;
+#[path = "command/shells.rs"]
+mod shells;
+#[path = "command/start.rs"]
+mod start;
 #[path = "command/support.rs"]
 mod support;
 #[path = "command/terminal.rs"]

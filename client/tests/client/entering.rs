@@ -32,6 +32,7 @@ async fn a_candidacy_of_a_lower_tenure_isnt_believed() {
     let mut puppet = Puppet::start().await;
     let (_leadership, _stream) = puppet.lead(Duration::from_secs(10)).await;
     let second = tokio::spawn(puppet.client.campaign("other").into_future());
+    puppet.get_in(TENURE);
     let stale = puppet.campaign().await;
     for mut response in [enrolled("stale"), elected("stale")] {
         response.tenure = TENURE - 1;
@@ -165,7 +166,7 @@ async fn what_cant_be_sent_is_refused_here() {
         let error = client.campaign("e").ttl(ttl).await.unwrap_err();
         assert!(matches!(&error, Error::Invalid { what: "the ttl", .. }), "{ttl:?}: {error:?}");
     }
-    for endpoint in ["127.0.0.1:7400", "https://127.0.0.1:7400", "http://", "not a url"] {
+    for endpoint in ["127.0.0.1:99999", "https://127.0.0.1:7400", "http://", "not a url"] {
         let error = Client::connect_lazy(endpoint).unwrap_err();
         assert!(matches!(&error, Error::Invalid { what: "the endpoint", .. }), "{endpoint}: {error:?}");
     }

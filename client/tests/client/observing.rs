@@ -1,11 +1,12 @@
 //! Following who leads over streams that break.
 
+use crate::proxy::{Mode, Proxy};
 use crate::puppet::{Puppet, TENURE};
 use futures::StreamExt as _;
 use leasehold::proto::observe_response::Event;
 use leasehold::proto::{ElectionChange, Leader, ObserveResponse, Resync, Synced};
-use leasehold::{Error, Observation, Observed, Selection};
-use std::time::Duration;
+use leasehold::{Client, Error, Observation, Observed, Selection};
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tonic::Status;
 
@@ -79,6 +80,72 @@ async fn after_a_reset_who_isnt_named_before_synced_is_vacant() {
         events.push(next(&mut news).await);
     }
     assert_eq!(events, ["a=10", "b=11", "synced 12", "a=-", "synced 20", "a=21"]);
+}
+
+/// The delay after a stream that broke.
+async fn reconnecting(news: &mut Observation) -> Duration {
+    loop {
+        if let Observed::Reconnecting { delay, .. } =
+            timeout(Duration::from_secs(10), news.next()).await.unwrap().unwrap().unwrap()
+        {
+            return delay;
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_success_the_delays_begin_anew() {
+    const FIRST: Duration = Duration::from_millis(100);
+    let mut puppet = Puppet::start().await;
+    let mut news = puppet.client.observe(Selection::all());
+    let delays = tokio::spawn(async move {
+        let mut delays = Vec::new();
+        for _ in 0..10 {
+            delays.push(reconnecting(&mut news).await);
+        }
+        delays
+    });
+    // One that was synced is a success, however short it was.
+    for _ in 0..5 {
+        puppet.observe().await.send(synced(11)).await;
+    }
+    // So is one that a proxy has cut after a while, though nothing was told.
+    for _ in 0..2 {
+        let stream = puppet.observe().await;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        drop(stream);
+    }
+    // These aren't.
+    for _ in 0..3 {
+        puppet.observe().await.fail(Status::unavailable("not now")).await;
+    }
+    let delays = delays.await.unwrap();
+    assert!(delays[..7].iter().all(|delay| *delay <= FIRST), "{delays:?}");
+    assert!(delays[9] >= FIRST * 2, "{delays:?}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_freezes_is_noticed_in_5_s_and_left() {
+    let mut puppet = Puppet::start().await;
+    let frozen = Proxy::start(puppet.address, Mode::Pass).await;
+    let other = Proxy::start(puppet.address, Mode::Pass).await;
+    let endpoints = format!("{},{}", frozen.address, other.address);
+    let mut news = Client::connect_lazy(endpoints).unwrap().observe(Selection::all());
+    let first = tokio::spawn(async move { (next(&mut news).await, news) });
+    let stream = puppet.observe().await;
+    stream.send(synced(11)).await;
+    let (event, mut news) = first.await.unwrap();
+    assert_eq!(event, "synced 11");
+    // Pings have been going to and fro for a while.
+    assert!(timeout(Duration::from_secs(3), news.next()).await.is_err());
+    frozen.set(Mode::Swallow);
+    let since = Instant::now();
+    reconnecting(&mut news).await;
+    assert!(since.elapsed() < Duration::from_millis(5500), "noticed after {:?}", since.elapsed());
+    let (_, taken) = (tokio::spawn(async move { news.next().await }), frozen.taken());
+    puppet.observe().await;
+    assert!(since.elapsed() < Duration::from_millis(6500), "went on after {:?}", since.elapsed());
+    assert_eq!((frozen.taken(), other.taken()), (taken, 1), "by the other way");
 }
 
 #[tokio::test]

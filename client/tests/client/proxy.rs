@@ -13,6 +13,8 @@ pub(crate) enum Mode {
     Swallow,
     /// They are closed.
     Cut,
+    /// Old ones work, new ones are closed: there are as many as may be.
+    Full,
 }
 
 #[derive(Debug)]
@@ -49,12 +51,15 @@ impl Proxy {
 
 async fn pass(mut near: TcpStream, service: SocketAddr, mut modes: watch::Receiver<Mode>) {
     let Ok(mut far) = TcpStream::connect(service).await else { return };
+    if *modes.borrow() == Mode::Full {
+        return;
+    }
     loop {
         let mode = *modes.borrow_and_update();
         match mode {
             Mode::Cut => return,
             Mode::Swallow => {}
-            Mode::Pass => tokio::select! {
+            Mode::Pass | Mode::Full => tokio::select! {
                 _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
                 _ = modes.changed() => continue,
             },

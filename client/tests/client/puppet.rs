@@ -5,6 +5,7 @@ use leasehold::proto::election_service_server::{ElectionService, ElectionService
 use leasehold::proto::{self, campaign_response::Event};
 use leasehold::{Client, Leadership};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex as Cell};
@@ -120,6 +121,11 @@ impl Puppet {
         self.says.0.lock().unwrap().role = role;
     }
 
+    /// From now on GetElection is answered from this tenure; until then from one below.
+    pub(crate) fn get_in(&self, tenure: u64) {
+        self.says.0.lock().unwrap().tenure_of_gets = tenure;
+    }
+
     pub(crate) async fn campaign(&mut self) -> Campaigned {
         next(&mut self.campaigns, "a Campaign").await
     }
@@ -143,6 +149,30 @@ impl Puppet {
     /// Throws away the KeepAlives that have come in, and says how many there were.
     pub(crate) fn forget_keep_alives(&mut self) -> usize {
         std::iter::from_fn(|| self.keep_alives.try_recv().ok()).count()
+    }
+
+    /// Answers KeepAlives so until somebody resigns.
+    pub(crate) async fn until_resigned(&mut self, answer: impl Fn() -> proto::KeepAliveResponse) -> Resign {
+        loop {
+            tokio::select! {
+                Some(call) = self.keep_alives.recv() => call.answer(answer()),
+                Some(resign) = self.resigns.recv() => return resign,
+            }
+        }
+    }
+
+    /// Answers KeepAlives and opened streams so, for ever.
+    pub(crate) async fn always(
+        &mut self,
+        answer: impl Fn() -> proto::KeepAliveResponse,
+        event: impl Fn() -> proto::CampaignResponse,
+    ) -> Infallible {
+        loop {
+            tokio::select! {
+                Some(call) = self.keep_alives.recv() => call.answer(answer()),
+                Some(stream) = self.campaigns.recv() => stream.send(event()).await,
+            }
+        }
     }
 
     /// Keeps alive what asks for it, and breaks every stream. How many there were.
@@ -231,11 +261,12 @@ struct Says(Arc<Cell<Word>>);
 struct Word {
     active: Option<String>,
     role: proto::Role,
+    tenure_of_gets: u64,
 }
 
 impl Default for Word {
     fn default() -> Self {
-        Self { active: None, role: proto::Role::Active }
+        Self { active: None, role: proto::Role::Active, tenure_of_gets: TENURE - 1 }
     }
 }
 
@@ -341,7 +372,8 @@ impl ElectionService for Service {
         _: Request<proto::GetElectionRequest>,
     ) -> Result<Response<proto::GetElectionResponse>, Status> {
         let election = Some(proto::Election { name: "e".to_owned(), ..proto::Election::default() });
-        Ok(Response::new(proto::GetElectionResponse { tenure: TENURE - 1, election }))
+        let tenure = self.says.0.lock().unwrap().tenure_of_gets;
+        Ok(Response::new(proto::GetElectionResponse { tenure, election }))
     }
 
     async fn list_elections(

@@ -60,11 +60,21 @@ Examples:
 pub(super) const STATUS: &str = "\
 Examples:
   leasehold status
-  leasehold --endpoint http://10.0.0.5:7400,http://10.0.0.6:7400 status   # of the first that answers
-  leasehold --endpoint http://10.0.0.5:7400 --output json status | jq .leaders";
+  leasehold --endpoint 10.0.0.5:7400,10.0.0.6:7400 status   # of the first that answers
+  leasehold --endpoint 10.0.0.5:7400 --output json status | jq .leaders";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   source <(leasehold completions bash)
   leasehold completions zsh > \"${fpath[1]}/_leasehold\"
   leasehold completions fish > ~/.config/fish/completions/leasehold.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  leasehold man | man -l -
+  leasehold man run > /usr/local/share/man/man1/leasehold-run.1";
+
+pub(super) const VERSION: &str = "\
+Examples:
+  leasehold version
+  leasehold --output json version | jq -r .version";

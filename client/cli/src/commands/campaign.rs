@@ -11,14 +11,18 @@ use crate::args::{CandidateArgs, Format};
 use crate::contest::{self, Contest, contend};
 use crate::exit::Exit;
 use crate::output::{self, words};
-use crate::run::signals::Signals;
-use crate::voice;
+use crate::reach::{Reached, reach};
+use crate::signals::Signals;
+use crate::voice::{self, Voice};
 
 pub(crate) async fn campaign(context: &Context, args: &CandidateArgs) -> anyhow::Result<Exit> {
-    let mut signals = Signals::passed_on()?;
-    let client = context.client().await?;
+    let mut signals = Signals::ends()?;
+    let (client, patience) = match reach(context, args.patience(), &mut signals, context.voice(false)).await? {
+        Reached::Client(client, left) => (client, left),
+        Reached::Interrupted(_) => return Ok(Exit::Done),
+    };
     let tell = |standing| waiting(context.format, &args.election, standing);
-    match contend(contest::campaign(&client, args), &mut signals, tell).await? {
+    match contend(contest::campaign(&client, args, patience), &mut signals, tell).await? {
         Contest::Interrupted(_) => Ok(Exit::Done),
         Contest::Won(leadership) => lead(context.format, leadership, &mut signals).await,
     }
@@ -99,6 +103,11 @@ fn waiting(format: Format, election: &str, standing: Standing) -> anyhow::Result
         (Format::Json, Standing::Waiting { ahead, settling }) => {
             let waiting = Waiting { ahead: ahead.unwrap_or(0), settling: settling.and_then(api_time), hold: None };
             output::event("waiting", "Waiting", &waiting)
+        }
+        (Format::Json, standing @ Standing::Outdated { .. }) => {
+            // No event of the API.
+            Voice { quiet: false, format }.standing(election, standing);
+            Ok(())
         }
         (Format::Json, _) => Ok(()),
         (Format::Table, standing) => match voice::waiting(election, standing) {

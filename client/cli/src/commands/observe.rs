@@ -7,15 +7,20 @@ use leasehold::{Observed, Selection};
 use leasehold_proto::v1::{ElectionChange, Synced};
 
 use super::Context;
-use crate::args::Format;
+use crate::args::{Format, ObserveArgs};
 use crate::exit::Exit;
 use crate::output::{self, words};
-use crate::run::signals::Signals;
-use crate::voice::Voice;
+use crate::reach::{Reached, reach};
+use crate::signals::Signals;
 
-pub(crate) async fn observe(context: &Context, what: Option<String>) -> anyhow::Result<Exit> {
-    let mut signals = Signals::passed_on()?;
-    let mut news = context.client().await?.observe(selection(what));
+pub(crate) async fn observe(context: &Context, args: ObserveArgs) -> anyhow::Result<Exit> {
+    let mut signals = Signals::ends()?;
+    let voice = context.voice(false);
+    let client = match reach(context, args.patience.patience, &mut signals, voice).await? {
+        Reached::Client(client, _) => client,
+        Reached::Interrupted(_) => return Ok(Exit::Done),
+    };
+    let mut news = client.observe(selection(args.what));
     if context.format == Format::Table {
         output::line(&columns(["TIME", "ELECTION", "LEADER", "TOKEN", "CHANGE", "VALUE"]))?;
     }
@@ -28,8 +33,7 @@ pub(crate) async fn observe(context: &Context, what: Option<String>) -> anyhow::
             None => anyhow::bail!("the news ended without a reason"),
             Some(Observed::Reconnecting { error, delay }) => {
                 let delay = words::time(delay);
-                Voice { quiet: false }
-                    .say(format_args!("what was told may be old by now: {error}; trying again in {delay}"));
+                voice.say(format_args!("what was told may be old by now: {error}; trying again in {delay}"));
             }
             Some(observed) => print(context.format, &observed)?,
         }

@@ -1,7 +1,7 @@
 //! `leasehold verify`.
 
-use leasehold::Token;
-use leasehold_proto::v1::VerifyTokenResponse;
+use leasehold::{Error, Reason, Token};
+use leasehold_proto::v1::{TokenStatus, VerifyTokenResponse};
 
 use super::Context;
 use crate::args::Format;
@@ -10,13 +10,36 @@ use crate::output::{self, json, words};
 
 pub(crate) async fn verify(context: &Context, election: Option<String>, token: &str) -> anyhow::Result<Exit> {
     let (election, token) = parse(election, token)?;
-    let answer = context.client().await?.verify(election, token).await?;
+    let client = context.client().await?;
+    let answer = match client.verify(election.as_str(), token.clone()).await {
+        Err(error) if is_of_another(&error, &election, &token) => of_another(election, client.verify("", token).await?),
+        answer => answer?,
+    };
     let text = match context.format {
         Format::Json => json::line("VerifyTokenResponse", &answer)?,
         Format::Table => in_words(&answer),
     };
     output::line(&text)?;
     Ok(if answer.valid { Exit::Done } else { Exit::No })
+}
+
+/// Whether the service may have refused this because the token names another election.
+fn is_of_another(error: &Error, asked: &str, token: &Token) -> bool {
+    let is_request = matches!(error, Error::Refused { reason: Reason::InvalidRequest, .. });
+    is_request && !asked.is_empty() && matches!(token, Token::Task(_))
+}
+
+/// The answer for the election that was asked about, made of the answer for the token's own.
+fn of_another(asked: String, answer: VerifyTokenResponse) -> VerifyTokenResponse {
+    if answer.election == asked {
+        return answer;
+    }
+    let detail = format!("the task token is for the election {}, not {asked}", answer.election);
+    let status = match answer.status() {
+        TokenStatus::Current => TokenStatus::NotLeading,
+        other => other,
+    };
+    VerifyTokenResponse { valid: false, status: status.into(), election: asked, leader: None, detail, ..answer }
 }
 
 /// Without an election only a task token will do.
@@ -75,6 +98,20 @@ mod tests {
         assert_eq!(parsed(Some("demo"), "17"), Ok(("demo".into(), Token::Fencing(17))));
         assert_eq!(parsed(Some("demo"), "a.b.c\n"), Ok(("demo".into(), Token::Task("a.b.c".into()))));
         assert_eq!(parsed(None, "a.b.c"), Ok((String::new(), Token::Task("a.b.c".into()))));
+    }
+
+    #[test]
+    fn the_token_of_another_election_is_not_valid_for_this_one() {
+        let answer = VerifyTokenResponse {
+            tenure: 7,
+            valid: true,
+            status: TokenStatus::Current.into(),
+            election: "mine".into(),
+            ..Default::default()
+        };
+        let answer = of_another("other".into(), answer);
+        assert_eq!((answer.tenure, answer.valid, answer.status()), (7, false, TokenStatus::NotLeading));
+        assert_eq!(in_words(&answer), "not valid: the task token is for the election mine, not other");
     }
 
     #[test]

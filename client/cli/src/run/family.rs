@@ -45,6 +45,11 @@ impl Family {
         }
     }
 
+    /// The same for a signal that came in here.
+    pub(crate) fn pass_on(self, number: i32) -> io::Result<()> {
+        Signal::from_named_raw(number).map_or(Ok(()), |signal| self.signal(signal))
+    }
+
     /// Asks the process group to end, also one that is stopped.
     pub(crate) fn stop(self) -> io::Result<()> {
         self.signal(Signal::TERM)?;

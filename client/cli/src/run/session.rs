@@ -7,17 +7,17 @@ use futures::future::{BoxFuture, Fuse};
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use leasehold::{Leadership, Lost};
-use rustix::process::Signal;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::child::{Child, Order, WATCHDOG_DELAY_MAX};
 use super::clock::{Alarm, Moment};
 use super::family::Family;
-use super::signals::Signals;
 use super::terminal::Terminal;
 use super::timing::Timing;
 use super::token_file::TokenFile;
 use super::wire::Report;
+use crate::output::words;
+use crate::signals::Signals;
 use crate::voice::Voice;
 
 /// How often the leadership's deadline is looked at, to tell the watchdog when it has moved.
@@ -37,6 +37,21 @@ pub(crate) enum Reason {
     Unhealthy(String),
     /// The leadership is over.
     Lost(Lost),
+}
+
+impl Reason {
+    /// Why the command is being ended, and how much time it has.
+    fn in_words(&self, election: &str, left: Duration) -> String {
+        let then = format!("the command gets SIGTERM now, and SIGKILL in {}", words::time(left));
+        match self {
+            Reason::CannotKeep => {
+                format!("no word from the service, so the leadership of {election} can't be kept: {then}")
+            }
+            Reason::Draining => format!("{election} is to be handed over: {then}"),
+            Reason::Unhealthy(detail) => format!("unhealthy: {detail}; {election} goes to the next one: {then}"),
+            Reason::Lost(lost) => format!("the leadership of {election} is over: {lost}; killing the command"),
+        }
+    }
 }
 
 /// How the command ended.
@@ -84,7 +99,7 @@ enum Event {
     TimeToTakeOver,
     TimeToStop,
     Draining,
-    Signal(Signal),
+    Signal(i32),
     TaskToken(String),
     Look,
 }
@@ -175,7 +190,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 Event::Draining => self.ask_to_end(Reason::Draining),
-                Event::Signal(signal) => self.sent(self.family.signal(signal)),
+                Event::Signal(number) => self.sent(self.family.pass_on(number)),
                 Event::TaskToken(token) => {
                     self.look()?;
                     self.refresh(&token);
@@ -227,7 +242,7 @@ impl<'a> Session<'a> {
     /// SIGTERM now; SIGKILL when the watchdog was told last. Neither is taken back if the leadership is kept after all.
     fn ask_to_end(&mut self, reason: Reason) {
         self.sent(self.family.stop());
-        self.voice.stopping(self.leadership.election(), &reason, self.kill_at.left());
+        self.voice.say(reason.in_words(self.leadership.election(), self.kill_at.left()));
         self.reason = Some(reason);
     }
 
@@ -261,8 +276,9 @@ impl<'a> Session<'a> {
     fn kill(&mut self, lost: Lost) -> io::Result<()> {
         self.child.kill_at(Moment::PAST);
         self.take_over.set(Moment::now().after(WATCHDOG_DELAY_MAX))?;
-        self.voice.stopping(self.leadership.election(), &Reason::Lost(lost.clone()), Duration::ZERO);
-        self.reason.get_or_insert(Reason::Lost(lost));
+        let reason = Reason::Lost(lost);
+        self.voice.say(reason.in_words(self.leadership.election(), Duration::ZERO));
+        self.reason.get_or_insert(reason);
         Ok(())
     }
 

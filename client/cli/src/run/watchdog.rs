@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, getpid};
+use rustix::process::{Pid, Signal as Number, getpid};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -19,14 +19,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::clock::{Alarm, Moment};
 use super::family::{Change, Family, adopt_orphans};
-use super::signals::Signals;
 use super::wire::{self, KillAt, Report};
+use crate::signals::Signals;
 
 /// This program, also when its file has been replaced or removed since it was started.
 pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// How long to wait for a descendant to fall to the watchdog before looking again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Signals that this process would end by, or be stopped by from a keyboard: a watchdog outlives
+/// them.
+const SURVIVED: [Number; 8] =
+    [Number::TERM, Number::INT, Number::HUP, Number::QUIT, Number::USR1, Number::USR2, Number::TSTP, Number::TTIN];
 
 /// What the watchdog is started with.
 #[derive(Debug, clap::Args)]
@@ -57,7 +62,9 @@ pub(crate) fn watch(args: &WatchArgs) -> anyhow::Result<()> {
 
 fn watch_to_the_end(args: &WatchArgs) -> anyhow::Result<()> {
     let socket = StdUnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let stdin = wire::receive_file(&socket).context("leasehold run ended before its command was started")?;
+    let Ok(stdin) = wire::receive_file(&socket) else {
+        anyhow::bail!("leasehold run has ended before its command was started");
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         socket.set_nonblocking(true)?;
@@ -93,7 +100,7 @@ impl Watchdog {
     }
 
     async fn run(mut self, args: &WatchArgs, stdin: OwnedFd) -> anyhow::Result<()> {
-        let _survived = Signals::survived()?;
+        let _survived = Signals::of(SURVIVED.map(Number::as_raw))?;
         if args.kill_at.is_over() {
             return self.report(Report::Ended { code: 128 + 9, killed: true }).await;
         }
@@ -117,9 +124,11 @@ impl Watchdog {
             tokio::select! {
                 biased;
                 // Before the alarm: a watchdog that was stopped may find that the deadline has been moved meanwhile.
-                line = self.told.next_line() => match line? {
-                    Some(line) => self.alarm.set(line.parse::<KillAt>()?.0)?,
-                    None => return Ok(Verdict::Kill),
+                line = self.told.next_line() => match line {
+                    Ok(Some(line)) => self.alarm.set(line.parse::<KillAt>()?.0)?,
+                    // Killed with unread reports, leasehold run doesn't close its socket but resets
+                    // it.
+                    Ok(None) | Err(_) => return Ok(Verdict::Kill),
                 },
                 rang = self.alarm.rings() => {
                     rang?;

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{LEASEHOLD, Running, Server, text};
+use crate::support::{LEASEHOLD, Running, SOON, Server, leasehold, nobody, text, wait_for};
 
 /// The words of each line.
 fn words(output: &[u8]) -> Vec<Vec<String>> {
@@ -61,11 +61,16 @@ fn verify_exits_with_0_for_the_leaders_token_and_1_for_others() {
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
         assert_eq!(text(&output.stdout), format!("valid: me leads demo with token {token}\n"));
     }
-    for args in [&["verify", "demo", "1"][..], &["verify", "other", &token], &["verify", "a.b.c"]] {
+    for args in
+        [&["verify", "demo", "1"][..], &["verify", "other", &token], &["verify", "other", task], &["verify", "a.b.c"]]
+    {
         let output = server.ask(args);
         assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stderr));
         assert!(text(&output.stdout).starts_with("not valid: "));
     }
+    let answer = server.ask_json(&["verify", "other", task]);
+    assert_eq!((&answer["valid"], &answer["election"]), (&false.into(), &"other".into()));
+    assert_eq!(answer["detail"], "the task token is for the election demo, not other");
     assert_eq!(server.ask_json(&["verify", "demo", &token])["status"], "TOKEN_STATUS_CURRENT");
     assert_eq!(server.ask_json(&["verify", "demo", "1"])["valid"], false);
     assert_eq!(server.ask(&["verify", &token]).status.code(), Some(64));
@@ -85,7 +90,15 @@ fn step_down_ends_only_the_leader_that_is_meant() {
     assert!(!text(&output.stderr).is_empty());
     let output = server.ask(&["step-down", "demo", "--token", &token]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stdout).contains(&format!("The leader of demo with token {token} was told")));
+    let told = text(&output.stdout);
+    assert!(
+        told.starts_with(&format!("The leader of demo with token {token} was told to hand over. Nobody waits")),
+        "{told}"
+    );
+    let _next = Running::start(server.command(&["campaign", "demo"]));
+    wait_for(SOON, || (server.ask_json(&["get", "demo"])["waiting"] == 1).then_some(()));
+    let told = text(&server.ask(&["step-down", "demo"]).stdout);
+    assert!(told.contains("The next one leads in ") && told.ends_with(" at most.\n"), "{told}");
     assert_eq!(words(&server.ask(&["get", "demo"]).stdout)[1][3], "draining");
 }
 
@@ -102,14 +115,6 @@ fn status_shows_what_the_replica_holds() {
 }
 
 #[test]
-fn the_endpoint_can_stand_in_the_environment() {
-    let server = Server::start();
-    let output =
-        std::process::Command::new(LEASEHOLD).arg("status").env("LEASEHOLD_ENDPOINT", server.endpoint()).output();
-    assert_eq!(output.unwrap().status.code(), Some(0));
-}
-
-#[test]
 fn of_several_endpoints_the_first_that_answers_is_used() {
     let server = Server::start();
     let ask = |endpoints: &str| {
@@ -121,7 +126,7 @@ fn of_several_endpoints_the_first_that_answers_is_used() {
     assert_eq!(output.status.code(), Some(69));
     let told = text(&output.stderr);
     assert!(
-        told.contains("can't reach the service: http://127.0.0.1:9") && told.contains("http://127.0.0.1:10"),
+        told.contains("can't reach the service: http://127.0.0.1:9:") && told.contains("http://127.0.0.1:10:"),
         "{told}"
     );
     assert_eq!(ask("http://127.0.0.1:9,").status.code(), Some(64));
@@ -135,11 +140,11 @@ fn every_subcommand_that_asks_exits_with_69_when_nobody_answers() {
         &["status"],
         &["verify", "x", "1"],
         &["step-down", "x"],
-        &["campaign", "x"],
-        &["observe"],
+        &["campaign", "x", "--patience", "0s"],
+        &["observe", "--patience", "0s"],
+        &["run", "x", "--patience", "0s", "--", "true"],
     ] {
-        let output =
-            std::process::Command::new(LEASEHOLD).args(["--endpoint", "http://127.0.0.1:9"]).args(args).output();
+        let output = leasehold(&[&["--endpoint", &nobody()], args].concat()).output();
         assert_eq!(output.unwrap().status.code(), Some(69), "{args:?}");
     }
 }
@@ -161,18 +166,10 @@ fn help_has_examples_and_exit_codes_and_hides_what_is_internal() {
     let main = help(&["--help"]);
     assert!(main.contains("76  the leadership ended before the command did"));
     assert!(!main.contains("__"));
-    for subcommand in ["run", "campaign", "observe", "list", "get", "verify", "step-down", "status", "completions"] {
+    for subcommand in
+        ["run", "campaign", "observe", "list", "get", "verify", "step-down", "status", "completions", "man", "version"]
+    {
         assert!(help(&[subcommand, "--help"]).contains(&format!("leasehold {subcommand}")), "{subcommand}");
         assert!(help(&[subcommand, "--help"]).contains("Examples:"), "{subcommand}");
     }
-}
-
-#[test]
-fn completions_are_scripts_that_the_shell_can_read() {
-    let script = std::process::Command::new(LEASEHOLD).args(["completions", "bash"]).output().unwrap().stdout;
-    assert!(text(&script).contains("step-down") && !text(&script).contains("__launch"));
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), &script).unwrap();
-    let checked = std::process::Command::new("bash").arg("-n").arg(file.path()).output().unwrap();
-    assert!(checked.status.success(), "{}", text(&checked.stderr));
 }

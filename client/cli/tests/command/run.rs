@@ -160,17 +160,6 @@ fn a_try_that_fails_exits_with_75() {
 }
 
 #[test]
-fn a_service_that_is_not_there_exits_with_69() {
-    let output = std::process::Command::new(crate::support::LEASEHOLD)
-        .args(["--endpoint", "http://127.0.0.1:9", "run", "demo", "--", "true"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(69));
-    let stderr = text(&output.stderr);
-    assert!(stderr.contains("http://127.0.0.1:9") && stderr.contains("leasehold-server"), "{stderr}");
-}
-
-#[test]
 fn bad_arguments_exit_with_64() {
     let server = Server::start();
     let refused: [&[&str]; 6] = [

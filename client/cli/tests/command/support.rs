@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread::sleep;
@@ -22,6 +23,7 @@ pub(crate) struct Server {
     _stdout: BufReader<ChildStdout>,
     data: TempDir,
     address: String,
+    http: String,
 }
 
 impl Server {
@@ -29,7 +31,8 @@ impl Server {
         Self::start_at(TempDir::new().unwrap(), "127.0.0.1:0")
     }
 
-    fn start_at(data: TempDir, listen: &str) -> Self {
+    /// Starts it with this data folder at this address.
+    pub(crate) fn start_at(data: TempDir, listen: &str) -> Self {
         let binary = Path::new(LEASEHOLD).with_file_name("leasehold-server");
         assert!(binary.exists(), "{} isn't built: run cargo build -p leasehold-server first", binary.display());
         let log = File::options().create(true).append(true).open(data.path().join("log")).unwrap();
@@ -43,9 +46,22 @@ impl Server {
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let address = line.split_once("listening on ").and_then(|(_, rest)| rest.split_whitespace().next());
-        let address = address.unwrap_or_else(|| panic!("the server said {line:?}: {}", log_of(&data))).to_owned();
-        Self { process, _stdout: stdout, data, address }
+        let after = |text: &str| {
+            let (_, rest) = line.split_once(text).unwrap_or_else(|| panic!("it said {line:?}: {}", log_of(&data)));
+            rest.split([' ', ')']).next().unwrap().to_owned()
+        };
+        let (address, http) = (after("listening on "), after("(http "));
+        Self { process, _stdout: stdout, data, address, http }
+    }
+
+    /// Where it serves gRPC.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.parse().unwrap()
+    }
+
+    /// Where it serves HTTP.
+    pub(crate) fn http(&self) -> &str {
+        &self.http
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -55,6 +71,17 @@ impl Server {
     /// Ends the server with this signal, and starts it again with the same data at the same address.
     pub(crate) fn restart(mut self, signal: Signal) -> Self {
         self.end(signal);
+        self.start_again()
+    }
+
+    /// Ends the server in good order, and starts it again after this time.
+    pub(crate) fn pause_for(mut self, time: Duration) -> Self {
+        self.end(Signal::TERM);
+        sleep(time);
+        self.start_again()
+    }
+
+    fn start_again(mut self) -> Self {
         let data = std::mem::replace(&mut self.data, TempDir::new().unwrap());
         Self::start_at(data, &self.address)
     }
@@ -112,6 +139,18 @@ impl Drop for Server {
 
 fn log_of(data: &TempDir) -> String {
     fs::read_to_string(data.path().join("log")).unwrap_or_default()
+}
+
+/// An address where nobody listens.
+pub(crate) fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// The command with these arguments, and no setting of the caller's.
+pub(crate) fn leasehold(args: &[&str]) -> Command {
+    let mut command = Command::new(LEASEHOLD);
+    command.args(args).env_remove("LEASEHOLD_ENDPOINT").stdin(Stdio::null());
+    command
 }
 
 /// A command that runs in the background, and is killed with the test.

@@ -1,42 +1,55 @@
 //! `leasehold run`.
 
 use std::ffi::OsString;
+use std::io;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::FutureExt as _;
-use leasehold::{Client, Leadership, Lost};
+use leasehold::{Leadership, Lost};
+use rustix::process::Signal;
 
+use super::child::Order;
+use super::health::Health;
+use super::session::{Outcome, Parts, Session, deadline};
+use super::terminal::Terminal;
+use super::timing::Timing;
+use super::token_file::TokenFile;
+use super::{family, launch};
 use crate::args::RunArgs;
+use crate::commands::Context;
 use crate::contest::{Contest, campaign, contend};
-use crate::exit::Exit;
-use crate::run::child::Order;
-use crate::run::health::Health;
-use crate::run::session::{Outcome, Parts, Session, deadline};
-use crate::run::signals::Signals;
-use crate::run::terminal::Terminal;
-use crate::run::timing::Timing;
-use crate::run::token_file::TokenFile;
-use crate::run::{family, launch};
+use crate::exit::{Exit, Failure};
+use crate::reach::{Reached, reach};
+use crate::signals::Signals;
 use crate::voice::Voice;
 
 /// How long the service is given to hear that the election is free.
 const RESIGN_TIME_MAX: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(endpoint: &str, args: &RunArgs) -> anyhow::Result<Exit> {
-    let timing = Timing::new(args.candidate.ttl, args.grace)?;
+/// Passed on to the command's process group.
+const PASSED_ON: [Signal; 7] =
+    [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2, Signal::WINCH];
+
+pub(crate) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exit> {
+    let endpoint = context.endpoint.as_str();
+    let timing =
+        Timing::new(args.candidate.ttl, args.grace).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     launch::check(&args.command[0])?;
+    TokenFile::new("").map_err(|error| cannot_make_file(&error))?;
     family::adopt_orphans()?;
-    let mut signals = Signals::passed_on()?;
-    let voice = Voice { quiet: args.quiet };
-    let client = Client::connect(endpoint).await?;
+    let mut signals = Signals::of(PASSED_ON.map(Signal::as_raw))?;
+    let voice = context.voice(args.quiet);
+    let (client, patience) = match reach(context, args.candidate.patience(), &mut signals, voice).await? {
+        Reached::Client(client, left) => (client, left),
+        Reached::Interrupted(signal) => return Ok(Exit::signal(signal)),
+    };
     let election = args.candidate.election.as_str();
     let tell = |standing| {
         voice.standing(election, standing);
         Ok(())
     };
     let health = Health::new(args, endpoint, voice);
-    let campaign = campaign(&client, &args.candidate);
+    let campaign = campaign(&client, &args.candidate, patience);
     let campaign = if let Some(health) = &health { health.tie(campaign) } else { campaign };
     match contend(campaign, &mut signals, tell).await? {
         Contest::Interrupted(signal) => Ok(Exit::signal(signal)),
@@ -67,7 +80,7 @@ struct Way<'a> {
 /// Runs the command while the leadership lasts.
 async fn lead(way: Way<'_>, leadership: &Leadership, signals: &mut Signals) -> anyhow::Result<Outcome> {
     let Way { endpoint, args, timing, health, voice } = way;
-    let token_file = TokenFile::new(&leadership.task_token()).context("can't make the file for the task token")?;
+    let token_file = TokenFile::new(&leadership.task_token()).map_err(|error| cannot_make_file(&error))?;
     let terminal = Terminal::of_stdin();
     let environment = environment(endpoint, leadership, &token_file);
     if let Some(health) = health {
@@ -82,6 +95,17 @@ async fn lead(way: Way<'_>, leadership: &Leadership, signals: &mut Signals) -> a
     };
     let parts = Parts { leadership, timing, terminal: terminal.as_ref(), token_file: &token_file, voice };
     Session::start(parts, &order).await?.run(signals).await
+}
+
+/// The command could be started, but not told its task token.
+fn cannot_make_file(error: &io::Error) -> Failure {
+    let folder = std::env::temp_dir();
+    let folder = folder.display();
+    let message = format!(
+        "the command can't be started: no file for its task token can be made in {folder}: {error}. \
+         Set TMPDIR to a folder that can be written to."
+    );
+    Failure::new(Exit::NotExecutable, message)
 }
 
 fn environment(endpoint: &str, leadership: &Leadership, token_file: &TokenFile) -> [(&'static str, OsString); 5] {

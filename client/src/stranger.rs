@@ -1,0 +1,65 @@
+//! Who answers at an address where no gRPC does: asked once more, in bytes, only to tell people.
+
+use crate::endpoints::Target;
+use crate::net::TcpStream;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// How long a stranger has to say something.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How HTTP/2 begins: a line that HTTP/1 servers answer, then an empty SETTINGS frame.
+const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const HTTP_1: &str = "it speaks HTTP/1";
+/// What those of HTTP/1 understand who hang up at that.
+const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
+/// As much of the answer tells who it is: the head of a frame.
+const HEAD: usize = 9;
+
+/// Who answers there, if somebody does who doesn't speak HTTP/2.
+pub(crate) async fn at(target: &Target) -> Option<&'static str> {
+    let heard = ask(&target.address, GREETING).await;
+    if !heard.is_empty() {
+        return who(&heard);
+    }
+    // Whoever speaks HTTP/2 as well has answered before.
+    who(&ask(&target.address, REQUEST).await).filter(|who| *who == HTTP_1)
+}
+
+/// What was heard until the stranger's time was over, or until it hung up.
+async fn ask(address: &str, question: &[u8]) -> Vec<u8> {
+    let mut heard = Vec::new();
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(question).await?;
+        while heard.len() < HEAD && stream.read_buf(&mut heard).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(PATIENCE, asked).await;
+    heard
+}
+
+/// Whoever begins so.
+fn who(heard: &[u8]) -> Option<&'static str> {
+    match heard {
+        [] => None,
+        // SETTINGS are the first frame of HTTP/2.
+        [_, _, _, 4, ..] => None,
+        [b'H', b'T', b'T', b'P', b'/', ..] => Some(HTTP_1),
+        [0x15, 3, ..] => Some("it speaks TLS"),
+        _ => Some("it doesn't speak HTTP"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::who;
+
+    #[test]
+    fn strangers_are_known_by_their_first_bytes() {
+        assert_eq!(who(b"HTTP/1.1 400 Bad Request"), Some("it speaks HTTP/1"));
+        assert_eq!(who(b"\x15\x03\x01\0\x02\x02\x46"), Some("it speaks TLS"));
+        assert_eq!(who(b"SSH-2.0-x\r\n"), Some("it doesn't speak HTTP"));
+        assert_eq!(who(b"\0\0\x12\x04\0\0\0\0\0"), None);
+        assert_eq!(who(b""), None, "it said nothing");
+    }
+}
