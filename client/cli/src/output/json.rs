@@ -108,7 +108,7 @@ mod tests {
             fencing_token: 7,
             remaining: Some(Duration { seconds: 0, nanos: 1_234_567 }),
         });
-        let response = v1::CampaignResponse { tenure: 5, event: Some(event) };
+        let response = v1::CampaignResponse { tenure: 5, event: Some(event), version: 0 };
         assert!(line("CampaignResponse", &response).unwrap().contains(r#""remaining":"0.001s""#));
     }
 
