@@ -248,7 +248,9 @@ impl Elections {
             let id = ticket.enrolment;
             self.insert(Candidacy { attempt, ..Candidacy::restored(&ticket, turn.now, turn.active) });
             if let Some(token) = ticket.token {
-                self.install(turn, id, token, Millis(0));
+                // What its ticket says of the hold counts from a moment of the former tenure.
+                let hold = self.hold_left(&ticket.election, turn.active.began);
+                self.install(turn, id, token, hold);
             }
             if let Some(left) = drain_left {
                 let until = turn.active.began + left;

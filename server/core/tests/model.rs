@@ -45,6 +45,11 @@ fn run(limits: &Limits, steps: Vec<Step>) -> Pair {
     for step in steps {
         match step {
             Step::Start { max_ttl } => pair.start(config(max_ttl)),
+            Step::Restart(count) => {
+                pair.step(Step::Crash { stored: false });
+                pair.start(config(Millis(15_000)));
+                pair.step(Step::KeepMany(count));
+            }
             step => pair.step(step),
         }
     }
@@ -66,18 +71,20 @@ proptest! {
     }
 }
 
-/// Random steps that never get anywhere would prove nothing: a few hundred runs reach every kind of end, in and after the
+/// Random steps that never get anywhere would prove nothing: some hundred runs reach every kind of end, in and after the
 /// wait, and every refusal.
 #[test]
 fn the_steps_reach_what_matters() {
     let mut runner = TestRunner::deterministic();
     let mut reached = BTreeSet::new();
-    for _ in 0..400 {
+    for _ in 0..600 {
         let (limits, steps) =
             (limits(), steps(60..120)).new_tree(&mut runner).expect("the strategy rejects nothing").current();
         reached.extend(run(&limits, steps).history.reached);
     }
     for what in [
+        "Behind",
+        "Behind in the wait",
         "Draining",
         "Draining in the wait",
         "Elected",
@@ -91,6 +98,7 @@ fn the_steps_reach_what_matters() {
         "Ended(Resigned) in the wait",
         "Ended(SteppedDown)",
         "Ended(SteppedDown) in the wait",
+        "HoldTooLong",
         "NoLeader",
         "NotActive",
         "NotLeading",
@@ -108,10 +116,15 @@ fn the_steps_reach_what_matters() {
         "TooManyCandidacies",
         "TooManyElections",
         "TtlOutOfRange",
+        "entered once more",
+        "entered once more in a drain",
         "kept",
+        "observers resume",
         "kept draining",
         "reopened one of an earlier tenure",
         "reopened one of an earlier tenure in the wait",
+        "waits for the end of a hold",
+        "waits for the end of a hold in the wait",
         "waiter Expired",
         "waiter NotGranted",
         "waiter Replaced",

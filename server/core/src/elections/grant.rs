@@ -1,7 +1,7 @@
 //! Grants: who gets the lead, and when.
 
 use super::{Elections, State, Turn};
-use crate::{ChangeReason, ElectionName, EndReason, Enrolment, FencingToken, Millis, Revision, StateVersion};
+use crate::{ChangeReason, ElectionName, EndReason, Enrolment, FencingToken, Millis, Revision, StateVersion, Time};
 
 impl Elections {
     /// Grants a vacant election to the first in its queue, unless the tenure hasn't settled or the
@@ -35,15 +35,21 @@ impl Elections {
         let token = FencingToken(turn.active.line.take());
         let hold = self.candidacies.get(&id).map_or(Millis(0), |candidacy| candidacy.hold);
         self.lead(id, token, StateVersion(token.0));
-        self.hold_after_grant(id, (hold > Millis(0)).then(|| turn.now + hold));
+        if hold > Millis(0) {
+            self.hold_until(turn, id, turn.now + hold);
+        }
         self.announce(turn, id, Revision(token.0), ChangeReason::Elected);
     }
 
-    fn hold_after_grant(&mut self, id: Enrolment, until: Option<crate::Time>) {
-        let (Some(until), Some(candidacy)) = (until, self.candidacies.get_mut(&id)) else { return };
+    /// Until then the election of this leader is on hold. One that is over is remembered as well: the
+    /// leader's tickets would tell of the whole hold otherwise.
+    fn hold_until(&mut self, turn: &Turn<'_>, id: Enrolment, until: Time) {
+        let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
         candidacy.held_until = Some(until);
-        let name = candidacy.election.clone();
-        self.put_on_hold(&name, until);
+        if until > turn.now {
+            let name = candidacy.election.clone();
+            self.put_on_hold(&name, until);
+        }
     }
 
     /// Makes a waiting candidacy the leader again that it was in the former tenure. Of two, the one with the higher token
@@ -61,8 +67,7 @@ impl Elections {
         }
         let revision = turn.draw();
         self.lead(id, token, StateVersion(revision.0));
-        let until = turn.active.began + hold;
-        self.hold_after_grant(id, (until > turn.now).then_some(until));
+        self.hold_until(turn, id, turn.active.began + hold);
         self.announce(turn, id, revision, ChangeReason::Restored);
     }
 

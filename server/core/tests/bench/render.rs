@@ -145,7 +145,9 @@ impl Numbers {
     pub(crate) fn ticket(&self, ticket: &Ticket) -> String {
         let token = ticket.token.map_or("no token".to_owned(), |token| format!("token {}", self.show(token.0)));
         let (tenure, accepted) = (self.show(ticket.tenure.0), seconds(ticket.accepted_at));
-        format!("{} of {}, {token}, accepted {accepted} into {tenure}", self.show(ticket.enrolment.0), ticket.election)
+        let (enrolment, election) = (self.show(ticket.enrolment.0), &ticket.election);
+        let hold = held(ticket.hold);
+        format!("{enrolment} of {election}, {token}, accepted {accepted} into {tenure}{hold}")
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::naive::{Candidate, Elections};
 use leasehold_core::{
-    Ask, Carried, ChangeReason, ElectionName, ElectionState, EndReason, Event, Kept, Millis, Output, Reject, Reply,
-    Revision, Status, StreamId, Ticket,
+    Ask, Attempt, Carried, ChangeReason, ElectionName, ElectionState, EndReason, Event, Handover, HeldElection, Kept, Millis,
+    Output, Reject, Reply, Revision, StateVersion, Status, StreamId, Ticket,
 };
 
 impl Elections {
@@ -31,8 +31,18 @@ impl Elections {
             Some(Err(reason)) => return Err(reason),
             Some(Ok(id)) => {
                 let waits = self.get(id).is_some_and(|c| c.token.is_none());
-                if waits && unsettled && ticket.token.is_some() && self.recent(ticket) {
-                    self.install(id, ticket);
+                let of_another = ticket.tenure != self.tenure;
+                match (waits, ticket.token) {
+                    // A leader's ticket is never told that it waits.
+                    (true, Some(_)) if unsettled && of_another && self.recent(ticket) => {
+                        self.install(id, ticket, ticket.hold);
+                    }
+                    (true, Some(_)) => {
+                        self.end(id, EndReason::Expired);
+                        self.grant_all(std::slice::from_ref(&ticket.election));
+                        return Err(EndReason::Expired);
+                    }
+                    _ => {}
                 }
             }
             None => {
@@ -50,7 +60,10 @@ impl Elections {
                     self.refuse(ticket);
                     return Err(EndReason::Expired);
                 }
-                self.put_back(ticket, accepted);
+                self.put_back(ticket, accepted, None);
+                if ticket.token.is_some() {
+                    self.install(ticket.enrolment.0, ticket, ticket.hold);
+                }
             }
         }
         // Whoever was put back, and isn't there, met a leader with a higher token.
@@ -75,7 +88,8 @@ impl Elections {
         }
     }
 
-    fn put_back(&mut self, ticket: &Ticket, accepted: leasehold_core::Time) {
+    /// As a waiter.
+    fn put_back(&mut self, ticket: &Ticket, accepted: leasehold_core::Time, attempt: Option<Attempt>) {
         self.everybody.push(Candidate {
             id: ticket.enrolment.0,
             place: ticket.place.0,
@@ -89,55 +103,110 @@ impl Elections {
             token: None,
             drains_until: None,
             stream: None,
+            version: self.tenure.0,
+            attempt,
+            hold: ticket.hold,
+            held_until: None,
             accepted_in: None,
         });
-        if ticket.token.is_some() {
-            self.install(ticket.enrolment.0, ticket);
-        }
     }
 
-    /// Of two leaders the one with the higher token stays.
-    fn install(&mut self, id: u64, ticket: &Ticket) {
+    /// Of two leaders the one with the higher token stays. What is left of its hold counts from the
+    /// beginning of the tenure.
+    fn install(&mut self, id: u64, ticket: &Ticket, hold: Millis) {
         let current = self.leader_of(&ticket.election).map(|c| (c.id, c.token));
         match current {
             Some((_, token)) if token > ticket.token => return self.end(id, EndReason::Overtaken),
             Some((current, _)) => self.end(current, EndReason::Overtaken),
             None => {}
         }
-        self.get_mut(id).expect("it exists").token = ticket.token;
+        let (revision, until) = (self.draw(), self.began + hold);
+        let c = self.get_mut(id).expect("it exists");
+        (c.token, c.version, c.held_until) = (ticket.token, revision, Some(until));
+        if until > self.now {
+            self.put_on_hold(&ticket.election, until);
+        }
         self.tell_elected(id);
-        self.changed(&ticket.election, None, ChangeReason::Restored);
+        self.changed(&ticket.election, revision, ChangeReason::Restored);
     }
 
-    pub(crate) fn take_over(&mut self, carried: &[Carried]) {
-        for Carried { ticket, drain_left } in carried {
-            self.put_back(ticket, self.now);
+    pub(crate) fn take_over(&mut self, handover: &Handover) {
+        for held in &handover.holds {
+            self.put_on_hold(&held.election, self.began + held.left);
+        }
+        for Carried { ticket, drain_left, attempt } in &handover.candidacies {
+            let id = ticket.enrolment.0;
+            self.put_back(ticket, self.now, attempt.clone());
+            if ticket.token.is_some() {
+                let hold = self.hold(&ticket.election).map_or(Millis(0), |until| until.since(self.began));
+                self.install(id, ticket, hold);
+            }
             if let Some(left) = drain_left {
-                let until = self.began + *left;
-                let c = self.get_mut(ticket.enrolment.0).expect("it was put back");
-                c.drains_until = Some(until);
+                let (until, revision) = (self.began + *left, self.draw());
+                let c = self.get_mut(id).expect("it was put back");
+                (c.drains_until, c.version) = (Some(until), revision);
                 c.accepted_in = Some((ticket.tenure, ticket.accepted_at));
-                self.changed(&ticket.election, None, ChangeReason::Draining);
+                self.changed(&ticket.election, revision, ChangeReason::Draining);
             }
         }
     }
 
-    pub(crate) fn hand_over(&self) -> Vec<Carried> {
+    pub(crate) fn hand_over(&self) -> Handover {
         let mut leased: Vec<_> = self.everybody.iter().filter(|c| c.ttl.is_some()).collect();
         leased.sort_by_key(|c| c.id);
-        let drain_left = |c: &Candidate| c.drains_until.map(|until| until.since(self.now));
-        leased.iter().filter_map(|c| Some(Carried { ticket: self.ticket(c)?, drain_left: drain_left(c) })).collect()
+        let carried = |c: &&Candidate| {
+            let drain_left = c.drains_until.map(|until| until.since(self.now));
+            Some(Carried { ticket: self.ticket(c)?, drain_left, attempt: c.attempt.clone() })
+        };
+        let mut holds = self.holds.clone();
+        holds.sort_by_key(|(name, until)| (*until, name.clone()));
+        let left = |(election, until): (ElectionName, leasehold_core::Time)| HeldElection {
+            election,
+            left: until.since(self.now),
+        };
+        let holds = holds.into_iter().map(left).collect();
+        Handover { candidacies: leased.iter().filter_map(carried).collect(), holds }
+    }
+
+    /// The leaders that live as long as their streams end with the tenure: observers are told.
+    pub(crate) fn vacate(&mut self) {
+        let mut leaders: Vec<_> =
+            self.everybody.iter().filter(|c| c.ttl.is_none() && c.token.is_some()).cloned().collect();
+        leaders.sort_by_key(|c| c.id);
+        for leader in leaders {
+            self.everybody.retain(|c| c.id != leader.id);
+            let revision = self.draw();
+            self.changed(&leader.election, revision, ChangeReason::Ended(EndReason::Resigned));
+        }
+    }
+
+    /// The same entry once more is a KeepAlive as well; a drain isn't kept alive.
+    pub(crate) fn enter_again(&mut self, stream: StreamId, id: u64) {
+        let now = self.now;
+        let c = self.get_mut(id).expect("it exists");
+        if c.drains_until.is_some() {
+            self.leave(id);
+            self.event(Some(stream), 0, Event::Ended(EndReason::SteppedDown));
+            self.out.push(Output::Close { stream, why: None });
+            return;
+        }
+        c.accepted = now;
+        self.attach(stream, id);
     }
 
     pub(crate) fn reopen(&mut self, stream: StreamId, ticket: &Ticket) {
         let id = match self.locate(ticket, false) {
             Ok(id) => id,
             Err(reason) => {
-                self.event(Some(stream), Event::Ended(reason));
+                self.event(Some(stream), 0, Event::Ended(reason));
                 self.out.push(Output::Close { stream, why: None });
                 return;
             }
         };
+        self.attach(stream, id);
+    }
+
+    fn attach(&mut self, stream: StreamId, id: u64) {
         if let Some(old) = self.get_mut(id).expect("it exists").stream.replace(stream) {
             self.out.push(Output::Close { stream: old, why: Some(Reject::Superseded) });
         }
@@ -147,7 +216,8 @@ impl Elections {
             (None, _) => self.tell_waiting(id),
             (Some(_), None) => self.tell_elected(id),
             (Some(token), Some(until)) => {
-                self.event(Some(stream), Event::Draining { token, remaining: until.since(self.now) });
+                let remaining = until.since(self.now);
+                self.event(Some(stream), c.version, Event::Draining { token, remaining });
             }
         }
     }
@@ -193,8 +263,11 @@ impl Elections {
                     return Err(Reject::NotLeading { election });
                 }
                 c.value = value;
-                let revision = self.changed(&election, None, ChangeReason::Proclaimed);
-                let ticket = self.get(id).and_then(|c| self.ticket(c)).expect("only the leased have tickets");
+                let revision = self.draw();
+                self.get_mut(id).expect("it exists").version = revision;
+                self.changed(&election, revision, ChangeReason::Proclaimed);
+                let revision = Revision(revision);
+                let ticket = self.get(id).and_then(|c| self.ticket(c)).ok_or(Reject::NotLeading { election })?;
                 Ok(Reply::Proclaimed { revision, ticket })
             }
             Ask::StepDown(name, only) => self.step_down(&name, only),
@@ -231,11 +304,13 @@ impl Elections {
             c.accepted = now;
         }
         let c = c.clone();
-        let ticket = self.ticket(&c).expect("only the leased have tickets");
+        // After a fall of the numbers a ticket may name somebody else.
+        let Some(ticket) = self.ticket(&c) else { return Kept::Ended(EndReason::Expired) };
+        let version = StateVersion(c.version);
         match (c.token, c.drains_until) {
-            (None, _) => Kept::Waiting(ticket),
-            (Some(_), None) => Kept::Leading(ticket),
-            (Some(_), Some(until)) => Kept::Draining { ticket, remaining: until.since(now) },
+            (None, _) => Kept::Waiting { ticket, version },
+            (Some(_), None) => Kept::Leading { ticket, version },
+            (Some(_), Some(until)) => Kept::Draining { ticket, version, remaining: until.since(now) },
         }
     }
 
@@ -254,9 +329,11 @@ impl Elections {
         }
         let until = c.due().unwrap_or(now + self.config.max_ttl);
         let remaining = until.since(now);
-        self.get_mut(c.id).expect("it exists").drains_until = Some(until);
-        self.event(c.stream, Event::Draining { token, remaining });
-        self.changed(name, None, ChangeReason::Draining);
+        let revision = self.draw();
+        let drains = self.get_mut(c.id).expect("it exists");
+        (drains.drains_until, drains.version) = (Some(until), revision);
+        self.event(c.stream, revision, Event::Draining { token, remaining });
+        self.changed(name, revision, ChangeReason::Draining);
         Ok(Reply::SteppingDown { token, remaining })
     }
 
@@ -264,7 +341,8 @@ impl Elections {
         ElectionState {
             last: self.last.iter().find(|change| change.election == name).cloned(),
             waiting: self.line(&name).len(),
-            unsettled: self.settles.is_some() && self.leader_of(&name).is_none(),
+            settling: if self.leader_of(&name).is_some() { Millis(0) } else { self.settling() },
+            hold: self.hold_left(&name),
             name,
         }
     }

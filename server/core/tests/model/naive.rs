@@ -3,8 +3,9 @@
 //! No index, no deadline structure, no count is kept; what is due is found by looking at everybody.
 
 use leasehold_core::{
-    CandidateName, Change, ChangeReason, Config, ElectionName, EndReason, Ended, Enrolment, Entry, Event, FencingToken,
-    Lead, Leader, MIN_TTL, Millis, Output, Reject, Revision, StreamId, Subject, Tenure, Ticket, Time, Value,
+    Attempt, CandidateName, Change, ChangeReason, Config, ElectionName, EndReason, Ended, Enrolment, Entry, Event,
+    FencingToken, Lead, Leader, MAX_HOLD, MIN_TTL, Millis, Output, Reject, Revision, StateVersion, StreamId, Subject,
+    Tenure, Ticket, Time, Value,
 };
 use std::sync::Arc;
 
@@ -22,6 +23,12 @@ pub(crate) struct Candidate {
     pub(crate) token: Option<FencingToken>,
     pub(crate) drains_until: Option<Time>,
     pub(crate) stream: Option<StreamId>,
+    pub(crate) version: u64,
+    pub(crate) attempt: Option<Attempt>,
+    /// How long its election is on hold once it is granted.
+    pub(crate) hold: Millis,
+    /// Until when that is, once it leads.
+    pub(crate) held_until: Option<Time>,
     /// Of a drain that was handed over: what its ticket goes on saying.
     pub(crate) accepted_in: Option<(Tenure, Millis)>,
 }
@@ -45,6 +52,10 @@ pub(crate) struct Elections {
     /// Leaders' tickets that were refused.
     pub(crate) refused: Vec<Ticket>,
     pub(crate) last: Vec<Arc<Change>>,
+    /// Elections on hold, and until when.
+    pub(crate) holds: Vec<(ElectionName, Time)>,
+    /// The last change of all.
+    pub(crate) told: Option<Revision>,
     pub(crate) out: Vec<Output>,
 }
 
@@ -94,7 +105,8 @@ impl Elections {
     }
 
     pub(crate) fn names(&self) -> Vec<ElectionName> {
-        let mut names: Vec<_> = self.everybody.iter().map(|c| c.election.clone()).collect();
+        let on_hold = self.holds.iter().map(|(name, _)| name.clone());
+        let mut names: Vec<_> = self.everybody.iter().map(|c| c.election.clone()).chain(on_hold).collect();
         names.sort();
         names.dedup();
         names
@@ -102,6 +114,21 @@ impl Elections {
 
     pub(crate) fn settling(&self) -> Millis {
         self.settles.map_or(Millis(0), |at| at.since(self.now))
+    }
+
+    pub(crate) fn hold(&self, name: &ElectionName) -> Option<Time> {
+        self.holds.iter().find(|(held, _)| held == name).map(|(_, until)| *until)
+    }
+
+    /// A hold is never made shorter.
+    pub(crate) fn put_on_hold(&mut self, name: &ElectionName, until: Time) {
+        let until = self.hold(name).map_or(until, |before| before.max(until));
+        self.holds.retain(|(held, _)| held != name);
+        self.holds.push((name.clone(), until));
+    }
+
+    pub(crate) fn hold_left(&self, name: &ElectionName) -> Millis {
+        self.hold(name).map_or(Millis(0), |until| until.since(self.now))
     }
 
     pub(crate) fn ticket(&self, c: &Candidate) -> Option<Ticket> {
@@ -117,16 +144,22 @@ impl Elections {
             token: c.token,
             tenure,
             accepted_at,
+            hold: match (c.token, c.held_until) {
+                (None, _) => c.hold,
+                (Some(_), until) => until.map_or(Millis(0), |until| until.since(c.accepted)),
+            },
         })
     }
 
-    pub(crate) fn event(&mut self, stream: Option<StreamId>, event: Event) {
-        self.out.extend(stream.map(|stream| Output::Event { stream, event }));
+    pub(crate) fn event(&mut self, stream: Option<StreamId>, version: u64, event: Event) {
+        let version = StateVersion(version);
+        self.out.extend(stream.map(|stream| Output::Event { stream, version, event }));
     }
 
     pub(crate) fn tell_enrolled(&mut self, id: u64) {
         let c = self.get(id).expect("it exists").clone();
-        self.event(c.stream, Event::Enrolled { enrolment: Enrolment(id), ticket: self.ticket(&c).map(Box::new) });
+        let ticket = self.ticket(&c).map(Box::new);
+        self.event(c.stream, c.version, Event::Enrolled { enrolment: Enrolment(id), ticket });
     }
 
     pub(crate) fn tell_elected(&mut self, id: u64) {
@@ -138,31 +171,34 @@ impl Elections {
             ticket: self.ticket(&c),
             lease_left: c.ttl.map(|ttl| (c.accepted + ttl).since(self.now)),
         };
-        self.event(c.stream, Event::Elected(Box::new(lead)));
+        self.event(c.stream, c.version, Event::Elected(Box::new(lead)));
     }
 
     pub(crate) fn tell_waiting(&mut self, id: u64) {
         let c = self.get(id).expect("it exists").clone();
         let before = self.line(&c.election).iter().filter(|other| (other.place, other.id) < (c.place, c.id)).count();
         let ahead = before + usize::from(self.leader_of(&c.election).is_some());
-        self.event(c.stream, Event::Waiting { ahead, settling: self.settling() });
+        let (settling, hold) = (self.settling(), self.hold_left(&c.election));
+        self.event(c.stream, c.version, Event::Waiting { ahead, settling, hold });
     }
 
-    pub(crate) fn changed(&mut self, name: &ElectionName, revision: Option<u64>, reason: ChangeReason) -> Revision {
-        let revision = Revision(revision.unwrap_or_else(|| self.draw()));
+    pub(crate) fn changed(&mut self, name: &ElectionName, revision: u64, reason: ChangeReason) {
+        let revision = Revision(revision);
         let leader = self.leader_of(name).and_then(Candidate::leader);
-        let change = Arc::new(Change { election: name.clone(), revision, leader, reason });
+        let held_until = self.hold(name);
+        let change = Arc::new(Change { election: name.clone(), revision, leader, reason, held_until });
+        self.told = Some(revision);
         self.last.retain(|last| last.election != *name);
         self.last.push(Arc::clone(&change));
         self.out.push(Output::Changed(change));
-        revision
     }
 
     pub(crate) fn end(&mut self, id: u64, reason: EndReason) {
         let at = self.everybody.iter().position(|c| c.id == id).expect("it exists");
         let c = self.everybody.remove(at);
         if c.token.is_some() {
-            self.changed(&c.election, None, ChangeReason::Ended(reason));
+            let revision = self.draw();
+            self.changed(&c.election, revision, ChangeReason::Ended(reason));
         }
         self.remember(id, reason);
         self.out.push(Output::Ended(Box::new(Ended {
@@ -173,7 +209,7 @@ impl Elections {
             reason,
         })));
         if let Some(stream) = c.stream {
-            self.event(Some(stream), Event::Ended(reason));
+            self.event(Some(stream), 0, Event::Ended(reason));
             self.out.push(Output::Close { stream, why: None });
         }
     }
@@ -188,29 +224,38 @@ impl Elections {
 
     pub(crate) fn grant(&mut self, id: u64) {
         let token = self.draw();
+        let now = self.now;
         let c = self.get_mut(id).expect("it exists");
-        c.token = Some(FencingToken(token));
+        (c.token, c.version) = (Some(FencingToken(token)), token);
         let name = c.election.clone();
+        if c.hold > Millis(0) {
+            let until = now + c.hold;
+            c.held_until = Some(until);
+            self.put_on_hold(&name, until);
+        }
         self.tell_elected(id);
-        self.changed(&name, Some(token), ChangeReason::Elected);
+        self.changed(&name, token, ChangeReason::Elected);
     }
 
     /// Grants every vacant election that has candidates, in the order of names.
     pub(crate) fn grant_all(&mut self, names: &[ElectionName]) {
         for name in names {
             let first = self.line(name).first().map(|c| c.id);
-            if let (None, None, Some(first)) = (self.settles, self.leader_of(name), first) {
+            if let (None, None, None, Some(first)) = (self.settles, self.hold(name), self.leader_of(name), first) {
                 self.grant(first);
             }
         }
     }
 
-    /// All whose time has come end, the longest overdue first; then what they left is granted.
+    /// Holds whose time has come end, and all candidacies whose time has, the longest overdue first; then
+    /// what they left is granted.
     pub(crate) fn expire(&mut self) {
         let now = self.now;
         let mut due: Vec<_> = self.everybody.iter().filter(|c| c.due().is_some_and(|at| at <= now)).cloned().collect();
         due.sort_by_key(|c| (c.due(), c.id));
-        let mut names = Vec::new();
+        let mut names: Vec<_> =
+            self.holds.iter().filter(|(_, until)| *until <= now).map(|(name, _)| name.clone()).collect();
+        self.holds.retain(|(_, until)| *until > now);
         for c in due {
             let reason = match (c.drains_until, c.give_up.filter(|_| c.token.is_none())) {
                 (Some(_), _) => EndReason::SteppedDown,
@@ -230,7 +275,18 @@ impl Elections {
         self.last.retain(|change| names.contains(&change.election));
     }
 
+    /// The candidacy that an earlier entry of the same name made.
+    fn made_by(&self, entry: &Entry) -> Option<&Candidate> {
+        self.everybody.iter().filter(|_| entry.attempt.is_some()).find(|c| {
+            (&c.election, &c.label, &c.subject, &c.ttl, &c.attempt)
+                == (&entry.election, &entry.candidate, &entry.subject, &entry.ttl, &entry.attempt)
+        })
+    }
+
     pub(crate) fn campaign(&mut self, stream: StreamId, entry: Entry) {
+        if let Some(id) = self.made_by(&entry).map(|c| c.id) {
+            return self.enter_again(stream, id);
+        }
         if let Some(why) = self.over_a_limit(&entry) {
             self.out.push(Output::Close { stream, why: Some(why) });
             return;
@@ -259,10 +315,14 @@ impl Elections {
             token: None,
             drains_until: None,
             stream: Some(stream),
+            version: id,
+            attempt: entry.attempt,
+            hold: entry.hold,
+            held_until: None,
             accepted_in: None,
         });
         self.tell_enrolled(id);
-        if led && self.settles.is_none() {
+        if led && self.settles.is_none() && self.hold(&entry.election).is_none() {
             self.grant(id);
         }
         self.grant_all(std::slice::from_ref(&entry.election));
@@ -281,6 +341,9 @@ impl Elections {
         if let Some(ttl) = entry.ttl.filter(|ttl| *ttl < MIN_TTL || *ttl > max) {
             return Some(Reject::TtlOutOfRange { ttl, min: MIN_TTL, max });
         }
+        if entry.hold > MAX_HOLD {
+            return Some(Reject::HoldTooLong { hold: entry.hold, max: MAX_HOLD });
+        }
         let replaced = |c: &&Candidate| {
             entry.replace_former
                 && c.election == entry.election
@@ -297,7 +360,8 @@ impl Elections {
             return Some(Reject::SubjectFull { limit: limits.candidacies_per_subject });
         }
         let members = self.everybody.iter().filter(|c| c.election == entry.election).count();
-        if members == 0 && self.names().len() >= limits.elections {
+        let names = self.names();
+        if !names.contains(&entry.election) && names.len() >= limits.elections {
             return Some(Reject::TooManyElections { limit: limits.elections });
         }
         (members > 0 && members - replaced >= limits.candidacies_per_election)

@@ -5,8 +5,8 @@ use crate::step::{Step, Wait};
 use crate::store::Store;
 use crate::tenure::Model;
 use leasehold_core::{
-    Ask, CallId, CandidateName, Config, ElectionName, Entry, Event, FencingToken, Found, Input, Kept, Millis, Output,
-    Replica, Reply, StreamId, Subject, Ticket, Time, Value,
+    Ask, Attempt, CallId, CandidateName, Config, ElectionName, Entry, Event, FencingToken, Found, Input, Millis,
+    Output, Replica, Reply, StreamId, Subject, Ticket, Time, Value,
 };
 
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Pair {
     tickets: Vec<Ticket>,
     tokens: Vec<FencingToken>,
     streams: Vec<StreamId>,
+    entries: Vec<Entry>,
     records: Vec<Found>,
     /// Seconds that the wall clock is ahead. A lost or older record leaves only the clock to tell which numbers were used, and
     /// each start takes a million, a second of it: the clock must have moved on further than there were starts.
@@ -37,6 +38,7 @@ impl Pair {
             tickets: Vec::new(),
             tokens: Vec::new(),
             streams: Vec::new(),
+            entries: Vec::new(),
             records: Vec::new(),
             clock_ahead: 0,
         };
@@ -50,6 +52,7 @@ impl Pair {
         }
         config.validate().expect("the test's settings fit together");
         self.store.drop_jobs(false);
+        self.history.starts();
         self.records.push(self.store.found.clone());
         self.running = Some((Replica::new(config.clone()), Replica::new(config.clone()), Model::new(config)));
         self.settle();
@@ -57,7 +60,7 @@ impl Pair {
 
     pub(crate) fn step(&mut self, step: Step) {
         match step {
-            Step::Campaign { election, label, subject, ttl, wait, replace_former } => {
+            Step::Campaign { election, label, subject, ttl, wait, replace_former, attempt, hold } => {
                 let stream = self.stream();
                 let (no_wait, max_wait) = match wait {
                     Wait::Forever => (false, None),
@@ -73,8 +76,17 @@ impl Pair {
                     no_wait,
                     max_wait,
                     replace_former,
+                    attempt: attempt.map(|n| Attempt::new(&format!("a{n}")).expect("a fair name")),
+                    hold,
                 };
+                self.entries.push(entry.clone());
                 self.tell(Input::Campaign { stream, entry });
+            }
+            Step::Again(entry) => {
+                if let Some(entry) = newest(&self.entries, entry) {
+                    let stream = self.stream();
+                    self.tell(Input::Campaign { stream, entry });
+                }
             }
             Step::Reopen(ticket) => {
                 if let Some(ticket) = newest(&self.tickets, ticket) {
@@ -103,14 +115,21 @@ impl Pair {
             Step::Shutdown => self.tell(Input::Shutdown),
             Step::Start { max_ttl } => self.start(Config::embedded(max_ttl)),
             Step::Remove => {
+                self.history.restores();
                 self.clock_ahead += 3600;
                 self.store.found = Found::Lost;
             }
             Step::Restore(index) => {
                 if let Some(found) = newest(&self.records, index) {
+                    self.history.restores();
                     self.clock_ahead += 3600;
                     self.store.found = found;
                 }
+            }
+            Step::Fall(index) => {
+                let older = index.and_then(|index| newest(&self.records, index));
+                self.store.found = older.unwrap_or(Found::Lost);
+                self.history.falls();
             }
             step => {
                 if let Some(ask) = self.ask(step) {
@@ -127,6 +146,10 @@ impl Pair {
             Step::KeepAlive(picks) => {
                 let tickets: Vec<_> = picks.into_iter().filter_map(ticket).collect();
                 Ask::KeepAlive(tickets)
+            }
+            Step::KeepMany(count) => {
+                let from = self.tickets.len().saturating_sub(count);
+                Ask::KeepAlive(self.tickets.get(from..)?.to_vec())
             }
             Step::Resign(index) => Ask::Resign(ticket(index)?),
             Step::Proclaim(index, value) => {
@@ -183,6 +206,7 @@ impl Pair {
     }
 
     fn feed(&mut self, input: Input) {
+        self.history.shows(&input);
         let Some((replica, twin, model)) = &mut self.running else { return };
         replica.handle(self.now, input.clone());
         twin.handle(self.now, input.clone());
@@ -203,6 +227,7 @@ impl Pair {
             self.history.note(&output);
             self.act(output);
         }
+        self.history.said_all();
     }
 
     fn act(&mut self, output: Output) {
@@ -221,11 +246,7 @@ impl Pair {
             }
             Output::Reply { reply: Ok(Reply::Proclaimed { ticket, .. }), .. } => self.tickets.push(ticket),
             Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {
-                for kept in kept {
-                    if let Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } = kept {
-                        self.tickets.push(ticket);
-                    }
-                }
+                self.tickets.extend(kept.iter().filter_map(|kept| kept.ticket().cloned()));
             }
             _ => {}
         }

@@ -16,8 +16,15 @@ pub(crate) enum Step {
         ttl: Option<Millis>,
         wait: Wait,
         replace_former: bool,
+        /// Its name, if it has one.
+        attempt: Option<u8>,
+        hold: Millis,
     },
+    /// An earlier Campaign is sent once more.
+    Again(usize),
     KeepAlive(Vec<usize>),
+    /// So many of the newest tickets, the oldest of them first.
+    KeepMany(usize),
     Resign(usize),
     Proclaim(usize, u8),
     Reopen(usize),
@@ -46,6 +53,8 @@ pub(crate) enum Step {
     Crash {
         stored: bool,
     },
+    /// And the next one starts at once, after which tickets come back.
+    Restart(usize),
     Shutdown,
     /// A process starts, unless one runs.
     Start {
@@ -55,6 +64,8 @@ pub(crate) enum Step {
     Remove,
     /// The record that was read at some start is put back.
     Restore(usize),
+    /// The record is removed, or an older one is put back, and the clock doesn't vouch for the numbers.
+    Fall(Option<usize>),
 }
 
 /// How long a candidate waits.
@@ -84,14 +95,18 @@ fn campaign() -> impl Strategy<Value = Step> {
         2 => (0..20_000_u64).prop_map(|millis| Wait::For(Millis(millis))),
     ];
     let ttl = prop_oneof![4 => ttl().prop_map(Some), 1 => Just(None)];
-    (0..3_u8, 0..4_u8, 0..2_u8, ttl, wait, prop::bool::weighted(0.2)).prop_map(
-        |(election, label, subject, ttl, wait, replace_former)| Step::Campaign {
+    let attempt = prop::option::weighted(0.5, any::<u8>());
+    let hold = prop_oneof![12 => Just(0), 6 => 1..30_000_u64, 1 => 86_399_000..86_402_000_u64].prop_map(Millis);
+    (0..3_u8, 0..4_u8, 0..2_u8, ttl, wait, prop::bool::weighted(0.2), attempt, hold).prop_map(
+        |(election, label, subject, ttl, wait, replace_former, attempt, hold)| Step::Campaign {
             election,
             label,
             subject,
             ttl,
             wait,
             replace_former,
+            attempt,
+            hold,
         },
     )
 }
@@ -108,7 +123,9 @@ fn step() -> impl Strategy<Value = Step> {
     let max_ttl = prop_oneof![3 => Just(Millis(15_000)), 1 => (1000..20_001_u64).prop_map(Millis)];
     prop_oneof![
         16 => campaign(),
+        4 => pick().prop_map(Step::Again),
         14 => vec(pick(), 1..5).prop_map(Step::KeepAlive),
+        3 => (1..12_usize).prop_map(Step::KeepMany),
         4 => pick().prop_map(Step::Resign),
         2 => (pick(), any::<u8>()).prop_map(|(ticket, value)| Step::Proclaim(ticket, value)),
         5 => pick().prop_map(Step::Reopen),
@@ -124,9 +141,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => time().prop_map(Step::Pause),
         4 => (mode, latency).prop_map(|(mode, latency)| Step::Store(mode, latency)),
         3 => any::<bool>().prop_map(|stored| Step::Crash { stored }),
+        2 => (1..12_usize).prop_map(Step::Restart),
         3 => Just(Step::Shutdown),
         8 => max_ttl.prop_map(|max_ttl| Step::Start { max_ttl }),
         1 => Just(Step::Remove),
         1 => (0..4_usize).prop_map(Step::Restore),
+        2 => prop::option::of(0..6_usize).prop_map(Step::Fall),
     ]
 }

@@ -2,8 +2,8 @@
 
 use crate::naive::Elections;
 use leasehold_core::{
-    AHEAD_WHEN_LOST, Ask, Carried, Config, Found, HEADROOM, Input, Millis, Outcome, Output, Over, Record, Reject,
-    Reply, Status, Tenure, TenureEnd, Time, WriteId,
+    AHEAD_WHEN_LOST, Ask, Config, Found, HEADROOM, Handover, Input, Millis, Outcome, Output, Over, Record, Reject,
+    Reply, Revision, Status, Tenure, TenureEnd, Ticket, Time, WriteId,
 };
 
 /// A write that is under way.
@@ -18,7 +18,7 @@ struct Sent {
 enum Role {
     Reading,
     Paused(Time),
-    Claiming(Sent, Elections, Vec<Carried>),
+    Claiming(Sent, Elections, Handover, Option<Revision>),
     Active(Elections),
     Stopping(Option<WriteId>, WriteId, Box<Record>),
     Stopped,
@@ -76,7 +76,8 @@ impl Model {
             Role::Active(elections) => {
                 let renewal = self.pending.is_none().then_some(self.renew_at);
                 let due = elections.everybody.iter().filter_map(|c| c.due());
-                due.chain(renewal).chain(elections.settles).chain([self.right_until]).min()
+                let holds = elections.holds.iter().map(|(_, until)| *until);
+                due.chain(holds).chain(renewal).chain(elections.settles).chain([self.right_until]).min()
             }
             _ => None,
         }
@@ -85,6 +86,7 @@ impl Model {
     pub(crate) fn handle(&mut self, now: Time, input: Input) {
         self.now = now;
         self.pass_time();
+        self.compare(&input);
         match input {
             Input::Tick => {}
             Input::Found { found, clock_floor } => self.found(found, clock_floor),
@@ -121,6 +123,23 @@ impl Model {
             }
         }
         self.collect();
+    }
+
+    /// Tickets that show higher numbers than this tenure can know end it; the next one begins above them.
+    fn compare(&mut self, input: &Input) {
+        let tickets: Vec<&Ticket> = match input {
+            Input::Reopen { ticket, .. } => vec![ticket],
+            Input::Call { ask: Ask::KeepAlive(tickets), .. } => tickets.iter().collect(),
+            Input::Call { ask: Ask::Resign(ticket) | Ask::Proclaim(ticket, _), .. } => vec![ticket],
+            _ => Vec::new(),
+        };
+        let Role::Active(elections) = &self.role else { return };
+        let mine = |ticket: &Ticket| ticket.tenure == elections.tenure && ticket.highest() < elections.next;
+        let strange = tickets.iter().filter(|ticket| !mine(ticket) && ticket.highest() >= elections.tenure.0);
+        let Some(highest) = strange.map(|ticket| ticket.highest()).max() else { return };
+        self.seen = self.seen.max(highest + AHEAD_WHEN_LOST);
+        self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Behind });
+        self.read();
     }
 
     /// Takes over what the elections said.
@@ -193,6 +212,7 @@ impl Model {
             longest_ttl: self.longest_ttl,
             last_change: None,
             handover: None,
+            last_revision: None,
         }
     }
 
@@ -243,19 +263,23 @@ impl Model {
             forgot: false,
             refused: Vec::new(),
             last: Vec::new(),
+            holds: Vec::new(),
+            told: None,
             out: Vec::new(),
         };
         let sent = Sent { write: self.next_write(), at: self.now, ceiling: tenure.0 + HEADROOM };
         let record = Box::new(self.record(tenure, sent.ceiling, Millis(0)));
         self.claimed = Some((*record.clone(), base, outdated));
         self.out.push(Output::Write { write: sent.write, over: Over::Anything, record: Some(record) });
-        self.role = Role::Claiming(sent, elections, trusted.and_then(|record| record.handover).unwrap_or_default());
+        let resumes = trusted.as_ref().and_then(|record| record.last_revision);
+        let handover = trusted.and_then(|record| record.handover).unwrap_or_default();
+        self.role = Role::Claiming(sent, elections, handover, resumes);
     }
 
     fn written(&mut self, write: WriteId, ok: bool) {
         let soon = self.now + Millis(self.config.renew_interval.0 / 5);
         match std::mem::replace(&mut self.role, Role::Stopped) {
-            Role::Claiming(sent, mut elections, carried) if sent.write == write => {
+            Role::Claiming(sent, mut elections, handover, resumes_after) if sent.write == write => {
                 if ok {
                     self.seen = self.seen.max(sent.ceiling);
                 }
@@ -271,8 +295,8 @@ impl Model {
                 elections.now = self.now;
                 let (tenure, began, settles_in) = (elections.tenure, elections.began, elections.settling());
                 self.out.push(Output::RightUntil(self.right_until));
-                self.out.push(Output::TenureBegan { tenure, began, settles_in });
-                elections.take_over(&carried);
+                self.out.push(Output::TenureBegan { tenure, began, settles_in, resumes_after });
+                elections.take_over(&handover);
                 self.role = Role::Active(elections);
                 self.collect();
                 self.pass_time();
@@ -324,11 +348,17 @@ impl Model {
     fn shutdown(&mut self) {
         let last = self.next_write();
         match std::mem::replace(&mut self.role, Role::Stopped) {
-            Role::Active(elections) => {
+            Role::Active(mut elections) => {
+                let settled = elections.settles.is_none();
+                if settled {
+                    elections.vacate();
+                }
+                self.out.append(&mut elections.out);
                 let ended = self.now.since(elections.began);
                 let record = Box::new(Record {
                     ended_at: Some(ended),
-                    handover: elections.settles.is_none().then(|| elections.hand_over()),
+                    handover: settled.then(|| elections.hand_over()),
+                    last_revision: settled.then(|| elections.told.unwrap_or(Revision(elections.tenure.0))),
                     ..self.record(elections.tenure, self.wanted(&elections), ended)
                 });
                 self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Shutdown });
