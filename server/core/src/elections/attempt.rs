@@ -27,10 +27,11 @@ impl Elections {
     }
 
     /// The same entry once more. Its sender counts its deadline from the moment before it sent this
-    /// one, so it is a KeepAlive as well. A drain can't be extended: its sender would lead beyond it.
+    /// one, so it is a KeepAlive as well. A drain can't be extended: this sender is told that it is over,
+    /// or it would lead beyond the end of it. The drain itself goes on until then: the entry may be an
+    /// older one that the network held up, and the worker lead on by the one that it sent after that.
     pub(super) fn enter_again(&mut self, turn: &mut Turn<'_>, stream: StreamId, id: Enrolment) {
         if self.candidacies.get(&id).is_some_and(|c| matches!(c.state, State::Draining { .. })) {
-            self.resign(turn, id);
             turn.event(Some(stream), StateVersion(0), Event::Ended(EndReason::SteppedDown));
             turn.out.push_back(Output::Close { stream, why: None });
             return;

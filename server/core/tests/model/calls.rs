@@ -185,7 +185,6 @@ impl Elections {
         let now = self.now;
         let c = self.get_mut(id).expect("it exists");
         if c.drains_until.is_some() {
-            self.leave(id);
             self.event(Some(stream), 0, Event::Ended(EndReason::SteppedDown));
             self.out.push(Output::Close { stream, why: None });
             return;
