@@ -72,7 +72,8 @@ pub enum Observed {
     /// The service has started, and doesn't know all leaders yet: until
     /// [`Synced`](Observed::Synced) comes, absence says nothing.
     Settling {
-        /// How long that lasts from now: then a leader that hasn't come back can't be out there any more.
+        /// How long that lasts from now: then a leader that hasn't come back can't be out there any
+        /// more.
         remaining: Duration,
     },
     /// The connection broke: what was told may be old by now. It is opened again after this delay.
