@@ -145,7 +145,7 @@ need_node_worker() {
     # A module finds only packages that lie in a folder above it, so a copy of the worker stands beside them; and the
     # worker reads ../../proto.
     mkdir -p "$folder"
-    cp examples/node/{worker.js,package.json} "$folder"
+    cp examples/node/{worker.js,election.js,package.json} "$folder"
     ln -s "$cache/node-worker-$wanted/node_modules" "$folder"
     ln -s "$PWD/proto" "$work/node"
     export LEASEHOLD_NODE_WORKER=$folder/worker.js

@@ -1,11 +1,13 @@
-//! Workers in Python, Go and Node in one election, and pauses of those in Go and Node (`end_to_end`: those in Python).
+//! Workers in Python, Go and Node in one election; what networks and settings do to them; and pauses of those in Go and
+//! Node (`end_to_end`: those in Python).
 
 use anyhow::{Context as _, ensure};
-use leasehold_harness::{Language, Observer, PATIENCE, Seen, Server, Worker, seen, token_in};
-use leasehold_proto::v1::ChangeReason;
+use leasehold_harness::{Language, Observer, PATIENCE, Seen, Server, Way, Worker, seen, token_in};
+use leasehold_proto::v1::{ChangeReason, StepDownRequest};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
+const LANGUAGES: [Language; 3] = [Language::Python, Language::Go, Language::Node];
 const TTL: Duration = Duration::from_secs(2);
 /// How long the server waits for a worker that says nothing more: a twentieth longer than the worker.
 const LEASE: Duration = Duration::from_millis(2_100);
@@ -84,7 +86,7 @@ async fn lead_in_turn(server: &Server, order: [Language; 3]) -> anyhow::Result<(
 #[tokio::test]
 async fn workers_in_three_languages_lead_in_turn() -> anyhow::Result<()> {
     let server = Server::start().await?;
-    let mut order = [Language::Python, Language::Go, Language::Node];
+    let mut order = LANGUAGES;
     // Each language is killed once, resigns once and is last once.
     for _ in 0..order.len() {
         lead_in_turn(&server, order).await.with_context(|| format!("in the order {order:?}"))?;
@@ -103,7 +105,7 @@ async fn facts_until(worker: &Worker, message: &str) -> anyhow::Result<Vec<Value
 #[tokio::test]
 async fn workers_whose_output_nobody_reads_along_log_json_with_the_same_fields() -> anyhow::Result<()> {
     let server = Server::start().await?;
-    for language in [Language::Python, Language::Go, Language::Node] {
+    for language in LANGUAGES {
         let election = format!("workers/{language:?}").to_lowercase();
         let mut worker = Worker::start_with(language, &server, &election, "me", TTL, |command| {
             command.env_remove("LEASEHOLD_LOG_FORMAT");
@@ -122,6 +124,96 @@ async fn workers_whose_output_nobody_reads_along_log_json_with_the_same_fields()
             ensure!(fact["message"] == "waiting" || fact["token"] == elected["token"], "{fact}");
         }
         worker.process.wait(PATIENCE).await?;
+    }
+    Ok(())
+}
+
+/// Leads over a way on which the connections of the moment go silent, once and again.
+async fn leads_over_silent_connections(language: Language) -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let way = Way::to(server.address()).await?;
+    // So that a third of it is longer than `AT_ONCE`.
+    let ttl = TTL * 2;
+    let worker = Worker::start_at(language, &way.address.to_string(), "workers/silent", "me", ttl, |_| {})?;
+    let (token, _) = elected(&worker).await?;
+    for _ in 0..2 {
+        let before = way.taken();
+        way.silence();
+        tokio::time::sleep(ttl * 3 / 2).await;
+        ensure!(way.taken() > before, "it made no new connection");
+    }
+    let facts = worker.process.lines();
+    ensure!(!facts.iter().any(|line| line.text.starts_with("lost")), "{}", worker.process.stdout());
+    let step = worker.process.wait_for_line_from(facts.len(), |line| line.starts_with("task step"), PATIENCE).await?;
+    assert_eq!(token_in(&step.text)?, token);
+    // The stream is where the KeepAlives are: what comes on it comes at once.
+    let second = Worker::start(language, &server, "workers/silent", "second", ttl)?;
+    second.says("waiting ahead=1", PATIENCE).await?;
+    let asked = Instant::now();
+    let election = "workers/silent".to_owned();
+    server.admin().await?.step_down(StepDownRequest { election, ..StepDownRequest::default() }).await?;
+    let (_, at) = elected(&second).await?;
+    ensure!(at.duration_since(asked) < AT_ONCE, "it handed over after {:?}", at.duration_since(asked));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_goes_silent_costs_no_lead() -> anyhow::Result<()> {
+    let [first, second, third] = LANGUAGES.map(leads_over_silent_connections);
+    tokio::try_join!(first, second, third).map(|_| ())
+}
+
+#[tokio::test]
+async fn proxies_of_the_environment_arent_used_for_the_service() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    // Nobody listens there.
+    let nowhere = "http://127.0.0.1:9";
+    for language in LANGUAGES {
+        let election = format!("workers/proxies-{language:?}");
+        let endpoint = format!("http://{}", server.address());
+        let worker = Worker::start_at(language, &endpoint, &election, "me", TTL, |command| {
+            for name in ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy"] {
+                command.env(name, nowhere).env(name.to_uppercase(), nowhere);
+            }
+            command.env_remove("no_proxy").env_remove("NO_PROXY");
+        })?;
+        elected(&worker).await.with_context(|| format!("in {language:?}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_says_at_once_that_it_cant_reach_the_service_and_when_it_is_back() -> anyhow::Result<()> {
+    for language in LANGUAGES {
+        let mut server = Server::start().await?;
+        let worker = Worker::start(language, &server, "workers/away", "me", TTL)?;
+        elected(&worker).await?;
+        let gone = Instant::now();
+        server.kill9().await?;
+        let said = worker.says("unreachable why=", PATIENCE).await?;
+        ensure!(said.at.duration_since(gone) < AT_ONCE, "in {language:?} after {:?}", said.at.duration_since(gone));
+        server.restart().await?;
+        worker.process.wait_for_line_from(said.index, |line| line == "reachable", PATIENCE).await?;
+        let lines = worker.process.lines();
+        let told = lines.iter().filter(|line| line.text.starts_with("unreachable")).count();
+        assert_eq!(told, 1, "in {language:?}, once: {}", worker.process.stdout());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_that_the_service_will_always_refuse_says_why_and_ends() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    for language in LANGUAGES {
+        let mut worker = Worker::start(language, &server, "no such name?", "me", TTL)?;
+        let ending = worker.process.wait(PATIENCE).await?;
+        assert_eq!(ending.status.code(), Some(1), "in {language:?}: {}", ending.stdout);
+        let why = ending.stdout.lines().filter(|line| line.starts_with("refused why=")).collect::<Vec<_>>();
+        ensure!(
+            matches!(why[..], [why] if why.contains("the election name has ' '")),
+            "{language:?}: {}",
+            ending.stdout
+        );
     }
     Ok(())
 }

@@ -10,7 +10,9 @@ use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest time that the answer to one KeepAlive may take; a quarter of the ttl if that is less.
+/// The longest time that the answer to one KeepAlive may take; a sixth of the ttl if that is less.
+/// After it the next one goes over a new connection: a connection can go silent without ever
+/// breaking.
 const LONGEST_CALL: Duration = Duration::from_secs(5);
 /// The first delay after a KeepAlive that failed.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -31,8 +33,6 @@ pub(crate) enum Tick {
 pub(crate) struct Answer {
     /// The moment before it was sent.
     pub(crate) sent: Moment,
-    /// The version of the ticket that it was sent with.
-    pub(crate) version: u64,
     /// The tenure, and the result.
     pub(crate) result: Result<(u64, KeepAliveResult), Error>,
 }
@@ -47,7 +47,6 @@ pub(crate) struct Beat {
 
 struct Flight {
     sent: Moment,
-    version: u64,
     call: BoxFuture<'static, Result<(u64, KeepAliveResult), Error>>,
 }
 
@@ -65,7 +64,7 @@ impl Beat {
             return Tick::Due;
         };
         let result = flight.call.as_mut().await;
-        let (sent, version) = (flight.sent, flight.version);
+        let sent = flight.sent;
         self.flight = None;
         // A hurry that came while this was in flight stands.
         let due = match &result {
@@ -76,16 +75,16 @@ impl Beat {
             Err(error) => clock::now().plus(self.backoff.after(error)),
         };
         self.due = self.due.min(due);
-        Tick::Answered(Answer { sent, version, result })
+        Tick::Answered(Answer { sent, result })
     }
 
     /// Sends one.
     pub(crate) fn send(&mut self, ticket: &Ticket) {
         let item = KeepAliveItem { ticket: ticket.bytes().to_vec(), want_task_token: true };
-        let (wires, patience) = (Arc::clone(&self.wires), LONGEST_CALL.min(self.ttl / 4));
+        let (wires, patience) = (Arc::clone(&self.wires), LONGEST_CALL.min(self.ttl / 6));
         let sent = clock::now();
         let call = Box::pin(async move { keep_alive(&wires, item, patience).await });
-        self.flight = Some(Flight { sent, version: ticket.version(), call });
+        self.flight = Some(Flight { sent, call });
         self.due = sent.plus(self.ttl);
     }
 

@@ -15,6 +15,9 @@ const DEFAULT_TTL: Duration = Duration::from_secs(15);
 /// How long to go on trying to enter while the service can't be reached, unless said otherwise.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The longest hold that the service takes.
+const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What is asked of an election. The same for every candidacy that one campaign enters.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
@@ -26,6 +29,7 @@ pub(crate) struct Terms {
     pub(crate) max_wait: Option<Duration>,
     pub(crate) replace_former: bool,
     pub(crate) patience: Duration,
+    pub(crate) hold: Option<Duration>,
     pub(crate) health: Option<Health>,
 }
 
@@ -35,9 +39,11 @@ pub(crate) struct Terms {
 /// [`max_wait`](Campaign::max_wait) is set, through broken connections and restarts of the service: it keeps its place with its
 /// ticket, and enters again by itself if an outage was longer than the ttl.
 ///
-/// **Cancel safety:** dropping the future resigns, in the background and as well as that is possible: if the service can't be
-/// told, the candidacy runs out after its ttl. If an answer to the first request is lost, the service may hold a
-/// candidacy that nobody knows of; it runs out likewise, and may lead until then.
+/// **Cancel safety:** dropping the future resigns, in the background and as well as that is
+/// possible: if the service can't be told, the candidacy runs out after its ttl. If the answer to
+/// the first request is lost, the next try finds the candidacy that the first one made. Only if
+/// there is no next try, nobody knows of that candidacy; it runs out likewise, and may lead until
+/// then.
 ///
 /// # Errors
 ///
@@ -72,6 +78,7 @@ impl Campaign {
             max_wait: None,
             replace_former: false,
             patience: DEFAULT_PATIENCE,
+            hold: None,
             health: None,
         };
         Self { wires, terms }
@@ -113,6 +120,37 @@ impl Campaign {
     /// one takes their place. Where that isn't true, two workers may believe that they lead.
     pub fn replace_former(mut self) -> Self {
         self.terms.replace_former = true;
+        self
+    }
+
+    /// Once per tick: for this long after the grant the election isn't granted again, whoever
+    /// resigns, dies, or is told to hand over. Whole milliseconds, 24 h at most; by default not at
+    /// all.
+    ///
+    /// What runs on a timer on several machines needs it. Their clocks differ by more than a short
+    /// job lasts, so without it a machine that is late finds the election free again. With
+    /// [`no_wait`](Campaign::no_wait) only one machine gets to do the job:
+    ///
+    /// ```no_run
+    /// # async fn example(client: leasehold::Client) -> Result<(), leasehold::Error> {
+    /// # async fn send_reports() {}
+    /// use std::time::Duration;
+    ///
+    /// match client.campaign("billing/hourly").no_wait().hold(Duration::from_secs(60)).await {
+    ///     Ok(leadership) => {
+    ///         let _ = leadership.guard(send_reports()).await;
+    ///         leadership.resign().await?;
+    ///     }
+    ///     Err(leasehold::Error::NotGranted { .. }) => {} // another machine does it
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The hold survives restarts of the service in good order, and its crashes as long as this
+    /// candidacy leads. A crash after the end of this candidacy forgets it.
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.terms.hold = Some(hold);
         self
     }
 
@@ -182,17 +220,18 @@ impl Campaign {
     ///
     /// As for the campaign as a whole; a try that isn't granted at once may fail here already.
     pub async fn enroll(self) -> Result<Candidacy, Error> {
-        Candidacy::enroll(self.hold()?).await
+        Candidacy::enroll(self.begin()?).await
     }
 
-    fn hold(mut self) -> Result<Hold, Error> {
+    fn begin(mut self) -> Result<Hold, Error> {
         let ttl = self.terms.ttl;
-        if ttl.is_zero()
-            || !ttl.subsec_nanos().is_multiple_of(1_000_000)
-            || prost_types::Duration::try_from(ttl).is_err()
-        {
+        if ttl.is_zero() || !is_whole_millis(ttl) {
             let detail = format!("{ttl:?}: give it in whole milliseconds, 1 s at least");
             return Err(Error::Invalid { what: "the ttl", detail });
+        }
+        if let Some(hold) = self.terms.hold.filter(|hold| *hold > LONGEST_HOLD || !is_whole_millis(*hold)) {
+            let detail = format!("{hold:?}: give it in whole milliseconds, 24 h at most");
+            return Err(Error::Invalid { what: "the hold", detail });
         }
         if self.terms.health.as_ref().is_some_and(|health| health.interval.is_zero() || health.timeout.is_zero()) {
             let detail = "neither of them may be zero".to_owned();
@@ -213,6 +252,11 @@ impl IntoFuture for Campaign {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move { self.enroll().await?.elected().await })
     }
+}
+
+/// Whether the service takes it: it takes no part of a millisecond.
+fn is_whole_millis(duration: Duration) -> bool {
+    duration.subsec_nanos().is_multiple_of(1_000_000) && prost_types::Duration::try_from(duration).is_ok()
 }
 
 /// Which process this is, for people.

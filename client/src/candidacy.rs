@@ -31,6 +31,9 @@ pub enum Standing {
         ahead: Option<u32>,
         /// The service started a short while ago and grants nothing for this long from then.
         settling: Option<Duration>,
+        /// The election is on hold, and isn't granted for this long from then: see
+        /// [`Campaign::hold`](crate::Campaign::hold).
+        hold: Option<Duration>,
     },
     /// The leader.
     Leading,

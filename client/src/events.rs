@@ -1,6 +1,5 @@
 //! The Campaign stream of one candidacy: opened, and opened again with the latest ticket when it breaks.
 
-use crate::Error;
 use crate::backoff::Backoff;
 use crate::clock::{self, Moment};
 use crate::line::Line;
@@ -9,6 +8,7 @@ use crate::proto::election_service_client::ElectionServiceClient;
 use crate::proto::{CampaignRequest, CampaignResponse, Enrolled, ResignRequest};
 use crate::ticket::Ticket;
 use crate::wire::{Break, CALL_TIMEOUT, LONGEST_SILENCE, Wires};
+use crate::{Error, Reason};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,28 +32,25 @@ pub(crate) struct Stream {
     link: u64,
 }
 
-/// An event, and what was known when its stream was opened.
-#[derive(Debug)]
-pub(crate) struct Heard {
-    /// The moment before the stream was opened.
-    pub(crate) opened: Moment,
-    /// The version of the ticket that it was opened with.
-    pub(crate) version: u64,
-    pub(crate) response: CampaignResponse,
-}
-
 pub(crate) struct Events {
     wires: Arc<Wires>,
     backoff: Backoff,
     opened: Moment,
-    version: u64,
     state: State,
 }
 
 enum State {
-    Closed { until: Moment },
+    Closed {
+        until: Moment,
+    },
     Opening(BoxFuture<'static, Result<(Stream, CampaignResponse), Error>>),
-    Open { stream: Box<Stream>, heard: Moment },
+    Open {
+        stream: Box<Stream>,
+        heard: Moment,
+    },
+    /// Somebody else reads the stream of this candidacy. Whoever opened it again would take it
+    /// back, and lose it again, for ever. KeepAlives tell all that it would.
+    Superseded,
 }
 
 impl Events {
@@ -61,13 +58,13 @@ impl Events {
     pub(crate) fn new(wires: Arc<Wires>, opened: Moment, stream: Stream) -> Self {
         let state = State::Open { stream: Box::new(stream), heard: clock::now() };
         let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY, wires.endpoints());
-        Self { wires, backoff, opened, version: 0, state }
+        Self { wires, backoff, opened, state }
     }
 
     /// Waits for the next event; opens the stream when it is closed. Cancel-safe.
     ///
     /// After an error the stream is closed, and the next call waits before it opens it again.
-    pub(crate) async fn next(&mut self, ticket: &Ticket) -> Result<Heard, Error> {
+    pub(crate) async fn next(&mut self, ticket: &Ticket) -> Result<CampaignResponse, Error> {
         let result = loop {
             match &mut self.state {
                 State::Closed { until } => {
@@ -86,6 +83,7 @@ impl Events {
                     *heard = clock::now();
                     break result;
                 }
+                State::Superseded => std::future::pending().await,
             }
         };
         let admitted = result.and_then(|response| {
@@ -93,7 +91,7 @@ impl Events {
             Ok(response)
         });
         match admitted {
-            Ok(response) => Ok(Heard { opened: self.opened, version: self.version, response }),
+            Ok(response) => Ok(response),
             Err(broken) => {
                 self.close(&broken);
                 Err(broken.error)
@@ -105,7 +103,7 @@ impl Events {
         let request =
             CampaignRequest { ticket: ticket.bytes().to_vec(), want_task_token: true, ..CampaignRequest::default() };
         let wires = Arc::clone(&self.wires);
-        (self.opened, self.version) = (clock::now(), ticket.version());
+        self.opened = clock::now();
         self.state = State::Opening(Box::pin(async move { open(&wires, request).await }));
     }
 
@@ -116,7 +114,10 @@ impl Events {
         if clock::now().since(self.opened) >= GOOD_STREAM {
             self.backoff.reset();
         }
-        self.state = State::Closed { until: clock::now().plus(self.backoff.after(&broken.error)) };
+        self.state = match &broken.error {
+            Error::Refused { reason: Reason::Superseded, .. } => State::Superseded,
+            error => State::Closed { until: clock::now().plus(self.backoff.after(error)) },
+        };
     }
 }
 

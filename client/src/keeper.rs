@@ -1,5 +1,6 @@
 //! The keeper: the background task of one candidacy, from entering the election to the last word about it.
 
+use crate::attempt;
 use crate::backoff::Backoff;
 use crate::beat::{Beat, Tick};
 use crate::campaign::Terms;
@@ -39,7 +40,17 @@ pub(crate) fn spawn(wires: Arc<Wires>, terms: Terms) -> Hold {
     let started = clock::now();
     let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY, wires.endpoints());
     let pulse = Pulse::new(terms.health.clone());
-    let keeper = Keeper { wires, terms, shared: shared.clone(), started, tried: None, entered: false, backoff, pulse };
+    let keeper = Keeper {
+        wires,
+        terms,
+        shared: shared.clone(),
+        started,
+        tried: None,
+        entered: false,
+        attempt: String::new(),
+        backoff,
+        pulse,
+    };
     tokio::spawn(keeper.run(Orders { proclaims: to_proclaim, resign: to_resign }));
     Hold { election, candidate, shared, proclaims, resign: Some(resign) }
 }
@@ -59,12 +70,15 @@ struct Keeper {
     tried: Option<Moment>,
     /// Whether the service has confirmed a candidacy of this campaign before.
     entered: bool,
+    /// The name of the entry that is under way. A try that is repeated finds the candidacy that an
+    /// earlier one has made, if its answer was lost.
+    attempt: String,
     backoff: Backoff,
     pulse: Pulse,
 }
 
-/// A proclamation in flight: the version of the ticket it was sent with, and the answer.
-type Proclaiming = OptionFuture<BoxFuture<'static, (u64, Result<ProclaimResponse, Error>)>>;
+/// The answer to a proclamation in flight.
+type Proclaiming = OptionFuture<BoxFuture<'static, Result<ProclaimResponse, Error>>>;
 
 impl Keeper {
     async fn run(mut self, mut orders: Orders) {
@@ -78,6 +92,7 @@ impl Keeper {
     /// Enters the election, in as many tries as it takes. None: it is over.
     async fn enter(&mut self, orders: &mut Orders) -> Option<(Kept, Moment, Stream)> {
         self.get_well(orders).await?;
+        self.attempt = attempt::name();
         let mut last_error = None;
         loop {
             if self.entered || last_error.is_some() {
@@ -188,18 +203,18 @@ impl Keeper {
             }
         };
         // The service may be about to confirm a candidacy: only its ticket can end it before its ttl does.
-        if let Ok((_, CampaignResponse { tenure, event: Some(Event::Enrolled(enrolled)), .. })) = opening.await {
-            farewell::resign(&self.wires, &Ticket::new(enrolled.ticket, tenure), resignation).await;
+        if let Ok((_, CampaignResponse { version, event: Some(Event::Enrolled(enrolled)), .. })) = opening.await {
+            farewell::resign(&self.wires, &Ticket::new(enrolled.ticket, version), resignation).await;
         }
         None
     }
 
     /// The first answer to a Campaign: a candidacy, or why there is none.
-    fn entered(&mut self, sent: Moment, first: CampaignResponse) -> Result<Kept, Error> {
-        match first.event {
+    fn entered(&mut self, sent: Moment, mut first: CampaignResponse) -> Result<Kept, Error> {
+        match first.event.take() {
             Some(Event::Enrolled(enrolled)) => {
                 self.entered = true;
-                Ok(Kept::new(self.shared.clone(), first.tenure, enrolled, sent, self.terms.ttl))
+                Ok(Kept::new(self.shared.clone(), &first, enrolled, sent, self.terms.ttl))
             }
             Some(Event::Ended(ended)) => Err(Lost::Ended { reason: ended.reason(), detail: ended.detail }.into()),
             _ => Err(Error::Unreachable { detail: "the stream didn't begin with Enrolled or Ended".to_owned() }),
@@ -212,18 +227,19 @@ impl Keeper {
         let terms = &self.terms;
         let max_wait = terms.max_wait.map(|max_wait| max_wait.saturating_sub(clock::now().since(self.started)));
         let max_wait = max_wait.map(whole_millis);
+        let some = |duration: Duration| prost_types::Duration::try_from(duration).ok();
         CampaignRequest {
             election: terms.election.clone(),
             candidate: terms.candidate.clone(),
-            ttl: prost_types::Duration::try_from(terms.ttl).ok(),
+            ttl: some(terms.ttl),
             value: terms.value.clone(),
             no_wait: terms.no_wait || max_wait == Some(Duration::ZERO),
-            max_wait: max_wait.and_then(|max_wait| prost_types::Duration::try_from(max_wait).ok()),
+            max_wait: max_wait.and_then(some),
             replace_former: terms.replace_former && !self.entered,
             ticket: Vec::new(),
             want_task_token: true,
-            attempt: String::new(),
-            hold: None,
+            attempt: self.attempt.clone(),
+            hold: terms.hold.and_then(some),
         }
     }
 
@@ -261,14 +277,16 @@ impl Keeper {
                 }
                 tick = beat.tick() => self.on_tick(tick, &mut beat, &mut kept),
                 heard = events.next(&kept.ticket) => match heard {
-                    Ok(heard) => kept.on_event(heard),
+                    Ok(response) => kept.on_event(response),
                     Err(error) => {
                         tracing::debug!(election = self.terms.election, %error, "the stream broke, opening it again");
                         Next::Go
                     }
                 },
-                Some((version, answer)) = &mut proclaiming, if asker.is_some() => {
-                    let (result, next) = self.proclaimed(&mut kept, version, answer);
+                Some(answer) = &mut proclaiming, if asker.is_some() => {
+                    let result = answer.map(|answer| kept.on_proclaimed(answer));
+                    // If it failed, the next KeepAlive tells how it stands.
+                    let next = if result.is_ok() { Next::Go } else { Next::Hurry };
                     asker.take().map(|asker: oneshot::Sender<_>| asker.send(result));
                     next
                 }
@@ -381,28 +399,12 @@ impl Keeper {
         if gone && !error.is_temporary() && self.shared.give_up(error.clone()) { Next::Over } else { Next::Go }
     }
 
-    fn proclaim(&self, value: String, ticket: &Ticket) -> BoxFuture<'static, (u64, Result<ProclaimResponse, Error>)> {
+    fn proclaim(&self, value: String, ticket: &Ticket) -> BoxFuture<'static, Result<ProclaimResponse, Error>> {
         let request = ProclaimRequest { ticket: ticket.bytes().to_vec(), value };
-        let (wires, version) = (Arc::clone(&self.wires), ticket.version());
+        let wires = Arc::clone(&self.wires);
         Box::pin(async move {
-            let call =
-                wires.calls.call("Proclaim", CALL_TIMEOUT, |mut client| async move { client.proclaim(request).await });
-            (version, call.await)
+            wires.calls.call("Proclaim", CALL_TIMEOUT, |mut client| async move { client.proclaim(request).await }).await
         })
-    }
-
-    /// A proclamation was answered: what to tell who asked, and what to do.
-    fn proclaimed(
-        &self,
-        kept: &mut Kept,
-        version: u64,
-        answer: Result<ProclaimResponse, Error>,
-    ) -> (Result<(), Error>, Next) {
-        match answer {
-            Ok(answer) => (Ok(()), kept.take(answer.ticket, answer.tenure, version)),
-            // The next KeepAlive tells how it stands.
-            Err(error) => (Err(error), Next::Hurry),
-        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! What the answers of the service mean for one candidacy. No I/O: each answer goes in, and what to do comes out.
 
 use crate::beat::Answer;
-use crate::clock::{self, Moment};
-use crate::events::Heard;
+use crate::clock::Moment;
 use crate::proto::campaign_response::Event;
-use crate::proto::{CandidacyState, Elected, EndReason, Enrolled, KeepAliveResult};
+use crate::proto::{CampaignResponse, CandidacyState, Elected, EndReason, Enrolled, KeepAliveResult, ProclaimResponse};
 use crate::ticket::{Ticket, is_outage};
 use crate::view::{Phase, Shared};
 use crate::{Lost, Standing};
@@ -45,44 +44,54 @@ pub(crate) struct Kept {
     pub(crate) shared: Shared,
     pub(crate) ticket: Ticket,
     pub(crate) ttl: Duration,
-    /// When it was learned that it leads.
-    led_since: Option<Moment>,
 }
 
 impl Kept {
     /// A candidacy that the service has just confirmed, with the Campaign that was sent at this moment.
-    pub(crate) fn new(shared: Shared, tenure: u64, enrolled: Enrolled, sent: Moment, ttl: Duration) -> Self {
+    pub(crate) fn new(
+        shared: Shared,
+        first: &CampaignResponse,
+        enrolled: Enrolled,
+        sent: Moment,
+        ttl: Duration,
+    ) -> Self {
         let ttl = enrolled.ttl.and_then(|ttl| Duration::try_from(ttl).ok()).unwrap_or(ttl);
         shared.change(|view| {
             view.enrolment = enrolled.enrolment;
-            view.tenure = tenure;
+            view.tenure = first.tenure;
             view.deadline = sent.plus(ttl);
         });
-        Self { shared, ticket: Ticket::new(enrolled.ticket, tenure), ttl, led_since: None }
+        Self { shared, ticket: Ticket::new(enrolled.ticket, first.version), ttl }
     }
 
     /// A KeepAlive was answered.
     pub(crate) fn on_answer(&mut self, answer: Answer) -> Next {
         let Ok((tenure, result)) = answer.result else { return Next::Go };
+        if !self.ticket.admit(result.version) {
+            return Next::Go;
+        }
         let state = result.state();
         match state {
-            CandidacyState::Waiting => {
-                if self.is_demoted(answer.sent) {
-                    return self.demoted();
-                }
-                let deadline = self.accepted(answer.sent, &result);
-                self.waits(Standing::Waiting { ahead: None, settling: None }, Some(deadline));
-                self.take(result.ticket, tenure, answer.version)
-            }
-            CandidacyState::Leading => {
-                let deadline = self.accepted(answer.sent, &result);
-                self.on_lead(tenure, answer.version, result, Some(deadline))
-            }
-            CandidacyState::Draining => self.on_lead(tenure, answer.version, result, None),
-            CandidacyState::Ended => self.ended(result.end_reason(), result.detail),
-            CandidacyState::Refused => self.over(Lost::Refused { detail: result.detail }, true),
-            CandidacyState::Unspecified => Next::Go,
+            CandidacyState::Ended => return self.ended(result.end_reason(), result.detail),
+            CandidacyState::Refused => return self.over(Lost::Refused { detail: result.detail }, true),
+            _ => {}
         }
+        let next = match state {
+            CandidacyState::Leading | CandidacyState::Draining => {
+                let draining = state == CandidacyState::Draining;
+                let deadline = (!draining).then(|| self.accepted(answer.sent, &result));
+                let (token, task_token) = (result.fencing_token, &*result.task_token);
+                self.leads(Lead { token, tenure, task_token, draining, deadline })
+            }
+            CandidacyState::Waiting => {
+                let deadline = self.accepted(answer.sent, &result);
+                self.waits(Standing::Waiting { ahead: None, settling: None, hold: None }, Some(deadline))
+            }
+            // Whatever isn't known says that it doesn't lead.
+            _ => self.waits(Standing::Waiting { ahead: None, settling: None, hold: None }, None),
+        };
+        self.ticket.take(result.ticket);
+        next
     }
 
     /// The deadline that a KeepAlive gives that was sent at this moment and accepted.
@@ -91,102 +100,81 @@ impl Kept {
         sent.plus(self.ttl)
     }
 
-    fn on_lead(&mut self, tenure: u64, version: u64, result: KeepAliveResult, deadline: Option<Moment>) -> Next {
-        let draining = result.state() == CandidacyState::Draining;
-        let lead = Lead { token: result.fencing_token, tenure, task_token: &result.task_token, draining, deadline };
-        if self.leads(lead) { self.take(result.ticket, tenure, version) } else { Next::Leave }
-    }
-
     /// The stream said something.
-    pub(crate) fn on_event(&mut self, heard: Heard) -> Next {
-        let tenure = heard.response.tenure;
-        match heard.response.event {
-            Some(Event::Enrolled(enrolled)) => self.take(enrolled.ticket, tenure, heard.version),
-            Some(Event::Waiting(waiting)) => {
-                if self.is_demoted(heard.opened) {
-                    return self.demoted();
-                }
-                let settling = waiting.settling.and_then(|settling| Duration::try_from(settling).ok());
-                self.waits(Standing::Waiting { ahead: Some(waiting.ahead), settling }, None);
+    pub(crate) fn on_event(&mut self, response: CampaignResponse) -> Next {
+        if !self.ticket.admit(response.version) {
+            return Next::Go;
+        }
+        let tenure = response.tenure;
+        match response.event {
+            Some(Event::Enrolled(enrolled)) => {
+                self.ticket.take(enrolled.ticket);
                 Next::Go
+            }
+            Some(Event::Waiting(waiting)) => {
+                let left = |left: Option<prost_types::Duration>| left.and_then(|left| Duration::try_from(left).ok());
+                let (settling, hold) = (left(waiting.settling), left(waiting.hold));
+                self.waits(Standing::Waiting { ahead: Some(waiting.ahead), settling, hold }, None)
             }
             Some(Event::Elected(elected)) => self.on_elected(tenure, elected),
             Some(Event::Draining(draining)) => {
                 let token = draining.fencing_token;
-                let lead = Lead { token, tenure, task_token: "", draining: true, deadline: None };
-                if self.leads(lead) { Next::Go } else { Next::Leave }
+                self.leads(Lead { token, tenure, task_token: "", draining: true, deadline: None })
             }
             Some(Event::Ended(ended)) => self.ended(ended.reason(), ended.detail),
-            Some(Event::Heartbeat(_)) | None => Next::Go,
+            Some(Event::Heartbeat(_)) => Next::Go,
+            // Whatever isn't known says that it doesn't lead.
+            None => self.waits(Standing::Waiting { ahead: None, settling: None, hold: None }, None),
         }
     }
 
     fn on_elected(&mut self, tenure: u64, elected: Elected) -> Next {
-        let known = self.led_since.is_some();
-        let token = elected.fencing_token;
-        if !self.leads(Lead { token, tenure, task_token: &elected.task_token, draining: false, deadline: None }) {
-            return Next::Leave;
-        }
-        // A KeepAlive that told so first has brought a newer ticket.
-        let version = self.ticket.version();
-        if !known {
-            self.take(elected.ticket, tenure, version);
-        }
+        let (token, task_token) = (elected.fencing_token, &*elected.task_token);
+        let next = self.leads(Lead { token, tenure, task_token, draining: false, deadline: None });
+        self.ticket.take(elected.ticket);
         // It came late: only a KeepAlive can give the leadership a deadline that lies ahead.
-        if self.shared.look(|view| view.deadline.has_passed()) { Next::Hurry } else { Next::Go }
+        if next == Next::Go && self.shared.look(|view| view.deadline.has_passed()) { Next::Hurry } else { next }
     }
 
-    /// Takes a ticket. If that leaves a doubt which is the newest, the next KeepAlive brings one.
-    pub(crate) fn take(&mut self, bytes: Vec<u8>, tenure: u64, sent_with: u64) -> Next {
-        if self.ticket.take(bytes, tenure, sent_with) { Next::Go } else { Next::Hurry }
+    /// A proclamation was answered.
+    pub(crate) fn on_proclaimed(&mut self, answer: ProclaimResponse) {
+        if self.ticket.admit(answer.version) {
+            self.ticket.take(answer.ticket);
+        }
     }
 
-    /// It waits, and has this deadline if a KeepAlive says so. An answer from before the lead was learned doesn't hide the lead,
-    /// and a KeepAlive, which doesn't tell the place, doesn't hide the place.
-    fn waits(&mut self, standing: Standing, deadline: Option<Moment>) {
-        let led = self.led_since.is_some();
+    /// It waits, and has this deadline if a KeepAlive says so. A worker that was told that it leads
+    /// doesn't any more: its guard is final. A KeepAlive doesn't tell the place, and doesn't hide
+    /// it.
+    fn waits(&mut self, standing: Standing, deadline: Option<Moment>) -> Next {
+        let mut next = Next::Go;
         self.shared.change(|view| {
-            let is_news = !matches!(view.phase, Phase::Alive(Standing::Waiting { .. } | Standing::Leading));
-            if !led && (deadline.is_none() || is_news) {
+            if view.delivered {
+                let detail = "the service doesn't know this leadership any more".to_owned();
+                view.phase = Phase::Over(Lost::Ended { reason: EndReason::Overtaken, detail });
+                next = Next::Leave;
+                return;
+            }
+            let knows_its_place = matches!(view.phase, Phase::Alive(Standing::Waiting { .. }));
+            if deadline.is_none() || !knows_its_place {
                 view.phase = Phase::Alive(standing);
             }
+            view.draining = false;
             view.deadline = view.deadline.max(deadline.unwrap_or(view.deadline));
         });
+        next
     }
 
-    /// Whether an answer "waiting" to a call of this moment means that the lead is gone: the call was made when the lead was
-    /// known already. It happens when a failover put back an older ticket.
-    fn is_demoted(&self, asked: Moment) -> bool {
-        self.led_since.is_some_and(|since| asked >= since)
-    }
-
-    /// The service holds it as waiting. A worker that was told that it leads doesn't any more; any other just waits on.
-    fn demoted(&mut self) -> Next {
-        self.led_since = None;
-        let mut waits_on = false;
-        self.shared.change(|view| {
-            waits_on = !view.delivered;
-            if waits_on {
-                view.phase = Phase::Alive(Standing::Waiting { ahead: None, settling: None });
-                view.draining = false;
-            } else {
-                let detail = "after a failover the service doesn't know this leadership any more".to_owned();
-                view.phase = Phase::Over(Lost::Ended { reason: EndReason::Overtaken, detail });
-            }
-        });
-        if waits_on { Next::Hurry } else { Next::Leave }
-    }
-
-    /// It leads. False if the worker was told another fencing token: that leadership is over, and a new one is not
-    /// for a worker that doesn't ask for it.
-    fn leads(&mut self, lead: Lead<'_>) -> bool {
+    /// It leads. If the worker was told another fencing token, that leadership is over, and a new
+    /// one is not for a worker that doesn't ask for it.
+    fn leads(&mut self, lead: Lead<'_>) -> Next {
         let token = lead.token;
-        let mut same = true;
+        let mut next = Next::Go;
         self.shared.change(|view| {
-            same = !view.delivered || view.fencing_token == token;
-            if !same {
+            if view.delivered && view.fencing_token != token {
                 let detail = format!("the service granted it anew, with fencing token {token}");
                 view.phase = Phase::Over(Lost::Ended { reason: EndReason::Overtaken, detail });
+                next = Next::Leave;
                 return;
             }
             view.phase = Phase::LEADING;
@@ -197,10 +185,7 @@ impl Kept {
                 view.task_token = Arc::from(lead.task_token);
             }
         });
-        if same && self.led_since.is_none() {
-            self.led_since = Some(clock::now());
-        }
-        same
+        next
     }
 
     fn ended(&mut self, reason: EndReason, detail: String) -> Next {

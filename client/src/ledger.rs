@@ -41,15 +41,15 @@ impl Ledger {
     /// A stream is about to be opened: the revision to resume after, or 0 for a snapshot.
     pub(crate) fn begin(&mut self) -> u64 {
         if self.resume == 0 {
-            self.reset();
+            self.resync();
         } else {
             self.phase = Phase::CatchUp;
         }
         self.resume
     }
 
-    /// What was known is void: a snapshot follows.
-    pub(crate) fn reset(&mut self) {
+    /// What was told is stale until Synced: a snapshot follows. Nothing is forgotten before that.
+    pub(crate) fn resync(&mut self) {
         let unnamed = self.told.iter().filter(|(_, told)| told.led).map(|(name, _)| name.clone()).collect();
         // Until the first Synced nothing can have been missed.
         let first = matches!(self.phase, Phase::Snapshot { first: true, .. });
@@ -134,20 +134,20 @@ mod tests {
     }
 
     #[test]
-    fn after_a_reset_who_isnt_named_is_vacant() {
+    fn after_a_resync_who_isnt_named_is_vacant() {
         let mut ledger = observer();
-        ledger.reset();
+        ledger.resync();
         assert_eq!(ledger.change(led("a", 10)), None, "nothing new");
         let [gone] = &ledger.synced(20)[..] else { panic!("b alone is gone") };
         assert_eq!((gone.election.as_str(), gone.revision, &gone.leader, gone.missed_changes), ("b", 20, &None, true));
-        ledger.reset();
+        ledger.resync();
         assert_eq!(ledger.synced(30).len(), 1, "a is gone as well, b is told once");
     }
 
     #[test]
     fn a_snapshot_that_breaks_begins_again_and_forgets_nobody() {
         let mut ledger = observer();
-        ledger.reset();
+        ledger.resync();
         assert!(ledger.change(led("a", 25)).is_some_and(|change| change.missed_changes));
         assert_eq!(ledger.begin(), 0, "its middle is nothing to resume after");
         assert_eq!(ledger.change(led("a", 25)), None, "told before it broke");
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_snapshot_of_lower_revisions_is_believed() {
         let mut ledger = observer();
-        ledger.reset();
+        ledger.resync();
         assert!(ledger.change(led("a", 3)).is_some(), "the service knows what is true now");
     }
 }

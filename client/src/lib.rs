@@ -22,6 +22,7 @@
 //!
 //! Everything here runs on a tokio runtime with its time and I/O drivers enabled.
 
+mod attempt;
 mod backoff;
 mod beat;
 mod campaign;

@@ -69,6 +69,13 @@ pub enum Observed {
         /// The revision that the news are of.
         revision: u64,
     },
+    /// The service has started, and doesn't know all leaders yet: until
+    /// [`Synced`](Observed::Synced) comes, absence says nothing.
+    Settling {
+        /// How long that lasts from now: then a leader that hasn't come back can't be out there any
+        /// more.
+        remaining: Duration,
+    },
     /// The connection broke: what was told may be old by now. It is opened again after this delay.
     Reconnecting {
         /// What broke it.
@@ -221,9 +228,13 @@ impl Follower {
                     *synced = true;
                 }
             }
-            Some(Event::Resync(_)) => self.ledger.reset(),
+            Some(Event::Resync(_)) => self.ledger.resync(),
             Some(Event::Progress(Progress { revision })) => self.ledger.progress(revision),
-            Some(Event::Settling(_)) | None => {}
+            Some(Event::Settling(settling)) => {
+                let remaining = settling.remaining.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default();
+                self.told.push_back(Ok(Observed::Settling { remaining }));
+            }
+            None => {}
         }
         Ok(())
     }

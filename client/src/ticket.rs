@@ -1,43 +1,40 @@
-//! The ticket of a candidacy, and which of several answers has the newest one.
+//! The ticket of a candidacy, and how new what is known of the candidacy is.
 
 use crate::proto::EndReason;
 
-/// The latest ticket.
+/// The latest ticket of a candidacy, and the version of the newest word about it.
 ///
-/// Calls overlap: a KeepAlive that was sent before a Proclaim may be answered after it, with a ticket that doesn't have the new
-/// value. So an answer's ticket counts only if no other was taken since its call was sent, or if it is of a later tenure.
+/// Words overtake each other: a KeepAlive that was sent before a Proclaim may be answered after it,
+/// with a ticket that doesn't have the new value. The service counts the states of a candidacy,
+/// over failovers too, so the word with the lower version is the older one.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     bytes: Vec<u8>,
-    tenure: u64,
     version: u64,
 }
 
 impl Ticket {
-    pub(crate) fn new(bytes: Vec<u8>, tenure: u64) -> Self {
-        Self { bytes, tenure, version: 0 }
+    pub(crate) fn new(bytes: Vec<u8>, version: u64) -> Self {
+        Self { bytes, version }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Goes up with each ticket that is taken.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
+    /// Takes note of a word about the candidacy. False: a newer one was heard, so this one says
+    /// nothing. A word without a version is an end, and no word is newer than that.
+    pub(crate) fn admit(&mut self, version: u64) -> bool {
+        let is_newest = version == 0 || version >= self.version;
+        self.version = self.version.max(version);
+        is_newest
     }
 
-    /// Takes the ticket of an answer whose call was sent with this version. Says no if a newer one is held: then it is time to
-    /// ask for one that has everything.
-    pub(crate) fn take(&mut self, bytes: Vec<u8>, tenure: u64, sent_with: u64) -> bool {
-        if bytes.is_empty() {
-            return true;
+    /// Takes the ticket of a word that was admitted, if it has one.
+    pub(crate) fn take(&mut self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.bytes = bytes;
         }
-        let newest = tenure > self.tenure || (tenure == self.tenure && sent_with == self.version);
-        if newest {
-            (self.bytes, self.tenure, self.version) = (bytes, tenure, self.version + 1);
-        }
-        newest
     }
 }
 
@@ -51,15 +48,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_to_an_older_call_doesnt_replace_a_newer_ticket() {
+    fn a_word_of_a_lower_version_says_nothing() {
         let mut ticket = Ticket::new(vec![1], 10);
-        let keep_alive = ticket.version();
-        let proclaim = ticket.version();
-        assert!(ticket.take(vec![2], 10, proclaim));
-        assert!(!ticket.take(vec![3], 10, keep_alive), "sent before the proclamation was answered");
+        assert!(ticket.admit(10), "the same state, told again");
+        assert!(ticket.admit(12));
+        assert!(!ticket.admit(11), "it was overtaken");
+        assert!(ticket.admit(12));
+        assert!(ticket.admit(0), "an end has no version");
+        assert!(!ticket.admit(11), "and makes nothing older new");
+    }
+
+    #[test]
+    fn no_ticket_replaces_none() {
+        let mut ticket = Ticket::new(vec![1], 10);
+        ticket.take(Vec::new());
+        assert_eq!(ticket.bytes(), [1]);
+        ticket.take(vec![2]);
         assert_eq!(ticket.bytes(), [2]);
-        assert!(ticket.take(vec![4], 11, keep_alive), "a later tenure knows better");
-        assert_eq!(ticket.bytes(), [4]);
-        assert!(!ticket.take(vec![5], 10, ticket.version()), "an earlier one doesn't");
     }
 }

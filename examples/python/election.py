@@ -1,37 +1,56 @@
-"""One candidacy in an election, with nothing but grpcio: the part to take over into a worker of your own.
+"""One candidacy in an election, with nothing but grpcio: the part to take over into your own worker.
 
-Its own deadline is (moment before the last accepted KeepAlive was sent) + ttl. Past it, it isn't leader in its own eyes,
-whatever arrives later; and each write goes out with the fencing token, so that the resource can refuse a former leader.
+It does what the table at ElectionService in election.proto says. A worker leads while the last word
+of the service said so, and its own deadline lies ahead: (moment before the last accepted KeepAlive
+was sent) + ttl. Each write goes out with the fencing token, so that the resource can refuse a former
+leader.
 """
 
 import threading
 import time
+import uuid
 
 import grpc
-from facts import say, warn
+from facts import say
 from leasehold.v1 import election_pb2 as pb
 from leasehold.v1 import election_pb2_grpc as rpc
 
-FATAL = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
-GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
-CHANNEL = [  # Notice a dead connection within 15 s, give up a new one after 2 s, and try again at least every second.
+Code = grpc.StatusCode
+GONE = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.UNKNOWN}
+TEMPORARY = GONE | {Code.RESOURCE_EXHAUSTED, Code.ABORTED}
+CHANNEL = [
+    # A connection can go silent without ever breaking: ping it, and give it up when nothing comes
+    # back.
     ("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000),
+    # A new channel would otherwise share the silent connection of the old one.
+    ("grpc.use_local_subchannel_pool", 1),
+    # By default a connection is waited for 20 s, and the next one is tried up to 2 minutes later.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.min_reconnect_backoff_ms", 2_000), ("grpc.use_local_subchannel_pool", 1),
+    # http_proxy and its like are meant for other traffic. Without this line they are used.
+    ("grpc.enable_http_proxy", 0),
 ]
 
 
 def now():
-    """Seconds on a clock that goes on while the machine is suspended; time.monotonic() stands still then."""
+    """Seconds on a clock that goes on while the machine is suspended; time.monotonic() stands still
+    then."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def name(reason):
+    known = reason in pb.EndReason.values()
+    return pb.EndReason.Name(reason).removeprefix("END_REASON_") if known else str(reason)
+
+
 class Service:
-    """The replicas: the next address, over a new connection, when the one in use is gone, and the highest tenure seen."""
+    """The replicas: the next one, over a new connection, when the one in use is gone. And what is
+    known of them all."""
 
     def __init__(self, endpoints):
-        self.addresses = [endpoint.strip().removeprefix("http://") for endpoint in endpoints.split(",")]
-        self.lock, self.tenure = threading.Lock(), 0
+        self.addresses = [endpoint.strip().removeprefix("http://").rstrip("/") for endpoint in endpoints.split(",")]
+        self.lock, self.trouble = threading.Lock(), ""
+        self.tenure, self.below_since, self.last_ticket = 0, None, b""
         self.connect(0)
 
     def connect(self, at):
@@ -39,123 +58,230 @@ class Service:
         self.current = at, rpc.ElectionServiceStub(channel)
 
     def leave(self, at):
-        """Goes on, unless somebody did since `at`. A stream that is open stays where it is until it breaks."""
+        """Goes on, unless somebody did since `at`."""
         with self.lock:
             if self.current[0] == at:
                 self.connect(at + 1)
 
-    def admit(self, tenure, at):
+    def tell(self, candidacy, trouble, why):
+        """Says once what is wrong, until the service is heard again."""
+        with self.lock:
+            known, self.trouble = self.trouble, trouble if self.trouble != "below" else "below"
+        if self.trouble != known:
+            say(trouble, candidacy, level="WARN", why=why)
+
+    def failed(self, candidacy, at, error):
+        """A call failed: that extends nothing, and ends nothing."""
+        why = "no answer" if error.code() == Code.CANCELLED else f"{error.code().name}: {error.details()}"
+        if error.code() in GONE:
+            self.leave(at)
+        self.tell(candidacy, "unreachable" if error.code() in GONE else "refused", why)
+
+    def admits(self, candidacy, tenure, at):
         """Whether this isn't the word of a replica that was replaced since."""
         with self.lock:
-            self.tenure = max(self.tenure, tenure)
-        if tenure < self.tenure:
+            admitted, known = tenure >= self.tenure, self.trouble
+            if admitted:
+                self.tenure, self.below_since, self.trouble = tenure, None, ""
+            elif self.below_since is None:
+                self.below_since = now()
+        if not admitted:
             self.leave(at)
-        return tenure == self.tenure
+        elif known:
+            say("reachable", candidacy)
+        return admitted
+
+    def is_below(self, candidacy):
+        """Whether nothing was admitted for longer than a ttl: the service was restored, and knows
+        nothing of this tenure."""
+        since = self.below_since
+        if since is None or now() - since < candidacy.ttl:
+            return False
+        self.tell(candidacy, "below", f"it answers with lower numbers than {self.tenure}: was the service restored?")
+        return True
+
+    def resign(self, ticket):
+        """Whether the service was told that this candidacy is over."""
+        at, stub = self.current
+        try:
+            stub.Resign(pb.ResignRequest(ticket=ticket), timeout=2)
+        except grpc.RpcError:
+            self.leave(at)
+            return False
+        return True
 
 
 class Candidacy:
-    """One candidacy, from Campaign to its end. Once `over` says why it ended, it leads no more, for good."""
+    """One candidacy, from Campaign to its end. It may lead more than once; when `over` says why it
+    ended, never again."""
 
     def __init__(self, service, request):
-        self.service, self.request, self.ttl = service, request, request.ttl.ToMilliseconds() / 1000
-        self.election, self.candidate, self.tenure = request.election, request.candidate, 0
+        self.service, self.ttl = service, request.ttl.ToMilliseconds() / 1000
+        self.election, self.candidate = request.election, request.candidate
+        self.request = pb.CampaignRequest()
+        self.request.CopyFrom(request)
+        # If the answer to Campaign is lost, the next one finds what it entered.
+        self.request.attempt = uuid.uuid4().hex
         self.changed = threading.Condition()  # Guards what follows, and tells when it changes.
-        self.ticket, self.token, self.deadline, self.over = b"", 0, 0.0, ""
+        self.ticket, self.version, self.deadline = b"", 0, 0.0
+        self.leads, self.token, self.over, self.stream = False, 0, "", None
         for job in (self.follow, self.keep_alive):
             threading.Thread(target=job, daemon=True).start()
 
     def check(self):
-        """The fencing token if this candidacy leads at this moment, else 0. Call it before each step of the task."""
+        """The fencing token if this candidacy leads at this moment, else 0. Call it before each
+        step of the task."""
         with self.changed:
-            if self.token and now() >= self.deadline:
-                self.end("DEADLINE")
-            return 0 if self.over else self.token
+            if now() >= self.deadline:
+                self.lose("DEADLINE")
+            return self.token if self.leads else 0
 
-    def end(self, reason):
-        """Over, for good; the first reason stays. Said before anybody can find out and say what follows from it."""
+    def lead(self, token):
+        if token != self.check():
+            self.lose("OVERTAKEN")
+            if now() < self.deadline:  # Else the next KeepAlive tells whether it does.
+                self.leads, self.token = True, token
+                say("elected", self, token=token)
+
+    def lose(self, reason):
+        """It doesn't lead, from now on. Said before anybody can find out, and say what follows from
+        it."""
         with self.changed:
-            if not self.over:
-                self.over = reason
-                if reason != "RESIGNED":
-                    say("lost", self, reason=reason)
+            if self.leads:
+                say("lost", self, reason=reason)
+            self.leads = False
             self.changed.notify_all()
 
+    def end(self, reason):
+        """It is over, for good; the first reason stays."""
+        with self.changed:
+            if not self.over and reason != "RESIGNED":
+                say("lost" if self.leads else "ended", self, reason=reason)
+            self.leads, self.over = False, self.over or reason
+            self.changed.notify_all()
+
+    def is_news(self, version):
+        """Whether nothing newer was heard: words can overtake each other. An end has no version,
+        and is final."""
+        self.version = max(self.version, version)
+        return not self.over and version in (0, self.version)
+
+    def keep(self, ticket):
+        self.ticket = self.service.last_ticket = ticket
+
     def follow(self):
-        """Reads the Campaign stream; when it breaks, opens it again with the ticket, which extends nothing."""
+        """Reads the Campaign stream. When it breaks, with any status, opens it again, which extends
+        nothing."""
+        delay = 0.1
         while not self.over:
-            request = pb.CampaignRequest(ticket=self.ticket) if self.ticket else self.request
-            (at, stub), sent = self.service.current, now()
+            if self.service.is_below(self):
+                time.sleep(self.ttl)
+                if self.ticket:
+                    # The KeepAlives show it to the service, which then begins above its numbers.
+                    continue
+                # So does this; the candidacy is over since long.
+                self.service.resign(self.service.last_ticket)
+            (at, stub), sent, heard = self.service.current, now(), False
+            self.stream = stub.Campaign(pb.CampaignRequest(ticket=self.ticket) if self.ticket else self.request)
+            # The first word comes at once.
+            silence = threading.Timer(max(1, self.ttl / 6), self.stream.cancel)
+            silence.start()
             try:
-                for event in stub.Campaign(request):
-                    if self.service.admit(event.tenure, at):
-                        self.tenure = event.tenure
-                        self.take(event, sent)
+                for event in self.stream:
+                    silence.cancel()
+                    if not self.service.admits(self, event.tenure, at):
+                        if event.enrolled.ticket and not self.ticket:
+                            # Nobody would listen to what was entered there.
+                            self.service.resign(event.enrolled.ticket)
+                        break
+                    heard, delay = True, 0.1
+                    self.take(event, sent)
             except grpc.RpcError as error:
-                if error.code() in GONE:
-                    self.service.leave(at)
-                if error.code() in FATAL:
-                    warn(error.details())
-                    self.end("REFUSED" if request.ticket else "FATAL")
-            time.sleep(0.2)
+                if self.ticket and error.code() == Code.ABORTED:
+                    # Somebody else has opened it, and would lose it again. The KeepAlives tell all
+                    # that it would.
+                    return
+                if not heard and not self.over:
+                    self.service.failed(self, at, error)
+                if not self.ticket and error.code() not in TEMPORARY:
+                    self.end("FATAL")
+            silence.cancel()
+            self.stream.cancel()
+            time.sleep(delay)
+            delay = min(2 * delay, 1)
 
     def take(self, event, sent):
+        kind = event.WhichOneof("event")
         with self.changed:
-            if self.over:
+            if not self.is_news(event.version) or kind == "heartbeat":
                 return
-            kind = event.WhichOneof("event")
-            if kind == "enrolled" and not self.ticket:
-                # Sending Campaign counts as the first KeepAlive.
-                self.ticket, self.deadline = event.enrolled.ticket, sent + self.ttl
-            elif kind == "waiting":
-                say("waiting", self, ahead=event.waiting.ahead)
+            if kind == "enrolled":
+                if not self.ticket:
+                    # Sending Campaign counts as the first KeepAlive.
+                    self.deadline = sent + self.ttl
+                self.keep(event.enrolled.ticket)
             elif kind == "elected":
-                self.ticket, self.token = event.elected.ticket, event.elected.fencing_token
+                self.keep(event.elected.ticket)
+                self.lead(event.elected.fencing_token)
             elif kind == "draining":
+                # It may finish first, until its deadline. This task can stop at once.
                 self.end("DRAINING")
             elif kind == "ended":
-                self.end(pb.EndReason.Name(event.ended.reason).removeprefix("END_REASON_"))
+                self.end(name(event.ended.reason))
+            else:  # Waiting, or a word that isn't known here.
+                self.lose("WAITING")
+                say("waiting", self, ahead=event.waiting.ahead)
             self.changed.notify_all()
 
     def keep_alive(self):
+        """Sends KeepAlives. Their answers tell all that the stream tells, and they alone move the
+        deadline."""
         with self.changed:
             self.changed.wait_for(lambda: self.ticket or self.over)
         while not self.over:
             request = pb.KeepAliveRequest(items=[pb.KeepAliveItem(ticket=self.ticket)])
-            (at, stub), sent = self.service.current, now()
+            (at, stub), sent, heard = self.service.current, now(), False
             try:
-                answer = stub.KeepAlive(request, timeout=self.ttl / 4)
+                answer = stub.KeepAlive(request, timeout=self.ttl / 6)
+                heard = self.service.admits(self, answer.tenure, at)
+                for result in answer.results if heard else ():
+                    self.kept(result, sent)
             except grpc.RpcError as error:
-                answer = None
+                self.service.failed(self, at, error)
                 if error.code() in GONE:
-                    self.service.leave(at)
-            if answer is None or not self.service.admit(answer.tenure, at):
-                time.sleep(self.ttl / 20)  # A call that failed extends nothing; there is time for another.
-                continue
-            self.tenure = answer.tenure
-            self.kept(answer.results[0], sent)
-            time.sleep(max(0.0, sent + self.ttl / 3 - now()))
+                    self.stream.cancel()  # It may be on the same connection, which may be silent.
+            if heard or self.service.is_below(self):
+                time.sleep(max(0.0, sent + self.ttl / 3 - now()))
+            else:
+                time.sleep(min(self.ttl / 20, 1))  # There is time for another one.
 
     def kept(self, result, sent):
         with self.changed:
-            self.check()  # A deadline that has passed isn't brought back by a late answer.
-            if self.over:
+            if not self.is_news(result.version):
                 return
-            state = pb.CandidacyState.Name(result.state).removeprefix("CANDIDACY_STATE_")
-            if state in ("WAITING", "LEADING"):
-                self.deadline = max(self.deadline, sent + self.ttl)
-                if state == "LEADING" or not self.token:  # An answer may be older than the grant on the stream.
-                    self.ticket, self.token = result.ticket, result.fencing_token
-            elif state == "ENDED":
-                self.end(pb.EndReason.Name(result.end_reason).removeprefix("END_REASON_"))
-            else:
-                self.end(state)
+            self.check()  # A late answer doesn't hide that the deadline has passed.
+            if result.ticket:
+                self.keep(result.ticket)
+            if result.state in (pb.CANDIDACY_STATE_WAITING, pb.CANDIDACY_STATE_LEADING):
+                self.deadline = max(self.deadline, sent + result.ttl.ToMilliseconds() / 1000)
+            if result.state == pb.CANDIDACY_STATE_LEADING:
+                self.lead(result.fencing_token)
+            elif result.state == pb.CANDIDACY_STATE_DRAINING:
+                self.end("DRAINING")
+            elif result.state == pb.CANDIDACY_STATE_ENDED:
+                self.end(name(result.end_reason))
+            elif result.state == pb.CANDIDACY_STATE_REFUSED:
+                self.end("REFUSED")
+            else:  # Waiting, or a word that isn't known here.
+                self.lose("WAITING")
             self.changed.notify_all()
 
     def resign(self):
-        """Leaves. From here on it doesn't lead, whatever the answer, and the ticket isn't used again."""
+        """Leaves. From here on it doesn't lead, whatever the answer, and the ticket isn't used
+        again."""
         self.end("RESIGNED")
-        try:
-            self.service.current[1].Resign(pb.ResignRequest(ticket=self.ticket), timeout=2)
-        except grpc.RpcError:
-            pass  # Then it runs out by itself.
-        say("resigned", self)
+        give_up = now() + 5  # Then it runs out by itself.
+        while not (told := self.service.resign(self.ticket)) and now() < give_up:
+            time.sleep(0.2)
+        if told:
+            say("resigned", self)

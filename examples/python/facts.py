@@ -25,7 +25,8 @@ def timestamp(seconds):
 
 
 def say(fact, candidacy=None, level="INFO", **fields):
-    """Says it, in one piece, as several threads have something to say. A terminal shows only what isn't known there."""
+    """Says it, in one piece, as several threads have something to say. A terminal shows only what
+    isn't known there."""
     if FORMAT == "json":
         line = json.dumps({"timestamp": timestamp(time.time()), "level": level, "message": fact, **of(candidacy), **fields})
     else:
@@ -38,7 +39,7 @@ def of(candidacy):
     """Whose candidacy a fact is about."""
     if not candidacy:
         return {}
-    whose = {"election": candidacy.election, "candidate": candidacy.candidate, "tenure": candidacy.tenure}
+    whose = {"election": candidacy.election, "candidate": candidacy.candidate, "tenure": candidacy.service.tenure}
     return {**whose, "token": candidacy.token} if candidacy.token else whose
 
 

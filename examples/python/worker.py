@@ -16,28 +16,34 @@ from facts import Abandoned, Tasks, say
 
 TICK = 0.1  # Seconds between two looks at the task.
 UNHEALTHY = 77  # The exit code of `leasehold run` for the same.
+# After these the service has to be told. After other ends it knows.
+LEAVES = ("", "UNHEALTHY", "DRAINING")
 
 
 class Job(threading.Thread):
-    """The leader's task, step by step, in a thread of its own: so the worker notices when it hangs."""
+    """The leader's task, step by step, in a thread of its own: so the worker notices when it
+    hangs."""
 
-    hang = threading.Event()  # For the demonstration: from its next step on the task hangs, and listens to nothing.
+    # For the demonstration: from its next step on the task hangs, and listens to nothing.
+    hang = threading.Event()
 
-    def __init__(self, candidacy, stop, tasks, step_seconds):
+    def __init__(self, candidacy, token, stop, tasks, step_seconds):
         super().__init__(daemon=True)
-        self.candidacy, self.stop, self.tasks, self.step_seconds = candidacy, stop, tasks, step_seconds
-        self.idle_ticks = 0  # Looks since the last progress. Counted, not timed: a process that was paused hasn't hung.
+        self.candidacy, self.token, self.stop, self.tasks, self.step_seconds = candidacy, token, stop, tasks, step_seconds
+        # Looks since the last progress. Counted, not timed: a process that was paused hasn't hung.
+        self.idle_ticks = 0
 
     def may_go_on(self):
-        return not self.stop.is_set() and self.candidacy.check()
+        return not self.stop.is_set() and self.candidacy.check() == self.token
 
     def run(self):
-        while token := self.may_go_on():
-            with self.tasks.task(self.candidacy, token):
-                self.step(token)
+        while self.may_go_on():
+            with self.tasks.task(self.candidacy, self.token):
+                self.step(self.token)
 
     def step(self, token):
-        """The work: pass the token on with each write to the resource, and report progress within --hang-timeout."""
+        """The work: pass the token on with each write to the resource, and report progress within
+        --hang-timeout."""
         end = time.monotonic() + self.step_seconds
         while self.hang.is_set():
             time.sleep(1)
@@ -49,7 +55,8 @@ class Job(threading.Thread):
 
 
 def watch(job, hang_timeout):
-    """Returns when the task has ended. If it hangs: resigns, so that the next one leads now and not after the ttl, and exits."""
+    """Returns when the task has ended. If it hangs: resigns, so that the next one leads now and not
+    after the ttl, and exits."""
     while job.is_alive():
         job.join(TICK)
         job.idle_ticks += 1
@@ -58,7 +65,7 @@ def watch(job, hang_timeout):
         candidacy = job.candidacy
         candidacy.end("UNHEALTHY")
         job.tasks.end("abandoned")
-        if candidacy.over in ("UNHEALTHY", "DEADLINE", "DRAINING"):
+        if candidacy.over in LEAVES:
             candidacy.resign()
         say("unhealthy", candidacy, level="ERROR", idle_s=round(job.idle_ticks * TICK, 1))
         # A thread that hangs can't be ended; only with the process is it sure to do nothing more.
@@ -66,27 +73,27 @@ def watch(job, hang_timeout):
 
 
 def campaign(candidacy, stop, tasks, args):
-    """Waits until the candidacy leads, then does the task step by step until it is over or told to stop."""
-    with candidacy.changed:
-        while not (candidacy.check() or candidacy.over or stop.is_set()):
-            candidacy.changed.wait(TICK)
-    if token := candidacy.check():
-        say("elected", candidacy, token=token)
-        tasks.leader = candidacy
-        job = Job(candidacy, stop, tasks, args.step)
-        job.start()
-        watch(job, args.hang_timeout)
+    """Does the task step by step whenever the candidacy leads, until it is over or the worker is
+    told to stop."""
+    tasks.leader = candidacy
+    while not (candidacy.over or stop.is_set()):
+        if token := candidacy.check():
+            job = Job(candidacy, token, stop, tasks, args.step)
+            job.start()
+            watch(job, args.hang_timeout)
+        with candidacy.changed:
+            candidacy.changed.wait_for(lambda: candidacy.leads or candidacy.over, timeout=TICK)
     if candidacy.over == "FATAL":
         sys.exit(1)
-    if candidacy.ticket and candidacy.over in ("", "DEADLINE", "DRAINING"):
-        candidacy.resign()
+    if candidacy.ticket and candidacy.over in LEAVES:
+        candidacy.resign()  # Before it enters again, or it would queue behind itself.
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("election", help="e.g. billing/nightly-report")
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="label of this candidate")
-    parser.add_argument("--endpoint", default=os.environ.get("LEASEHOLD_ENDPOINT", "127.0.0.1:7400"),
+    parser.add_argument("--endpoint", default=os.environ.get("LEASEHOLD_ENDPOINT") or "127.0.0.1:7400",
                         help="the service; of several addresses, with commas between them, one is used at a time")
     parser.add_argument("--ttl", type=float, default=15, help="seconds that the lead outlives this process")
     parser.add_argument("--step", type=float, default=1, help="seconds that a step of the task takes")
@@ -103,7 +110,8 @@ def main():
     service = Service(args.endpoint)
     while not stop.is_set():
         campaign(Candidacy(service, request), stop, tasks, args)
-        request.replace_former = False  # Said once, at the start: what came before this process is dead.
+        # Said once, at the start: what came before this process is dead.
+        request.replace_former = False
 
 
 if __name__ == "__main__":

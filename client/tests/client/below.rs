@@ -56,7 +56,7 @@ async fn a_waiting_candidate_leaves_a_service_that_has_fallen_back_and_comes_bac
     let candidacy = enroll.await.unwrap().unwrap();
     puppet.get_in(BELOW);
     let mut standings = candidacy.standings();
-    assert_eq!(standings.next().await, Some(Standing::Waiting { ahead: Some(1), settling: None }));
+    assert_eq!(standings.next().await, Some(Standing::Waiting { ahead: Some(1), settling: None, hold: None }));
 
     // It keeps a candidacy for the ticket, and grants it. Nobody listens.
     let fallen = Instant::now();
@@ -79,7 +79,7 @@ async fn a_waiting_candidate_leaves_a_service_that_has_fallen_back_and_comes_bac
     };
     stream.send(above(enrolled("above"))).await;
     stream.send(above(waiting(0))).await;
-    assert_eq!(standings.next().await, Some(Standing::Waiting { ahead: Some(0), settling: None }));
+    assert_eq!(standings.next().await, Some(Standing::Waiting { ahead: Some(0), settling: None, hold: None }));
 }
 
 #[tokio::test]
@@ -126,5 +126,5 @@ async fn one_answer_of_the_newest_tenure_is_enough_to_go_on() {
         count += 1;
         call.answer(if count % 4 == 0 { kept } else { below(kept) });
     }
-    assert_eq!(candidacy.standing(), Standing::Waiting { ahead: Some(1), settling: None });
+    assert_eq!(candidacy.standing(), Standing::Waiting { ahead: Some(1), settling: None, hold: None });
 }

@@ -1,6 +1,6 @@
 //! The worker's own deadline: never later than the last accepted KeepAlive allows, whatever else happens.
 
-use crate::puppet::{Puppet, TENURE, answer, elected, enrolled, leading, resigned, state, waiting};
+use crate::puppet::{LEADS, Puppet, TENURE, answer, elected, enrolled, leading, resigned, state, waiting};
 use leasehold::proto::CandidacyState;
 use leasehold::{Error, Lost, Standing};
 use std::time::{Duration, Instant};
@@ -109,7 +109,7 @@ async fn elected_after_the_deadline_is_no_lead_until_a_keep_alive_confirms_it() 
     stream.send(enrolled("enrolled")).await;
     stream.send(waiting(1)).await;
     let candidacy = campaign.await.unwrap().unwrap();
-    assert_eq!(candidacy.standing(), Standing::Waiting { ahead: Some(1), settling: None });
+    assert_eq!(candidacy.standing(), Standing::Waiting { ahead: Some(1), settling: None, hold: None });
     let deadline = Instant::now() + TTL;
     while Instant::now() < deadline {
         let _ = timeout(TTL / 4, puppet.keep_alive()).await; // dropped: UNAVAILABLE
@@ -130,7 +130,7 @@ async fn elected_after_the_deadline_is_no_lead_until_a_keep_alive_confirms_it() 
 }
 
 #[tokio::test]
-async fn waiting_that_was_asked_before_the_lead_was_known_doesnt_hide_it() {
+async fn waiting_of_a_lower_version_than_the_lead_says_nothing() {
     let ttl = Duration::from_secs(2);
     let mut puppet = Puppet::start().await;
     let campaign = tokio::spawn(puppet.client.campaign("e").ttl(ttl).into_future());
@@ -140,22 +140,72 @@ async fn waiting_that_was_asked_before_the_lead_was_known_doesnt_hide_it() {
     let crossing = puppet.keep_alive().await;
     stream.send(elected("elected")).await;
     let leadership = campaign.await.unwrap().unwrap();
+    let deadline = leadership.deadline();
     crossing.answer(answer(state(CandidacyState::Waiting, "older")));
+    stream.send(waiting(1)).await;
     let next = puppet.keep_alive().await;
-    assert_eq!(next.request.items[0].ticket, b"elected", "the newest ticket, and soon");
-    next.answer(leading("t"));
+    assert_eq!(next.request.items[0].ticket, b"elected", "the newest ticket");
     assert!(leadership.is_leading());
+    assert!(leadership.deadline() <= deadline + Duration::from_millis(1), "and no deadline of it");
+    next.answer(leading("t"));
 }
 
 #[tokio::test]
-async fn waiting_that_was_asked_after_the_lead_was_known_ends_it() {
+async fn waiting_or_a_word_that_nobody_knows_ends_a_lead() {
+    for word in [CandidacyState::Waiting.into(), CandidacyState::Unspecified.into(), 99] {
+        let mut puppet = Puppet::start().await;
+        let (leadership, _stream) = puppet.lead(TTL).await;
+        let deadline = leadership.deadline();
+        let mut demoted = state(CandidacyState::Waiting, "demoted");
+        (demoted.state, demoted.version) = (word, LEADS);
+        puppet.keep_alive().await.answer(answer(demoted));
+        assert!(matches!(leadership.lost().await, Lost::Ended { .. }));
+        assert!(Instant::now() < deadline, "not only at the deadline");
+        let resign = puppet.resign().await;
+        assert_eq!(resign.request.ticket, b"demoted", "or it would queue behind itself");
+        resign.answer(resigned());
+    }
+}
+
+#[tokio::test]
+async fn waiting_on_the_stream_ends_a_lead() {
     let mut puppet = Puppet::start().await;
-    let (leadership, _stream) = puppet.lead(TTL).await;
+    let (leadership, stream) = puppet.lead(TTL).await;
     let deadline = leadership.deadline();
-    puppet.keep_alive().await.answer(answer(state(CandidacyState::Waiting, "demoted")));
+    let mut demoted = waiting(1);
+    demoted.version = LEADS + 1;
+    stream.send(demoted).await;
     assert!(matches!(leadership.lost().await, Lost::Ended { .. }));
     assert!(Instant::now() < deadline, "not only at the deadline");
     puppet.resign().await.answer(resigned());
+}
+
+#[tokio::test]
+async fn a_lead_that_nobody_was_told_of_goes_back_to_waiting() {
+    let mut puppet = Puppet::start().await;
+    let campaign = tokio::spawn(puppet.client.campaign("e").ttl(TTL).enroll());
+    let stream = puppet.campaign().await;
+    stream.send(enrolled("enrolled")).await;
+    stream.send(elected("elected")).await;
+    let candidacy = campaign.await.unwrap().unwrap();
+    while candidacy.standing() != Standing::Leading {
+        sleep(TTL / 100).await;
+    }
+    let mut demoted = state(CandidacyState::Waiting, "demoted");
+    demoted.version = LEADS + 1;
+    puppet.keep_alive().await.answer(answer(demoted));
+    while candidacy.standing() == Standing::Leading {
+        sleep(TTL / 100).await;
+    }
+    stream.send(elected("late")).await;
+    let mut elected_again = tokio::spawn(candidacy.elected());
+    assert!(timeout(TTL / 4, &mut elected_again).await.is_err(), "what was on its way is older");
+    let mut again = leading("again");
+    (again.results[0].version, again.results[0].fencing_token) = (LEADS + 2, LEADS + 2);
+    let next = puppet.keep_alive().await;
+    assert_eq!(next.request.items[0].ticket, b"demoted");
+    next.answer(again);
+    assert_eq!(elected_again.await.unwrap().unwrap().fencing_token(), LEADS + 2);
 }
 
 #[tokio::test]

@@ -10,14 +10,21 @@ use tonic::Status;
 const TTL: Duration = Duration::from_millis(800);
 
 #[tokio::test]
-async fn a_first_reply_that_is_lost_is_asked_for_again_with_a_new_candidacy() {
+async fn a_first_reply_that_is_lost_is_asked_for_again_by_the_same_name() {
     let mut puppet = Puppet::start().await;
-    let campaign = puppet.client.campaign("e").candidate("c").value("v").ttl(TTL).replace_former();
+    let hold = Duration::from_secs(60);
+    let campaign = puppet.client.campaign("e").candidate("c").value("v").ttl(TTL).hold(hold).replace_former();
     let campaign = tokio::spawn(campaign.into_future());
-    puppet.campaign().await.fail(Status::unavailable("lost")).await;
-    drop(puppet.campaign().await);
+    let first = puppet.campaign().await;
+    let attempt = first.request.attempt.clone();
+    assert_eq!(attempt.len(), 32, "{attempt}");
+    first.fail(Status::unavailable("lost")).await;
+    let second = puppet.campaign().await;
+    assert_eq!(second.request.attempt, attempt);
+    drop(second);
     let stream = puppet.campaign().await;
     let request = &stream.request;
+    assert_eq!((&request.attempt, request.hold.map(Duration::try_from)), (&attempt, Some(Ok(hold))));
     assert_eq!((request.election.as_str(), request.candidate.as_str(), request.value.as_str()), ("e", "c", "v"));
     assert!(request.replace_former && request.ticket.is_empty());
     assert_eq!(Duration::try_from(request.ttl.unwrap()), Ok(TTL));
@@ -52,6 +59,7 @@ async fn an_outage_that_ends_a_waiting_candidacy_is_survived_by_entering_again()
     let campaign = puppet.client.campaign("e").ttl(TTL).replace_former();
     let campaign = tokio::spawn(campaign.into_future());
     let stream = puppet.campaign().await;
+    let first = stream.request.attempt.clone();
     stream.send(enrolled("first")).await;
     stream.send(waiting(1)).await;
     let mut over = state(CandidacyState::Ended, "");
@@ -61,6 +69,7 @@ async fn an_outage_that_ends_a_waiting_candidacy_is_survived_by_entering_again()
     let stream = puppet.campaign().await;
     assert!(stream.request.ticket.is_empty(), "the old ticket is never used again");
     assert!(!stream.request.replace_former, "a successor may have come meanwhile");
+    assert_ne!(stream.request.attempt, first, "another entry");
     stream.send(enrolled("second")).await;
     stream.send(waiting(0)).await;
     puppet.keep_alive().await.answer(answer(state(CandidacyState::Refused, "")));
@@ -110,6 +119,7 @@ async fn a_try_ends_by_itself_when_the_service_doesnt_end_it() {
     let stream = puppet.campaign().await;
     let asked = Duration::try_from(stream.request.max_wait.unwrap()).unwrap();
     assert!(asked <= max_wait && asked > max_wait / 2, "{asked:?} of {max_wait:?}");
+    assert_eq!(asked.subsec_nanos() % 1_000_000, 0, "the service takes whole milliseconds only");
     stream.send(enrolled("enrolled")).await;
     stream.send(waiting(1)).await;
     assert!(matches!(campaign.await.unwrap(), Err(Error::NotGranted { .. })));
@@ -165,6 +175,10 @@ async fn what_cant_be_sent_is_refused_here() {
     for ttl in [Duration::ZERO, Duration::from_micros(1500), Duration::MAX] {
         let error = client.campaign("e").ttl(ttl).await.unwrap_err();
         assert!(matches!(&error, Error::Invalid { what: "the ttl", .. }), "{ttl:?}: {error:?}");
+    }
+    for hold in [Duration::from_micros(1500), Duration::from_secs(24 * 60 * 60 + 1)] {
+        let error = client.campaign("e").hold(hold).await.unwrap_err();
+        assert!(matches!(&error, Error::Invalid { what: "the hold", .. }), "{hold:?}: {error:?}");
     }
     for endpoint in ["127.0.0.1:99999", "https://127.0.0.1:7400", "http://", "not a url"] {
         let error = Client::connect_lazy(endpoint).unwrap_err();

@@ -64,7 +64,12 @@ async fn the_active_replica_that_is_named_is_gone_to() {
     // Another connection learns it from its own answers: the first call goes to the standby.
     let answer = async {
         let call = pair.standby.proclaim().await;
-        call.answer(ProclaimResponse { tenure: crate::puppet::TENURE, revision: 1, ticket: Vec::new() });
+        call.answer(ProclaimResponse {
+            tenure: crate::puppet::TENURE,
+            revision: 101,
+            version: 101,
+            ..Default::default()
+        });
     };
     let (proclaimed, ()) = tokio::join!(pair.leadership.proclaim("x"), answer);
     proclaimed.unwrap();
@@ -137,8 +142,8 @@ async fn when_the_direct_connection_breaks_the_endpoint_is_used_at_once() {
 async fn when_the_direct_connection_goes_silent_the_lead_is_kept_through_the_endpoint() {
     let mut pair = Pair::followed().await;
     pair.way.set(Mode::Swallow);
-    // The KeepAlive that hangs takes a quarter of the ttl.
-    let call = timeout(LONGEST_PAUSE + TTL / 4, pair.standby.keep_alive()).await.unwrap();
+    // The KeepAlive that hangs takes a sixth of the ttl.
+    let call = timeout(LONGEST_PAUSE + TTL / 6, pair.standby.keep_alive()).await.unwrap();
     call.answer(leading("kept"));
     pair.keep_at_standby(1).await;
 }

@@ -5,9 +5,11 @@ use futures::StreamExt as _;
 use leasehold::Lost;
 use leasehold::proto::campaign_response::Event;
 use leasehold::proto::{CandidacyState, Draining, EndReason, ProclaimResponse};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::time::Duration;
 use tokio::time::timeout;
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 const TTL: Duration = Duration::from_millis(800);
 
@@ -21,8 +23,8 @@ async fn a_stream_that_breaks_is_opened_again_with_the_latest_ticket() {
     let again = puppet.campaign().await;
     assert_eq!(again.request.ticket, b"kept");
     let deadline = leadership.deadline();
-    again.send(enrolled("reopened")).await;
-    again.send(elected("reopened too")).await;
+    again.send(enrolled("older")).await;
+    again.send(elected("reopened")).await;
     drop(second);
     let next = puppet.keep_alive().await;
     assert_eq!(next.request.items[0].ticket, b"reopened");
@@ -41,6 +43,29 @@ async fn a_stream_that_cant_be_opened_does_no_harm_while_keep_alives_succeed() {
 }
 
 #[tokio::test]
+async fn a_stream_that_somebody_else_reads_isnt_taken_back() {
+    let mut puppet = Puppet::start().await;
+    let (leadership, stream) = puppet.lead(TTL).await;
+    let details = ErrorDetails::with_error_info("SUPERSEDED", "leasehold", HashMap::new());
+    stream.fail(Status::with_error_details(Code::Aborted, "opened elsewhere", details)).await;
+    assert_eq!(puppet.refuse_streams_for(TTL * 3).await, 0);
+    assert!(leadership.is_leading(), "its KeepAlives go on");
+    let mut over = state(CandidacyState::Ended, "");
+    over.end_reason = EndReason::Overtaken.into();
+    puppet.keep_alive().await.answer(answer(over));
+    assert!(matches!(leadership.lost().await, Lost::Ended { .. }), "and tell what the stream would");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_by_a_deadline_is_opened_again() {
+    let mut puppet = Puppet::start().await;
+    let (leadership, stream) = puppet.lead(TTL).await;
+    stream.fail(Status::deadline_exceeded("an interceptor's")).await;
+    assert_eq!(puppet.campaign().await.request.ticket, b"elected");
+    assert!(leadership.is_leading());
+}
+
+#[tokio::test]
 async fn a_ticket_that_crosses_a_proclamation_doesnt_undo_it() {
     let mut puppet = Puppet::start().await;
     let (leadership, _stream) = puppet.lead(Duration::from_secs(2)).await;
@@ -48,16 +73,18 @@ async fn a_ticket_that_crosses_a_proclamation_doesnt_undo_it() {
     let proclaim = async {
         let call = puppet.proclaim().await;
         assert_eq!((call.request.value.as_str(), call.request.ticket.as_slice()), ("new", b"elected".as_slice()));
-        call.answer(ProclaimResponse { tenure: TENURE, revision: 120, ticket: "with the value".into() });
+        let ticket = "with the value".into();
+        call.answer(ProclaimResponse { tenure: TENURE, revision: 120, ticket, version: 120 });
     };
     let (proclaimed, ()) = tokio::join!(leadership.proclaim("new"), proclaim);
     proclaimed.unwrap();
     crossing.answer(leading("without the value"));
-    let answered = Instant::now();
     let next = puppet.keep_alive().await;
     assert_eq!(next.request.items[0].ticket, b"with the value");
-    assert!(answered.elapsed() < Duration::from_millis(300), "at once: what is held is a little old");
-    next.answer(leading("t"));
+    let mut kept = leading("newer");
+    kept.results[0].version = 120;
+    next.answer(kept);
+    assert_eq!(puppet.keep_alive().await.request.items[0].ticket, b"newer", "of the same version");
 }
 
 #[tokio::test]

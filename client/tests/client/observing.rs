@@ -4,7 +4,7 @@ use crate::proxy::{Mode, Proxy};
 use crate::puppet::{Puppet, TENURE};
 use futures::StreamExt as _;
 use leasehold::proto::observe_response::Event;
-use leasehold::proto::{ElectionChange, Leader, ObserveResponse, Resync, Synced};
+use leasehold::proto::{ElectionChange, Leader, ObserveResponse, Progress, Resync, Settling, Synced};
 use leasehold::{Client, Error, Observation, Observed, Selection};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -37,6 +37,7 @@ async fn next(news: &mut Observation) -> String {
         Observed::Change(change) => format!("{}=-", change.election),
         Observed::Synced { revision } => format!("synced {revision}"),
         Observed::Reconnecting { .. } => "reconnecting".to_owned(),
+        Observed::Settling { remaining } => format!("settling {remaining:?}"),
         other => panic!("{other:?}"),
     }
 }
@@ -65,13 +66,37 @@ async fn a_stream_that_breaks_is_resumed_after_the_last_change() {
 }
 
 #[tokio::test]
-async fn after_a_reset_who_isnt_named_before_synced_is_vacant() {
+async fn a_service_that_stops_in_good_order_is_resumed_after_its_last_word() {
+    let mut puppet = Puppet::start().await;
+    let mut news = puppet.client.observe(Selection::all());
+    let first = tokio::spawn(async move { (next(&mut news).await, news) });
+    let stream = puppet.observe().await;
+    let remaining = Some(prost_types::Duration { seconds: 3, nanos: 0 });
+    stream.send(event(Event::Settling(Settling { remaining }))).await;
+    let (settling, mut news) = first.await.unwrap();
+    assert_eq!(settling, "settling 3s");
+    for response in [event(Event::Progress(Progress { revision: 0 })), led("a", 10), synced(12)] {
+        stream.send(response).await;
+    }
+    stream.send(event(Event::Progress(Progress { revision: 40 }))).await;
+    assert_eq!([next(&mut news).await, next(&mut news).await], ["a=10", "synced 12"]);
+    stream.fail(Status::unavailable("the replica stops")).await;
+    assert_eq!(next(&mut news).await, "reconnecting");
+    let third = tokio::spawn(async move { next(&mut news).await });
+    let stream = puppet.observe().await;
+    assert_eq!(stream.request.after_revision, 40);
+    stream.send(led("b", 41)).await;
+    assert_eq!(third.await.unwrap(), "b=41");
+}
+
+#[tokio::test]
+async fn after_a_resync_who_isnt_named_before_synced_is_vacant() {
     let mut puppet = Puppet::start().await;
     let mut news = puppet.client.observe(Selection::elections(["a", "b"]));
     let first = tokio::spawn(async move { (next(&mut news).await, news) });
     let stream = puppet.observe().await;
-    let reset = event(Event::Resync(Resync { detail: "restarted".to_owned() }));
-    for response in [led("a", 10), led("b", 11), synced(12), reset, led("b", 11), synced(20), led("a", 21)] {
+    let resync = event(Event::Resync(Resync { detail: "restarted".to_owned() }));
+    for response in [led("a", 10), led("b", 11), synced(12), resync, led("b", 11), synced(20), led("a", 21)] {
         stream.send(response).await;
     }
     let (event, mut news) = first.await.unwrap();

@@ -19,6 +19,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// The tenure of answers that don't say otherwise.
 pub(crate) const TENURE: u64 = 7;
+/// The version of a candidacy that waits.
+pub(crate) const WAITS: u64 = 90;
+/// The version of the same candidacy when it leads: its fencing token.
+pub(crate) const LEADS: u64 = 100;
 /// How long a test waits for something that should happen.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Calls that wait for the test.
@@ -215,21 +219,27 @@ pub(crate) fn refusal(reason: &str) -> Status {
     Status::with_error_details(Code::Unavailable, "the test says so", details)
 }
 
+/// A word about the newest state that was told.
 pub(crate) fn event(event: Event) -> proto::CampaignResponse {
-    proto::CampaignResponse { tenure: TENURE, event: Some(event) }
+    let version = match event {
+        Event::Enrolled(_) | Event::Waiting(_) => WAITS,
+        Event::Elected(_) | Event::Draining(_) => LEADS,
+        Event::Ended(_) | Event::Heartbeat(_) => 0,
+    };
+    proto::CampaignResponse { tenure: TENURE, event: Some(event), version }
 }
 
 pub(crate) fn enrolled(ticket: &str) -> proto::CampaignResponse {
-    event(Event::Enrolled(proto::Enrolled { ticket: ticket.into(), enrolment: 90, ..proto::Enrolled::default() }))
+    event(Event::Enrolled(proto::Enrolled { ticket: ticket.into(), enrolment: WAITS, ..Default::default() }))
 }
 
 pub(crate) fn waiting(ahead: u32) -> proto::CampaignResponse {
-    event(Event::Waiting(proto::Waiting { ahead, settling: None }))
+    event(Event::Waiting(proto::Waiting { ahead, ..proto::Waiting::default() }))
 }
 
 pub(crate) fn elected(ticket: &str) -> proto::CampaignResponse {
     let task_token = format!("task token of {ticket}");
-    event(Event::Elected(proto::Elected { fencing_token: 100, ticket: ticket.into(), task_token }))
+    event(Event::Elected(proto::Elected { fencing_token: LEADS, ticket: ticket.into(), task_token }))
 }
 
 pub(crate) fn ended(reason: proto::EndReason) -> proto::CampaignResponse {
@@ -241,12 +251,17 @@ pub(crate) fn answer(result: proto::KeepAliveResult) -> proto::KeepAliveResponse
 }
 
 pub(crate) fn state(state: proto::CandidacyState, ticket: &str) -> proto::KeepAliveResult {
-    proto::KeepAliveResult { state: state.into(), ticket: ticket.into(), ..proto::KeepAliveResult::default() }
+    let version = match state {
+        proto::CandidacyState::Waiting => WAITS,
+        proto::CandidacyState::Leading | proto::CandidacyState::Draining => LEADS,
+        _ => 0,
+    };
+    proto::KeepAliveResult { state: state.into(), ticket: ticket.into(), version, ..Default::default() }
 }
 
 pub(crate) fn leading(ticket: &str) -> proto::KeepAliveResponse {
     let result = state(proto::CandidacyState::Leading, ticket);
-    answer(proto::KeepAliveResult { fencing_token: 100, task_token: format!("task token of {ticket}"), ..result })
+    answer(proto::KeepAliveResult { fencing_token: LEADS, task_token: format!("task token of {ticket}"), ..result })
 }
 
 pub(crate) fn resigned() -> proto::ResignResponse {

@@ -174,7 +174,7 @@ async fn a_replica_that_was_replaced_is_heard_on_no_endpoint() {
     stale.send(event).await;
     let again = first.campaign().await;
     assert_eq!(again.request.ticket, b"kept");
-    again.send(enrolled("reopened")).await;
+    again.send(elected("reopened")).await;
     sleep(Duration::from_millis(100)).await;
     assert!(leadership.is_leading());
     let lost = leadership.lost();

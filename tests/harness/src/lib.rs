@@ -7,8 +7,10 @@ mod keeper;
 mod measure;
 mod observer;
 mod process;
+mod puppet;
 mod refusal;
 mod server;
+mod silence;
 mod worker;
 
 pub use binaries::{Profile, binary, example, repository};
@@ -18,8 +20,10 @@ pub use keeper::Keeper;
 pub use measure::{cpu_time, open_files, rss_bytes, thread_count};
 pub use observer::{Observer, Seen, seen};
 pub use process::{Ending, Line, Process};
+pub use puppet::{Call, Puppet, Stream, event, kept};
 pub use refusal::{Refusal, assert_refused, refusal};
 pub use server::{Server, ServerBuilder};
+pub use silence::Way;
 pub use worker::{Language, Worker, grpcurl, python, token_in};
 
 /// The generated client of `leasehold.v1.ElectionService`, over one connection.

@@ -55,10 +55,26 @@ impl Worker {
         ttl: Duration,
         change: impl FnOnce(&mut Command),
     ) -> anyhow::Result<Self> {
+        Self::start_at(language, &server.address().to_string(), election, name, ttl, change)
+    }
+
+    /// The same with the service at this endpoint.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_at(
+        language: Language,
+        endpoint: &str,
+        election: &str,
+        name: &str,
+        ttl: Duration,
+        change: impl FnOnce(&mut Command),
+    ) -> anyhow::Result<Self> {
         let mut command = language.worker()?;
         command.arg(election).args(["--name", name, "--step", "0.05"]);
         command.args(["--ttl", &ttl.as_secs_f64().to_string()]);
-        command.env("LEASEHOLD_ENDPOINT", server.address().to_string()).env("LEASEHOLD_LOG_FORMAT", "text");
+        command.env("LEASEHOLD_ENDPOINT", endpoint).env("LEASEHOLD_LOG_FORMAT", "text");
         change(&mut command);
         Ok(Self { name: name.to_owned(), process: Process::spawn(name, command)? })
     }

@@ -100,8 +100,9 @@ fn ended(format: Format, election: &str, lost: &Lost) -> anyhow::Result<()> {
 /// Nothing is said of a candidacy that is only being entered.
 fn waiting(format: Format, election: &str, standing: Standing) -> anyhow::Result<()> {
     match (format, standing) {
-        (Format::Json, Standing::Waiting { ahead, settling }) => {
-            let waiting = Waiting { ahead: ahead.unwrap_or(0), settling: settling.and_then(api_time), hold: None };
+        (Format::Json, Standing::Waiting { ahead, settling, hold }) => {
+            let (settling, hold) = (settling.and_then(api_time), hold.and_then(api_time));
+            let waiting = Waiting { ahead: ahead.unwrap_or(0), settling, hold };
             output::event("waiting", "Waiting", &waiting)
         }
         (Format::Json, standing @ Standing::Outdated { .. }) => {
