@@ -23,8 +23,8 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The server sends something on each stream every 20 s. A stream that was silent for longer than two of these is dead.
 pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(45);
 /// An observer waits for news and sends nothing, so its pings alone tell that an endpoint is
-/// frozen: within 5 s.
-const PINGS_FOR_NEWS: Pings = Pings { interval: Duration::from_secs(2), timeout: Duration::from_millis(2500) };
+/// frozen: within 5 s. One that stands still for less than 3 s keeps its observers.
+const PINGS_FOR_NEWS: Pings = Pings { interval: Duration::from_millis(1500), timeout: Duration::from_secs(3) };
 /// How long an endpoint may take to answer before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(250);
 

@@ -1,6 +1,8 @@
 //! `campaign` and `observe`: what they say, line by line.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -83,6 +85,30 @@ fn an_observer_sees_a_leader_then_a_vacancy_then_a_leader() {
     }
     observer.signal(Signal::INT);
     assert_eq!(observer.code(), 0);
+}
+
+#[test]
+fn an_observer_notices_a_service_that_is_frozen_and_not_one_that_stumbles() {
+    let server = Server::start();
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let mut command = server.command(&["observe"]);
+    command.stdout(Stdio::null()).stderr(said.reopen().unwrap());
+    let mut observer = command.spawn().unwrap();
+    let said = || std::fs::read_to_string(said.path()).unwrap();
+    wait_for(SOON, || (server.ask_json(&["status"])["observers"] == 1).then_some(()));
+    server.signal(Signal::STOP);
+    sleep(Duration::from_millis(1500));
+    server.signal(Signal::CONT);
+    sleep(Duration::from_secs(4));
+    assert_eq!(said(), "");
+    server.signal(Signal::STOP);
+    let frozen = Instant::now();
+    wait_for(SOON, || said().contains("what was told may be old by now").then_some(()));
+    assert!(frozen.elapsed() < Duration::from_millis(5500), "{:?}", frozen.elapsed());
+    server.signal(Signal::CONT);
+    wait_for(SOON, || (server.ask_json(&["status"])["observers"] == 1).then_some(()));
+    observer.kill().unwrap();
+    observer.wait().unwrap();
 }
 
 #[test]

@@ -86,6 +86,11 @@ impl Server {
         Self::start_at(data, &self.address)
     }
 
+    /// Stops the server, or lets it go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+
     /// Ends the server with this signal and waits for that.
     pub(crate) fn end(&mut self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
