@@ -1,10 +1,14 @@
 //! Limits by raw gRPC: each is reached, refused with a text that names it, and free again when something ends.
 
+use anyhow::ensure;
 use leasehold_harness::{
-    Campaign, ElectionClient, Observer, Server, ServerBuilder, assert_refused, leased, stream_bound,
+    Campaign, ElectionClient, Observer, PATIENCE, Server, ServerBuilder, assert_refused, http_get, leased, stream_bound,
 };
 use leasehold_proto::v1::ObserveRequest;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 fn with(flag: &str, limit: &str) -> ServerBuilder {
@@ -86,5 +90,37 @@ async fn observers() -> anyhow::Result<()> {
         assert!(since.elapsed() < Duration::from_secs(10), "{status:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    Ok(())
+}
+
+/// Whoever came then waited without a word, in the log or anywhere else.
+#[tokio::test]
+async fn connections() -> anyhow::Result<()> {
+    // 400 files are for the rest.
+    let server = Server::builder().open_files(420).start().await?;
+    let mut first = server.elections().await?;
+    Campaign::open(&mut first, leased("jobs/first", "x", 15_000)).await?.elected().await?;
+    let mut others = Vec::new();
+    for _ in 0..20 {
+        let mut other = TcpStream::connect(server.address()).await?;
+        other.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
+        others.push(other);
+    }
+    // Its first call waits: its connection is one too many, or there are others before it.
+    let endpoint = Endpoint::from_shared(server.endpoint())?;
+    let late = tokio::spawn(async move {
+        let mut client = ElectionClient::new(endpoint.connect_lazy());
+        Campaign::open(&mut client, leased("jobs/late", "x", 15_000)).await
+    });
+    let said = server.process().wait_for_error("all connections", PATIENCE).await?;
+    ensure!(said.contains("limit=20") && said.contains("open files"), "{said}");
+    let metrics = http_get(&format!("{}/metrics", server.http())).await?.body;
+    for line in ["leasehold_connections 20", "leasehold_connections_limit 20", "leasehold_connections_full_total 1"] {
+        ensure!(metrics.contains(&format!("{line}\n")), "{line}: {metrics}");
+    }
+    // Whoever is in is served.
+    Campaign::open(&mut first, leased("jobs/second", "x", 15_000)).await?.elected().await?;
+    drop(others);
+    tokio::time::timeout(PATIENCE, late).await???.elected().await?;
     Ok(())
 }

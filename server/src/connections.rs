@@ -1,7 +1,11 @@
 //! gRPC connections: accepted up to a limit, so that idle ones never take the files that the record needs.
 
+mod room;
+
+use crate::metrics::Metrics;
 use crate::net::{self, TcpListener, TcpStream};
 use futures::Stream;
+use room::{Room, Taken};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::pin::Pin;
@@ -9,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// The most connections, whatever the system would allow.
@@ -27,7 +31,7 @@ const READY: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    _place: OwnedSemaphorePermit,
+    _place: Taken,
 }
 
 /// Raises the limit on open files as far as this process may, and says how many connections fit below it.
@@ -38,19 +42,26 @@ pub(crate) fn limit() -> usize {
     files.saturating_sub(RESERVED_FILES).clamp(16, MOST)
 }
 
-/// Accepts connections for as long as the stream is there. Those above the limit wait in the listener's queue.
-pub(crate) fn incoming(listener: TcpListener, limit: usize) -> impl Stream<Item = io::Result<Connection>> + Send {
+/// Accepts connections for as long as the stream is there. One above the limit waits here, and the others in the listener's queue.
+pub(crate) fn incoming(
+    listener: TcpListener,
+    limit: usize,
+    metrics: Arc<Metrics>,
+) -> impl Stream<Item = io::Result<Connection>> + Send {
     let (ready, connections) = mpsc::channel(READY);
-    let places = Arc::new(Semaphore::new(limit));
+    let room = Room::new(limit, metrics);
     tokio::spawn(async move {
         while !ready.is_closed() {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = ready.closed() => return,
             };
             match accepted {
                 Ok((stream, _)) => {
+                    let place = tokio::select! {
+                        place = room.take() => place,
+                        () = ready.closed() => return,
+                    };
                     let ready = ready.clone();
                     tokio::spawn(hand_over(Connection { stream, _place: place }, ready));
                 }

@@ -46,6 +46,12 @@ pub struct Metrics {
     inbox_depth: Gauge,
     /// Open Observe streams.
     pub observers: Gauge,
+    /// Open gRPC connections.
+    pub connections: Gauge,
+    /// The most there may be.
+    pub connections_limit: Gauge,
+    /// How often a connection had to wait for the end of another one.
+    pub connections_full: Counter,
     /// Leaderships granted.
     pub grants: Counter,
     restored: Counter,
@@ -116,6 +122,11 @@ impl Metrics {
             observers: families.add("observers", "Open Observe streams"),
             campaign_streams: families.add("campaign_streams", "Open Campaign streams"),
             inbox_depth: families.add("inbox_depth", "Calls that wait for the loop"),
+            connections: families.add("connections", "Open gRPC connections"),
+            connections_limit: families
+                .add("connections_limit", "The most gRPC connections that this process may have"),
+            connections_full: families
+                .add("connections_full", "How often all gRPC connections were taken, so that the next one had to wait"),
             grants: families.add("grants", "Leaderships granted"),
             restored: families.add("restored_leaders", "Leaderships put back in a new tenure, with the same token"),
             time_to_grant: families.add_seconds(

@@ -221,7 +221,7 @@ fn serve_grpc(
         .add_service(health)
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
-    let incoming = connections::incoming(listener, connections::limit());
+    let incoming = connections::incoming(listener, connections::limit(), Arc::clone(&context.metrics));
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()))
 }
 

@@ -125,6 +125,19 @@ impl Process {
         )
     }
 
+    /// Waits for the first line of stderr, however long ago it came, that has this part in it.
+    ///
+    /// # Errors
+    ///
+    /// As `wait_for_line`.
+    pub async fn wait_for_error(&self, part: &str, timeout: Duration) -> anyhow::Result<String> {
+        let found = tokio::time::timeout(timeout, self.stderr.find(0, |line| line.contains(part))).await;
+        let Ok(Some(line)) = found else {
+            bail!("{} hasn't written {part:?} to stderr within {timeout:?}:\n{}", self.name, self.stderr.text());
+        };
+        Ok(line.text)
+    }
+
     /// Ends it at once, as a crash would (SIGKILL), and waits until it is gone.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ pub struct ServerBuilder {
     args: Vec<String>,
     env: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
+    open_files: Option<u32>,
 }
 
 impl ServerBuilder {
@@ -48,6 +49,12 @@ impl ServerBuilder {
     /// Uses this data folder, and leaves it there. Without this: a temporary one.
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(path.into());
+        self
+    }
+
+    /// Lets it open so many files at most. Without this: as many as this process may.
+    pub fn open_files(mut self, limit: u32) -> Self {
+        self.open_files = Some(limit);
         self
     }
 
@@ -91,7 +98,15 @@ impl ServerBuilder {
     ///
     /// When it isn't built.
     pub fn spawn(&self, data_dir: &Path) -> anyhow::Result<Process> {
-        let mut command = Command::new(binary("leasehold-server", "leasehold-server", self.profile)?);
+        let server = binary("leasehold-server", "leasehold-server", self.profile)?;
+        let mut command = match self.open_files {
+            None => Command::new(server),
+            Some(limit) => {
+                let mut command = Command::new("sh");
+                command.arg("-c").arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\"")).arg(server);
+                command
+            }
+        };
         // Settings of the caller's own environment must not change what is tested.
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("LEASEHOLD_")) {
@@ -132,6 +147,7 @@ impl Server {
             args: Vec::new(),
             env: Vec::new(),
             data_dir: None,
+            open_files: None,
         }
     }
 
