@@ -72,6 +72,27 @@ fn a_named_vacancy_is_part_of_the_snapshot() {
     assert_eq!(revisions(&board.read(&named, &mut Cursor::snapshot(), 10)), [12]);
 }
 
+/// What comes before Synced is what is, not what was: the vacancy between two leaders may be left out without a mark, also
+/// where the first of them was shown.
+#[test]
+fn a_snapshot_shows_states_and_not_changes() {
+    for selection in [all(), Selection::Named(BTreeSet::from([name(1), name(2)]))] {
+        let mut board = board(&[(1, 11, true), (2, 12, true)], 100);
+        let mut cursor = Cursor::snapshot();
+        let batch = board.read(&selection, &mut cursor, 1);
+        assert_eq!((revisions(&batch), batch.more, batch.synced), (vec![11], true, None));
+        board.apply(change(1, 13, false));
+        board.apply(change(1, 14, true));
+        let batch = board.read(&selection, &mut cursor, 10);
+        assert_eq!((revisions(&batch), batch.synced), (vec![12, 14], Some(Revision(14))), "{selection:?}");
+        assert!(batch.changes.iter().all(|seen| !seen.missed), "{selection:?}: {batch:?}");
+        // From Synced on every change is shown.
+        board.apply(change(1, 15, false));
+        board.apply(change(1, 16, true));
+        assert_eq!(revisions(&board.read(&selection, &mut cursor, 10)), [15, 16]);
+    }
+}
+
 #[test]
 fn resuming_gives_what_came_between() {
     let board = board(&[(1, 11, true), (2, 12, true), (1, 13, false)], 100);
