@@ -2,7 +2,7 @@
 
 use crate::errors::Refusal;
 use crate::forward::meant_for;
-use crate::handle::Right;
+use crate::right::Right;
 use leasehold_core::{Batch, Board, Change, Cursor, ElectionName, Reject, Selection, Tenure};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -94,7 +94,10 @@ impl Observers {
 
     /// Takes a place.
     pub(crate) fn observe(self: &Arc<Self>, selection: Selection, cursor: Cursor) -> Result<Observer, Refusal> {
-        let tenure = self.read(|tenure, _| tenure)?;
+        let tenure = self.peek(|tenure, _| tenure)?;
+        if !self.right.lasts() {
+            return Err(Reject::NotActive.into());
+        }
         if meant_for().is_some_and(|meant_for| meant_for != tenure) {
             return Err(Reject::OtherTenure.into());
         }
@@ -124,11 +127,9 @@ impl Observers {
         self.count.load(Ordering::Relaxed)
     }
 
-    fn read<T>(&self, what: impl FnOnce(Tenure, &Board) -> T) -> Result<T, Reject> {
+    fn peek<T>(&self, what: impl FnOnce(Tenure, &Board) -> T) -> Result<T, Reject> {
         let state = self.board.read().unwrap_or_else(PoisonError::into_inner);
-        let result = what(state.tenure, state.board.as_ref().map_err(Reject::clone)?);
-        // The loop may hang, or the whole process may have: the right is checked after the state was read.
-        if self.right.lasts() { Ok(result) } else { Err(Reject::NotActive) }
+        Ok(what(state.tenure, state.board.as_ref().map_err(Reject::clone)?))
     }
 
     fn set(&self, state: State) {
@@ -152,17 +153,19 @@ impl Observer {
         self.tenure
     }
 
-    /// What has come since the last read: at most about `limit` changes.
-    pub(crate) fn read(&mut self, limit: usize) -> Result<Batch, Reject> {
-        let (tenure, batch) =
-            self.observers.read(|tenure, board| (tenure, board.read(&self.selection, &mut self.cursor, limit)))?;
-        if tenure == self.tenure { Ok(batch) } else { Err(Reject::NotActive) }
+    /// What has come since the last read: at most about `limit` changes. Waits while the right has lapsed.
+    pub(crate) async fn read(&mut self, limit: usize) -> Result<Batch, Reject> {
+        let batch = self.observers.peek(|_, board| board.read(&self.selection, &mut self.cursor, limit))?;
+        // The loop may hang, or the whole process may have: the right is checked after the state was read.
+        self.check().await?;
+        Ok(batch)
     }
 
-    /// Whether what was read before may still be told.
-    pub(crate) fn check(&self) -> Result<(), Reject> {
-        let tenure = self.observers.read(|tenure, _| tenure)?;
-        if tenure == self.tenure { Ok(()) } else { Err(Reject::NotActive) }
+    /// Whether what was read before may still be told. Waits while the right has lapsed.
+    pub(crate) async fn check(&self) -> Result<(), Reject> {
+        let lasts = self.observers.right.back().await;
+        let tenure = self.observers.peek(|tenure, _| tenure)?;
+        if lasts && tenure == self.tenure { Ok(()) } else { Err(Reject::NotActive) }
     }
 
     /// Until there may be something to read.

@@ -192,7 +192,8 @@ impl Elections {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    /// Everything that the next tenure must know of this one. Stream-bound candidacies end with their tenure.
+    /// Everything that the next tenure must know of this one. Stream-bound candidacies end with their tenure, and those whose time has run out
+    /// while its right had lapsed.
     pub(crate) fn hand_over(&self, active: &Active, now: Time) -> Vec<Carried> {
         let drain_left = |candidacy: &Candidacy| match candidacy.state {
             State::Draining { until, .. } => Some(until.since(now)),
@@ -200,6 +201,7 @@ impl Elections {
         };
         self.candidacies
             .values()
+            .filter(|c| c.wake().is_none_or(|at| at > now))
             .filter_map(|c| c.ticket(active).map(|ticket| Carried { ticket, drain_left: drain_left(c) }))
             .collect()
     }

@@ -36,7 +36,8 @@ pub enum Output {
         /// How long it grants nothing.
         settles_in: Millis,
     },
-    /// Unless extended again, the right to be active ends then: after it nothing may be answered from this tenure's state.
+    /// Unless extended again, the right to be active ends then: after it nothing may be answered from this tenure's state. With a file it
+    /// only lapses: another of these may bring it back, in the same tenure.
     RightUntil(Time),
     /// The tenure has settled: whoever hasn't come back won't.
     Settled,
@@ -105,7 +106,7 @@ pub struct Ended {
 pub enum TenureEnd {
     /// Its right ran out before a renewal succeeded.
     RightEnded,
-    /// Somebody else holds the Lease.
+    /// Somebody else holds the Lease, or has the place of the file.
     Lost,
     /// The process is shut down.
     Shutdown,

@@ -88,7 +88,7 @@ impl Open {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 // It may have lain here for long: the reader sets the pace.
-                self.observer.check()?;
+                self.observer.check().await?;
                 return Ok(event);
             }
             if !self.more {
@@ -99,7 +99,7 @@ impl Open {
                 }
                 self.heartbeat.as_mut().reset(next_heartbeat());
             }
-            let batch = self.observer.read(BATCH)?;
+            let batch = self.observer.read(BATCH).await?;
             self.more = batch.more;
             self.tell(batch);
         }

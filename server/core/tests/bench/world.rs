@@ -147,11 +147,13 @@ impl World {
             if let Input::Written { write, outcome } = &answer
                 && self.show_store
             {
-                self.say(&format!(
-                    "written {} {}",
-                    write.0,
-                    if matches!(outcome, Outcome::Stored(_)) { "ok" } else { "failed" }
-                ));
+                let outcome = match outcome {
+                    Outcome::Stored(_) => "ok",
+                    Outcome::Held => "not, but held",
+                    Outcome::Lost => "not, the place is another's",
+                    Outcome::Conflict | Outcome::Unknown => "failed",
+                };
+                self.say(&format!("written {} {outcome}", write.0));
             }
             let Some(replica) = &mut self.replica else { return };
             replica.handle(self.now, answer);
@@ -194,7 +196,7 @@ impl World {
             Output::TenureEnded { tenure, why } => {
                 let why = match why {
                     TenureEnd::RightEnded => "its right ended",
-                    TenureEnd::Lost => "somebody else holds the Lease",
+                    TenureEnd::Lost => "its place is another's",
                     TenureEnd::Shutdown => "shut down",
                 };
                 self.say(&format!("tenure {} ended, {why}", self.numbers.show(tenure.0)));
@@ -266,7 +268,11 @@ impl World {
 }
 
 fn record_words(numbers: &Numbers, record: &Record) -> String {
-    let ended = record.ended_at.map_or(String::new(), |at| format!(", ended at {}", seconds(at)));
+    let ended = match record.ended_at {
+        None => String::new(),
+        Some(Millis(u64::MAX)) => ", nobody knows when it ended".to_owned(),
+        Some(at) => format!(", ended at {}", seconds(at)),
+    };
     let handover = match &record.handover {
         None => "nothing handed over".to_owned(),
         Some(carried) => format!("hands over {}", carried.len()),

@@ -123,7 +123,9 @@ impl Elections {
     }
 
     pub(crate) fn hand_over(&self) -> Vec<Carried> {
-        let mut leased: Vec<_> = self.everybody.iter().filter(|c| c.ttl.is_some()).collect();
+        // Whose time has run out while the right had lapsed is over.
+        let mut leased: Vec<_> =
+            self.everybody.iter().filter(|c| c.ttl.is_some() && c.due().is_none_or(|due| due > self.now)).collect();
         leased.sort_by_key(|c| c.id);
         let drain_left = |c: &Candidate| c.drains_until.map(|until| until.since(self.now));
         leased.iter().filter_map(|c| Some(Carried { ticket: self.ticket(c)?, drain_left: drain_left(c) })).collect()
