@@ -6,10 +6,11 @@ use crate::http::Beat;
 use crate::metrics::{Metrics, Watched};
 use crate::mirror::News;
 use crate::observers::Observers;
+use crate::right::LAPSE_PATIENCE;
 use crate::store::{Fact, Store};
 use leasehold_core::{
-    Active, CallId, Change, ChangeReason, Config, Ended, Found, Input, Millis, Output, Reject, Replica, StreamId,
-    Tenure, TenureEnd, Time,
+    Active, CallId, Change, ChangeReason, Config, Ended, Found, Input, Millis, Outcome, Output, Reject, Replica,
+    StreamId, Tenure, TenureEnd, Time,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -68,6 +69,12 @@ pub(crate) struct Driver {
     stopped: bool,
     /// The Lease was read.
     heard: bool,
+    /// The tenure has settled.
+    settled: bool,
+    /// Since when the right is seen to have lapsed, and whether that was said.
+    lapse: Option<(Time, bool)>,
+    /// When the record was stored last.
+    stored_at: Time,
     beat: Arc<Beat>,
     /// Whom this replica forwards to.
     active: watch::Sender<Option<Active>>,
@@ -116,6 +123,9 @@ impl Driver {
             phase,
             stopped: false,
             heard: false,
+            settled: false,
+            lapse: None,
+            stored_at: Time(0),
             beat: Arc::clone(&beat),
             active,
             mirrors: Vec::new(),
@@ -139,6 +149,7 @@ impl Driver {
                 timer.as_mut().set(tokio::time::sleep(left));
                 timer_at = wake_at;
             }
+            let holds_calls = self.watch_the_right();
             tokio::select! {
                 biased;
                 Some(result) = self.store_results.recv() => {
@@ -151,7 +162,7 @@ impl Driver {
                         self.handle(Input::StreamClosed { stream });
                     }
                 }
-                _ = self.inbox.messages.recv_many(&mut messages, BATCH) => {
+                _ = self.inbox.messages.recv_many(&mut messages, BATCH), if !holds_calls => {
                     for message in messages.drain(..) {
                         self.receive(message);
                     }
@@ -192,8 +203,45 @@ impl Driver {
         }
     }
 
+    /// Whether calls wait in the inbox: the right has just lapsed, and may be back in a moment. A server that stood still, or whose machine did, finds it
+    /// so when it goes on, and its first write brings it back.
+    fn watch_the_right(&mut self) -> bool {
+        if !self.inbox.right.has_lapsed() {
+            return false;
+        }
+        let now = clock::now();
+        let (since, said) = self.lapse.unwrap_or((now, false));
+        let holds = now.since(since) < Millis(u64::try_from(LAPSE_PATIENCE.as_millis()).unwrap_or(u64::MAX));
+        if !holds && !said {
+            tracing::error!(
+                tenure = self.tenure.0,
+                "the store hasn't confirmed a write in time: nothing is answered until it does; then this tenure goes on"
+            );
+            self.phase.send_replace(Phase::Standby { heard: self.heard, follows: false });
+        }
+        self.lapse = Some((since, said || !holds));
+        holds
+    }
+
+    /// The right is extended. If it had lapsed, everything goes on where it was.
+    fn extended(&mut self, until: Time) {
+        let (before, now) = (self.inbox.right.until(), clock::now());
+        self.inbox.right.extend(until);
+        self.metrics.right_extended(until.since(now));
+        if let Some((_, said)) = self.lapse.take_if(|_| now < until) {
+            let lapsed_ms = now.since(before).0;
+            tracing::warn!(tenure = self.tenure.0, lapsed_ms, "stood still, or its store did; goes on where it was");
+            if said {
+                self.phase.send_replace(Phase::Active { tenure: self.tenure, settled: self.settled });
+            }
+        }
+    }
+
     /// A Lease that can be read is enough to serve: as active, or as a standby.
     fn hear(&mut self, result: &Input) {
+        if let Input::Written { outcome: Outcome::Stored(_), .. } = result {
+            self.stored_at = clock::now();
+        }
         let heard = matches!(result, Input::Watched { .. } | Input::Found { found: Found::Lease(_), .. });
         if heard && !self.heard {
             self.heard = true;
@@ -357,15 +405,14 @@ impl Driver {
                 self.tenure = tenure;
                 self.store.tell(Fact::Began(tenure));
                 self.observers.begin(tenure, began + settles_in, resumes_after);
+                (self.settled, self.lapse) = (false, None);
                 self.phase.send_replace(Phase::Active { tenure, settled: false });
             }
-            Output::RightUntil(until) => {
-                self.inbox.right.extend(until);
-                self.metrics.right_extended(until.since(clock::now()));
-            }
+            Output::RightUntil(until) => self.extended(until),
             Output::Settled => {
                 tracing::info!(tenure = self.tenure.0, "settled: nobody else comes back from the former tenure");
                 self.observers.settle();
+                self.settled = true;
                 self.phase.send_replace(Phase::Active { tenure: self.tenure, settled: true });
             }
             Output::TenureEnded { tenure, why } => self.tenure_ended(tenure, why),
@@ -375,6 +422,7 @@ impl Driver {
 
     fn tenure_ended(&mut self, tenure: Tenure, why: TenureEnd) {
         self.inbox.right.end();
+        self.lapse = None;
         self.metrics.tenure_ended(why);
         self.watched.forget();
         self.store.tell(Fact::Ended(tenure, why));
@@ -386,7 +434,12 @@ impl Driver {
                 (Reject::NotActive, standby)
             }
             TenureEnd::Lost => {
-                tracing::warn!(tenure = tenure.0, "tenure ended: somebody else holds the Lease");
+                match &self.store {
+                    Store::Lease(_) => tracing::warn!(tenure = tenure.0, "tenure ended: somebody else holds the Lease"),
+                    Store::File(_) => {
+                        tracing::error!(tenure = tenure.0, "tenure ended: the data directory is another's")
+                    }
+                }
                 (Reject::NotActive, standby)
             }
             TenureEnd::Behind => {
@@ -427,6 +480,8 @@ impl Driver {
     fn count(&mut self) {
         let status = self.replica.status();
         self.metrics.observers.set(i64::try_from(self.observers.count()).unwrap_or(i64::MAX));
+        let age = if self.tenure == Tenure(0) { Millis(0) } else { clock::now().since(self.stored_at) };
+        self.metrics.set_record_age(age);
         self.metrics.set_status(&status, self.streams.len(), self.inbox.messages.len(), self.mirrors.len());
     }
 }

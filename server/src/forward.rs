@@ -9,8 +9,8 @@ mod links;
 pub(crate) use links::{Links, Target};
 
 use crate::errors::Refusal;
-use crate::handle::Right;
 use crate::metrics::Metrics;
+use crate::right::Right;
 use body::Guarded;
 use http_body::Body as _;
 use leasehold_core::Tenure;

@@ -1,9 +1,9 @@
 //! The way to the loop: one bounded inbox, and for streams that are gone a way that is never full.
 
-use crate::clock;
 use crate::errors::Refusal;
 use crate::forward::meant_for;
 use crate::mirror::News;
+use crate::right::Right;
 use futures::StreamExt;
 use futures::channel::mpsc as channel;
 use leasehold_core::{Ask, Entry, Event, Input, Reject, Reply, StateVersion, StreamId, Tenure, Ticket, Time};
@@ -74,35 +74,6 @@ pub(crate) enum StreamKind {
     Close(Option<Box<Reject>>),
 }
 
-/// Whether this replica may answer as the active one, as everybody can see without asking the loop.
-#[derive(Debug, Default)]
-pub(crate) struct Right {
-    until: AtomicU64,
-    /// Where it ended early: until when it would have lasted.
-    spare: AtomicU64,
-}
-
-impl Right {
-    pub(crate) fn extend(&self, until: Time) {
-        self.until.store(until.0, Ordering::Release);
-    }
-
-    pub(crate) fn end(&self) {
-        let until = self.until.swap(0, Ordering::AcqRel);
-        self.spare.store(until, Ordering::Release);
-    }
-
-    /// Whether nobody else can have been active yet since this right was given back.
-    pub(crate) fn would_last(&self) -> bool {
-        clock::now().0 < self.spare.load(Ordering::Acquire)
-    }
-
-    /// Asked with a clock that is read now: an answer that was held up past the right's end isn't given.
-    pub(crate) fn lasts(&self) -> bool {
-        clock::now().0 < self.until.load(Ordering::Acquire)
-    }
-}
-
 /// Hands calls to the loop.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
@@ -131,11 +102,11 @@ pub(crate) struct Events {
     ended: bool,
 }
 
-/// A handle and what it leads to, with room for `inbox` calls.
-pub(crate) fn channel(inbox: usize) -> (Handle, Inbox) {
+/// A handle and what it leads to, with room for `inbox` calls. Of a server with a file, the right may lapse.
+pub(crate) fn channel(inbox: usize, may_lapse: bool) -> (Handle, Inbox) {
     let (inbox, messages) = mpsc::channel(inbox);
     let (closed, closings) = mpsc::unbounded_channel();
-    let right = Arc::new(Right::default());
+    let right = Arc::new(Right::new(may_lapse));
     let handle = Handle { inbox, closed, streams: Arc::default(), right: Arc::clone(&right) };
     (handle, Inbox { messages, closed: closings, right })
 }
@@ -151,7 +122,7 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Ask { ask, reply, meant_for: meant_for() }).await?;
         let Answer { tenure, at, reply } = answer.await.map_err(|_| Reject::ShuttingDown)?;
-        if tenure != Tenure(0) && !self.right.lasts() {
+        if tenure != Tenure(0) && !self.right.back_soon().await {
             return Err(Reject::NotActive.into());
         }
         Ok((tenure, reply?, at))

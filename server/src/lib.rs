@@ -11,6 +11,7 @@
 //! errors.rs    the table of refusals               clock.rs        the only reader of clocks
 //! connections.rs  accepted up to a limit             net.rs          the system's network, or a simulated one
 //! http.rs      health, metrics, keys over HTTP     metrics.rs      what is counted
+//! right.rs     whether this replica may answer
 //! ```
 
 pub mod backend;
@@ -32,6 +33,7 @@ pub mod metrics;
 mod mirror;
 pub mod net;
 mod observers;
+mod right;
 pub mod server;
 mod service;
 pub mod settings;

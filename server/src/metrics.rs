@@ -73,6 +73,7 @@ pub struct Metrics {
     store_writes: Family<WriteResult, Counter>,
     store_write: Histogram,
     right_margin: Gauge<f64, AtomicU64>,
+    record_age: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -160,6 +161,11 @@ impl Metrics {
                 "What was left of the right to be active when its last renewal was done",
                 Gauge::default(),
             ),
+            record_age: families.add_seconds(
+                "record_age",
+                "Since the record was stored last; 0 when this replica has no tenure",
+                Gauge::default(),
+            ),
             registry: families.0,
         };
         // A series that begins with its first event has no rate for it.
@@ -244,6 +250,11 @@ impl Metrics {
     /// The right to be active was renewed, and lasts so much longer from now.
     pub fn right_extended(&self, left: Millis) {
         self.right_margin.set(seconds(left));
+    }
+
+    /// The record was stored last so long ago.
+    pub fn set_record_age(&self, age: Millis) {
+        self.record_age.set(seconds(age));
     }
 
     /// All of it as text of the type [`CONTENT_TYPE`].

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::errors::Refusal;
 use crate::forward::meant_for;
-use crate::handle::Right;
+use crate::right::Right;
 use leasehold_core::{Batch, Board, Change, Cursor, ElectionName, Millis, Reject, Revision, Selection, Tenure, Time};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -111,10 +111,10 @@ impl Observers {
 
     /// Takes a place.
     pub(crate) fn observe(self: &Arc<Self>, selection: Selection, cursor: Cursor) -> Result<Observer, Refusal> {
-        if let Err(why) = &self.board.read().unwrap_or_else(PoisonError::into_inner).board {
-            return Err(why.clone().into());
+        let tenure = self.begun()?;
+        if !self.right.lasts() {
+            return Err(Reject::NotActive.into());
         }
-        let tenure = self.read(|tenure, _| tenure)?;
         if meant_for().is_some_and(|meant_for| meant_for != tenure) {
             return Err(Reject::OtherTenure.into());
         }
@@ -144,19 +144,19 @@ impl Observers {
         self.count.load(Ordering::Relaxed)
     }
 
-    fn read<T>(&self, what: impl FnOnce(Tenure, &Board) -> T) -> Result<T, Reject> {
+    /// The tenure under way.
+    fn begun(&self) -> Result<Tenure, Reject> {
         let state = self.board.read().unwrap_or_else(PoisonError::into_inner);
-        let board = match (&state.board, &state.last) {
-            (Ok(board), _) => board,
-            (Err(_), Some(last)) => {
-                let result = what(state.tenure, last);
-                return if self.right.would_last() { Ok(result) } else { Err(Reject::ShuttingDown) };
-            }
-            (Err(why), None) => return Err(why.clone()),
-        };
-        let result = what(state.tenure, board);
-        // The loop may hang, or the whole process may have: the right is checked after the state was read.
-        if self.right.lasts() { Ok(result) } else { Err(Reject::NotActive) }
+        state.board.as_ref().map(|_| state.tenure).map_err(Reject::clone)
+    }
+
+    /// What the board of this tenure, or of one that has just ended in good order, says.
+    fn peek<T>(&self, what: impl FnOnce(Tenure, &Board) -> T) -> Result<T, Reject> {
+        let state = self.board.read().unwrap_or_else(PoisonError::into_inner);
+        match (&state.board, &state.last) {
+            (Ok(board), _) | (Err(_), Some(board)) => Ok(what(state.tenure, board)),
+            (Err(why), None) => Err(why.clone()),
+        }
     }
 
     fn state(&self) -> std::sync::RwLockWriteGuard<'_, State> {
@@ -180,17 +180,24 @@ impl Observer {
         self.tenure
     }
 
-    /// What has come since the last read: at most about `limit` changes.
-    pub(crate) fn read(&mut self, limit: usize) -> Result<Batch, Reject> {
-        let (tenure, batch) =
-            self.observers.read(|tenure, board| (tenure, board.read(&self.selection, &mut self.cursor, limit)))?;
-        if tenure == self.tenure { Ok(batch) } else { Err(Reject::NotActive) }
+    /// What has come since the last read: at most about `limit` changes. Waits while the right has lapsed.
+    pub(crate) async fn read(&mut self, limit: usize) -> Result<Batch, Reject> {
+        let batch = self.observers.peek(|_, board| board.read(&self.selection, &mut self.cursor, limit))?;
+        // The loop may hang, or the whole process may have: the right is checked after the state was read.
+        self.check().await?;
+        Ok(batch)
     }
 
-    /// Whether what was read before may still be told.
-    pub(crate) fn check(&self) -> Result<(), Reject> {
-        let tenure = self.observers.read(|tenure, _| tenure)?;
-        if tenure == self.tenure { Ok(()) } else { Err(Reject::NotActive) }
+    /// Whether what was read before may still be told. Waits while the right has lapsed. The last words of a
+    /// tenure that has ended in good order may be told while nobody else can be active.
+    pub(crate) async fn check(&self) -> Result<(), Reject> {
+        let lasts = self.observers.right.back().await;
+        let tenure = self.observers.peek(|tenure, _| tenure)?;
+        let lasts = match self.ended() {
+            None => lasts,
+            Some(_) => self.observers.right.would_last(),
+        };
+        if lasts && tenure == self.tenure { Ok(()) } else { Err(Reject::NotActive) }
     }
 
     /// Why there will be nothing more to read than what is there, when the tenure has ended in good order.

@@ -93,7 +93,7 @@ impl Server {
         let (me, lease) = (backend.me(), backend.lease());
         let task_tokens = Arc::new(TaskTokens::new(&keys, settings.issuer.clone()));
         let metrics = Arc::new(Metrics::new());
-        let (handle, inbox) = handle::channel(settings.inbox);
+        let (handle, inbox) = handle::channel(settings.inbox, settings.replica.is_none());
         let observers = Observers::new(Arc::clone(&handle.right), settings.max_observers);
         let (results, store_results) = mpsc::channel(STORE_RESULTS);
         let store = backend.start(settings, addresses.0, Arc::clone(&metrics), results)?;

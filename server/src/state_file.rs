@@ -4,6 +4,8 @@
 //! DIR/lock             locked while a server runs; its text is that server's process id. Empty until a state was stored here once
 //! DIR/state.json       keys and record, see format.rs; always whole: written beside and renamed
 //! DIR/state.json.new   the next one, while it is being written
+//! DIR/steady           there for as long as the record is renewed in time: its tenure ended when its right did, at the latest. A server
+//!                      that goes on though it can't store, as on a full disk, removes it first
 //! ```
 
 pub(crate) mod format;
@@ -11,12 +13,12 @@ pub(crate) mod format;
 use crate::clock;
 use crate::keys::Keys;
 use format::{Began, State, Undecodable};
-use leasehold_core::{Found, Record, Time};
+use leasehold_core::{Found, Millis, Record, Tenure, Time};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Why the state can't be read or stored: a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +75,26 @@ pub enum StateFileError {
         /// The lock.
         path: PathBuf,
     },
+    /// Somebody else writes here, in spite of the lock.
+    #[error(
+        "{} was written by another leasehold-server while this one runs: two use the same directory, perhaps on a network file system \
+         whose locks don't reach other machines; stop one of them. This one serves nobody until it is started again", path.display()
+    )]
+    Overtaken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no record of this tenure yet that it could go on without renewing.
+    #[error("nothing of this tenure is stored yet")]
+    NothingStored,
+}
+
+impl StateFileError {
+    /// Whether the directory is another server's, for good.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::LockGone { .. } | Self::Overtaken { .. })
+    }
 }
 
 fn advice(error: &io::Error) -> &'static str {
@@ -80,9 +102,7 @@ fn advice(error: &io::Error) -> &'static str {
         ErrorKind::PermissionDenied => {
             "; make it belong to the user who runs this server, or choose another --data-dir"
         }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; make room there: until then nothing can be stored, and nothing is granted"
-        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room there",
         ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             "; choose another --data-dir"
         }
@@ -101,8 +121,21 @@ pub struct StateFile {
     locked_at: Time,
     /// Which start of which machine this is; `None` where the system doesn't tell.
     boot: Option<String>,
+    /// Whether the record that this process found was renewed in time.
+    found_steady: bool,
     /// One write at a time: there is one name for what is being written.
-    writing: Mutex<()>,
+    own: Mutex<Own>,
+}
+
+/// What this process has stored.
+#[derive(Debug)]
+struct Own {
+    /// The tenure of its last record.
+    tenure: Option<Tenure>,
+    /// It is renewed in time, as far as the directory says.
+    steady: bool,
+    /// Somebody else writes here.
+    overtaken: bool,
 }
 
 impl StateFile {
@@ -126,8 +159,10 @@ impl StateFile {
         let (locked_at, boot) = (clock::now(), boot_id());
         let used_before = lock.metadata().map_err(failed("read", &path))?.len() > 0;
 
-        let mut this =
-            Self { dir: dir.to_owned(), lock, keys: Keys::generate(), locked_at, boot, writing: Mutex::new(()) };
+        let found_steady = dir.join("steady").exists();
+        let own = Mutex::new(Own { tenure: None, steady: found_steady, overtaken: false });
+        let keys = Keys::generate();
+        let mut this = Self { dir: dir.to_owned(), lock, keys, locked_at, boot, found_steady, own };
         remove_if_there(&this.next_path())?;
         match this.load()? {
             Some(state) => this.keys = state.keys,
@@ -155,6 +190,10 @@ impl StateFile {
     /// # Errors
     /// [`StateFileError`].
     pub fn read(&self) -> Result<Found, StateFileError> {
+        self.check_lock()?;
+        if self.own().overtaken {
+            return Err(StateFileError::Overtaken { path: self.path() });
+        }
         Ok(match self.load()? {
             Some(State { record: Some(record), began, .. }) => Found::Record(self.bounded(record, began)),
             Some(State { lost: false, record: None, .. }) => Found::Fresh,
@@ -162,13 +201,26 @@ impl StateFile {
         })
     }
 
-    /// The lock was free, so the process that wrote this record was gone when this one took it. Where both read the same clock, that
-    /// is known more exactly than its right: a leader that was heard shortly before a crash is put back even if its TTL is short.
+    /// How long the tenure of this record can have lasted. The lock was free, so the process that wrote it was gone when this one took it: where
+    /// both read the same clock, that is known, and a leader that was heard shortly before a crash is put back even if its TTL is
+    /// short. Otherwise its right bounds it, if the record was renewed in time.
     fn bounded(&self, record: Record, began: Option<Began>) -> Record {
+        if record.ended_at.is_some() {
+            return record;
+        }
+        let own = self.own();
         let began = began.filter(|began| Some(&began.boot) == self.boot.as_ref()).map(|began| Time(began.at_ms));
-        // A tenure that began after that is this process's own: it ended as its right did.
+        // A tenure that began after that is this process's own.
         let gone = began.filter(|began| *began < self.locked_at).map(|began| self.locked_at.since(began));
-        Record { ended_at: record.ended_at.into_iter().chain(gone).min(), ..record }
+        let mine = own.tenure == Some(record.tenure) || began.is_some_and(|began| began >= self.locked_at);
+        let steady = if mine { own.steady } else { self.found_steady };
+        let ended_at = match (steady, gone) {
+            (true, gone) => gone.map(|gone| gone.min(record.right_ended())),
+            (false, Some(gone)) => Some(gone),
+            // Nobody knows.
+            (false, None) => Some(Millis(u64::MAX)),
+        };
+        Record { ended_at, ..record }
     }
 
     /// Stores a record in place of what was there; `sent` is the moment that its `renewed_at` stands for, or an earlier one. When this returns `Ok`, it outlives a loss of power; after an error either
@@ -178,7 +230,54 @@ impl StateFile {
     /// [`StateFileError`].
     pub fn write(&self, record: &Record, sent: Time) -> Result<(), StateFileError> {
         let at_ms = sent.since(Time(record.renewed_at.0)).0;
-        self.store(false, Some(record), self.boot.clone().map(|boot| Began { boot, at_ms }))
+        let mut own = self.own();
+        self.check_place(&mut own, record.tenure)?;
+        self.store(false, Some(record), self.boot.clone().map(|boot| Began { boot, at_ms }))?;
+        own.tenure = Some(record.tenure);
+        if !own.steady {
+            // Without it the next process is more careful than it has to be: no reason to fail.
+            own.steady = self.mark_steady().is_ok();
+        }
+        Ok(())
+    }
+
+    /// The record couldn't be renewed, and its tenure goes on all the same. When this returns `Ok`, that outlives a loss of power: whoever comes next
+    /// doesn't believe that it ended when the right of its last record did. It takes no room on the disk.
+    ///
+    /// # Errors
+    /// [`StateFileError`]: the directory isn't this process's any more, there is no record of this tenure, or not even that can be
+    /// stored.
+    pub fn go_on_without(&self, record: &Record) -> Result<(), StateFileError> {
+        let mut own = self.own();
+        self.check_place(&mut own, record.tenure)?;
+        if own.tenure != Some(record.tenure) || record.ended_at.is_some() {
+            return Err(StateFileError::NothingStored);
+        }
+        if own.steady {
+            remove_if_there(&self.steady_path())?;
+            self.sync_dir()?;
+            own.steady = false;
+        }
+        Ok(())
+    }
+
+    fn mark_steady(&self) -> Result<(), StateFileError> {
+        let path = self.steady_path();
+        let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        made.map_err(failed("make", &path))?;
+        self.sync_dir()
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn steady_path(&self) -> PathBuf {
+        self.dir.join("steady")
+    }
+
+    fn sync_dir(&self) -> Result<(), StateFileError> {
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("write", &self.dir))
     }
 
     fn path(&self) -> PathBuf {
@@ -205,14 +304,22 @@ impl StateFile {
     fn store(&self, lost: bool, record: Option<&Record>, began: Option<Began>) -> Result<(), StateFileError> {
         let bytes = format::encode(&self.keys, lost, record, began);
         let (path, next) = (self.path(), self.next_path());
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.check_lock()?;
         remove_if_there(&next)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next);
         let mut file = file.map_err(failed("write", &next))?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed("write", &next))?;
         fs::rename(&next, &path).map_err(failed("replace", &path))?;
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("write", &self.dir))
+        self.sync_dir()
+    }
+
+    /// Whether the directory is still this process's alone. A lock can fail: on a network file system it may not reach other machines. Two
+    /// servers in one directory find each other's records there; the one with the higher tenure is the later one, and goes on.
+    fn check_place(&self, own: &mut Own, tenure: Tenure) -> Result<(), StateFileError> {
+        self.check_lock()?;
+        // What can't be read is written anew.
+        let there = self.load().ok().flatten().and_then(|state| state.record);
+        own.overtaken |= there.is_some_and(|there| there.tenure > tenure);
+        if own.overtaken { Err(StateFileError::Overtaken { path: self.path() }) } else { Ok(()) }
     }
 
     /// Whoever deletes the directory under a running server frees the name for a second one, whose state this one would replace.

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::kubernetes::LeaseStore;
 use crate::metrics::Metrics;
 use crate::state_file::StateFile;
-use leasehold_core::{Input, Outcome, Over, Record, Tenure, TenureEnd, Time, WriteId};
+use leasehold_core::{Input, Millis, Outcome, Over, Record, Tenure, TenureEnd, Time, WriteId};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 
 /// Between two tries to read a record that can't be read.
 const READ_RETRY: Duration = Duration::from_secs(1);
+/// So often the log is told of what fails again and again.
+const SAY_AGAIN: Millis = Millis(60_000);
 
 /// What the loop asks of the store. The core has at most one of these under way, and one more when it stops.
 #[derive(Debug)]
@@ -88,10 +90,13 @@ impl FileStore {
     pub(crate) fn start(file: StateFile, metrics: Arc<Metrics>, results: mpsc::Sender<Input>) -> std::io::Result<Self> {
         let (requests, received) = blocking::channel();
         std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            let mut thread = Thread { file, metrics, trouble: None };
             while let Ok(request) = received.recv() {
                 let input = match request {
-                    Request::Read => read(&file),
-                    Request::Write(write, record, sent) => store(&file, &metrics, write, &record, sent),
+                    Request::Read => thread.read(),
+                    Request::Write(write, record, sent) => {
+                        Input::Written { write, outcome: thread.write(&record, sent) }
+                    }
                 };
                 if results.blocking_send(input).is_err() {
                     return;
@@ -107,23 +112,79 @@ impl FileStore {
     }
 }
 
-fn read(file: &StateFile) -> Input {
-    loop {
-        match file.read() {
-            Ok(found) => return Input::Found { found, clock_floor: clock::clock_floor() },
-            Err(error) => tracing::error!(%error, "can't read the record; trying again in 1 s"),
-        }
-        std::thread::sleep(READ_RETRY);
-    }
+/// What the store thread has.
+struct Thread {
+    file: StateFile,
+    metrics: Arc<Metrics>,
+    trouble: Option<Trouble>,
 }
 
-fn store(file: &StateFile, metrics: &Metrics, write: WriteId, record: &Record, sent: Time) -> Input {
-    let before = clock::now();
-    let result = file.write(record, sent);
-    metrics.store_written(result.is_ok(), clock::now().since(before));
-    if let Err(error) = &result {
-        tracing::warn!(%error, "can't store the record");
+/// Something fails again and again: the log is told once in a while.
+struct Trouble {
+    since: Time,
+    said: Time,
+    what: &'static str,
+}
+
+impl Thread {
+    fn read(&mut self) -> Input {
+        loop {
+            match self.file.read() {
+                Ok(found) => return Input::Found { found, clock_floor: clock::clock_floor() },
+                Err(error) => {
+                    if self.must_say("can't read the record") {
+                        tracing::error!(%error, "can't read the record; trying again each second");
+                    }
+                }
+            }
+            std::thread::sleep(READ_RETRY);
+        }
     }
-    let outcome = if result.is_ok() { Outcome::Stored(None) } else { Outcome::Unknown };
-    Input::Written { write, outcome }
+
+    fn write(&mut self, record: &Record, sent: Time) -> Outcome {
+        let before = clock::now();
+        let result = self.file.write(record, sent);
+        self.metrics.store_written(result.is_ok(), clock::now().since(before));
+        let error = match result {
+            Ok(()) => {
+                if let Some(trouble) = self.trouble.take() {
+                    tracing::info!(after_ms = clock::now().since(trouble.since).0, "the record is stored again");
+                }
+                return Outcome::Stored(None);
+            }
+            Err(error) => error,
+        };
+        if error.is_lost() {
+            if self.must_say("lost") {
+                tracing::error!(%error, "the data directory isn't this server's any more");
+            }
+            return Outcome::Lost;
+        }
+        if self.file.go_on_without(record).is_ok() {
+            if self.must_say("held") {
+                tracing::error!(%error, "can't store the record; leaders stay, and grants go on up to the number that is stored");
+            }
+            return Outcome::Held;
+        }
+        if self.must_say("failed") {
+            tracing::error!(%error, "can't store the record; until it can be stored, nothing is answered");
+        }
+        Outcome::Unknown
+    }
+
+    /// Whether the log is to be told of this trouble, now or again.
+    fn must_say(&mut self, what: &'static str) -> bool {
+        let now = clock::now();
+        match &mut self.trouble {
+            Some(trouble) if trouble.what == what && now.since(trouble.said) < SAY_AGAIN => false,
+            Some(trouble) => {
+                (trouble.said, trouble.what) = (now, what);
+                true
+            }
+            None => {
+                self.trouble = Some(Trouble { since: now, said: now, what });
+                true
+            }
+        }
+    }
 }

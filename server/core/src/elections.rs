@@ -221,7 +221,8 @@ impl Elections {
         self.deadlines.first().map(|(at, _)| *at).into_iter().chain(hold).min()
     }
 
-    /// Everything that the next tenure must know of this one. Stream-bound candidacies end with their tenure.
+    /// Everything that the next tenure must know of this one. Stream-bound candidacies end with their
+    /// tenure, and those whose time has run out while its right had lapsed.
     pub(crate) fn hand_over(&self, active: &Active, now: Time) -> Handover {
         let drain_left = |candidacy: &Candidacy| match candidacy.state {
             State::Draining { until, .. } => Some(until.since(now)),
@@ -231,8 +232,8 @@ impl Elections {
             let (drain_left, attempt) = (drain_left(c), c.attempt.clone());
             c.ticket(active).map(|ticket| Carried { ticket, drain_left, attempt })
         };
-        let candidacies = self.candidacies.values().filter_map(carried).collect();
-        Handover { candidacies, holds: self.holds_left(now) }
+        let alive = self.candidacies.values().filter(|c| c.wake().is_none_or(|at| at > now));
+        Handover { candidacies: alive.filter_map(carried).collect(), holds: self.holds_left(now) }
     }
 
     /// Puts back what an orderly end handed over: with full TTLs, since every KeepAlive was sent before the tenure began.

@@ -38,7 +38,8 @@ pub enum Output {
         /// Observers that have seen this change of the former tenure can resume here.
         resumes_after: Option<Revision>,
     },
-    /// Unless extended again, the right to be active ends then: after it nothing may be answered from this tenure's state.
+    /// Unless extended again, the right to be active ends then: after it nothing may be answered from this tenure's state. With a file it
+    /// only lapses: another of these may bring it back, in the same tenure.
     RightUntil(Time),
     /// The tenure has settled: whoever hasn't come back won't.
     Settled,
@@ -109,7 +110,7 @@ pub struct Ended {
 pub enum TenureEnd {
     /// Its right ran out before a renewal succeeded.
     RightEnded,
-    /// Somebody else holds the Lease.
+    /// Somebody else holds the Lease, or has the place of the file.
     Lost,
     /// A ticket has shown that higher numbers than its own were handed out: the record was lost or
     /// restored. The next tenure begins above them.

@@ -15,7 +15,7 @@ pub struct Record {
     pub margin: Millis,
     /// How far into the tenure the write was sent.
     pub renewed_at: Millis,
-    /// How far the tenure got, if it ended in good order.
+    /// How far the tenure got, if it ended in good order; or if the store knows how far it can have got. Otherwise its right bounds that.
     pub ended_at: Option<Millis>,
     /// The longest TTL that any live candidacy may have. Only rises.
     pub longest_ttl: Millis,
@@ -62,9 +62,13 @@ pub(crate) struct Former {
 }
 
 impl Record {
+    /// When its right had ended, counted from the beginning of the tenure, if this was its last record.
+    #[must_use]
+    pub fn right_ended(&self) -> Millis {
+        self.renewed_at + (self.duration - self.margin)
+    }
+
     pub(crate) fn former(&self) -> Former {
-        let by_right = self.renewed_at + (self.duration - self.margin);
-        let right_ended = self.ended_at.map_or(by_right, |ended| ended.min(by_right));
-        Former { tenure: self.tenure, right_ended }
+        Former { tenure: self.tenure, right_ended: self.ended_at.unwrap_or_else(|| self.right_ended()) }
     }
 }

@@ -165,8 +165,10 @@ impl Replica {
     pub fn next_deadline(&self) -> Option<Time> {
         match &self.role {
             Role::Active(active) => {
-                let own = active.next_deadline();
-                Some(self.elections.next_deadline().map_or(own, |at| own.min(at)))
+                let own = active.next_deadline(self.now, self.may_lapse());
+                // While the right has lapsed nobody's time runs out.
+                let theirs = self.elections.next_deadline().filter(|_| !active.lapsed(self.now));
+                own.into_iter().chain(theirs).min()
             }
             Role::Paused { until } => Some(*until),
             Role::Standby(standby) => self.standby_deadline(standby),
@@ -183,10 +185,12 @@ impl Replica {
         match &self.role {
             Role::Active(active) => {
                 assert!(active.line.last() >= active.tenure.0);
-                assert!(self.now < active.right_until, "active past its right");
+                let lapsed = active.lapsed(self.now);
+                assert!(!lapsed || self.may_lapse(), "active past its right");
+                assert!(lapsed || active.closed.is_empty(), "closed streams are forgotten");
                 assert!(active.pending.is_none() || !active.reading, "a read and a write at once");
                 assert!(self.mirrors == 0 || !self.elections.has_news(), "mirrors weren't told");
-                self.elections.check(active, self.now);
+                self.elections.check(active, self.now, lapsed);
             }
             _ => assert!(self.elections.is_empty(), "elections without a tenure"),
         }
@@ -195,7 +199,10 @@ impl Replica {
     fn pass_time(&mut self) {
         let now = self.now;
         match &mut self.role {
-            Role::Active(active) if active.right_until <= now => self.end_tenure(TenureEnd::RightEnded),
+            Role::Active(active) if active.lapsed(now) => match self.config.store {
+                Store::Lease { .. } => self.end_tenure(TenureEnd::RightEnded),
+                Store::File => self.renew_if_due(),
+            },
             Role::Active(active) => {
                 let settles = active.settles_at.is_some_and(|at| at <= now);
                 if settles {
@@ -208,12 +215,7 @@ impl Replica {
                         elections.grant_all(&mut turn);
                     }
                 }
-                if let Role::Active(active) = &self.role
-                    && active.idle()
-                    && active.renew_at <= now
-                {
-                    self.renew_when_due();
-                }
+                self.renew_if_due();
             }
             Role::Paused { until } if *until <= now => self.read(),
             Role::Standby(_) => self.take_over_if_due(),
@@ -225,6 +227,7 @@ impl Replica {
     /// The elections and what they need, if this replica may act as active.
     fn turn(&mut self) -> Result<(&mut Elections, Turn<'_>), Reject> {
         match &mut self.role {
+            Role::Active(active) if active.lapsed(self.now) => Err(Reject::NotActive),
             Role::Active(active) => {
                 let turn = Turn { now: self.now, config: &self.config, active, out: &mut self.out };
                 Ok((&mut self.elections, turn))
@@ -271,8 +274,14 @@ impl Replica {
     }
 
     fn stream_closed(&mut self, stream: StreamId) {
-        if let Ok((elections, mut turn)) = self.turn() {
-            elections.stream_closed(&mut turn, stream);
+        match self.turn() {
+            Ok((elections, mut turn)) => elections.stream_closed(&mut turn, stream),
+            // What that ends, ends when the right is back: somebody else may have to be granted then.
+            Err(_) => {
+                if let Role::Active(active) = &mut self.role {
+                    active.closed.push(stream);
+                }
+            }
         }
     }
 
@@ -321,6 +330,9 @@ impl Replica {
     /// one begins above all that can have been handed out. Only this service's keys can seal a ticket.
     fn step_above(&mut self, tickets: &[Ticket]) {
         let Role::Active(active) = &self.role else { return };
+        if active.lapsed(self.now) {
+            return;
+        }
         let (tenure, last) = (active.tenure, active.line.last());
         let beyond = |ticket: &&Ticket| {
             let limit = if ticket.tenure == tenure { last } else { tenure.0 - 1 };
@@ -329,6 +341,12 @@ impl Replica {
         let Some(highest) = tickets.iter().filter(beyond).map(Ticket::highest).max() else { return };
         self.seen = self.seen.max(highest.saturating_add(AHEAD_WHEN_LOST).min(NUMBER_LIMIT));
         self.end_tenure(TenureEnd::Behind);
+    }
+
+    /// Whether the right may lapse and come back. A file is locked: while this process has the lock, nobody else can have begun a tenure,
+    /// and whoever comes next is told how long this one can have lasted.
+    fn may_lapse(&self) -> bool {
+        matches!(self.config.store, Store::File)
     }
 
     fn end_tenure(&mut self, why: TenureEnd) {

@@ -2,7 +2,7 @@
 
 use crate::number::{AHEAD_WHEN_LOST, HEADROOM, Line, NUMBER_LIMIT};
 use crate::record::Former;
-use crate::{Config, Found, Handover, Millis, Over, Record, Revision, Tenure, Time, WriteId};
+use crate::{Config, Found, Handover, Millis, Over, Record, Revision, StreamId, Tenure, Time, WriteId};
 
 /// After so many writes in a row that found somebody else's change, the next one waits a little.
 const CONFLICTS_AT_ONCE: u32 = 3;
@@ -128,7 +128,7 @@ pub(crate) struct Active {
     pub(crate) tenure: Tenure,
     /// The moment before the claim was sent.
     pub(crate) began: Time,
-    /// From here on nothing is answered any more.
+    /// From here on nothing is answered any more; with a file: until another write is confirmed.
     pub(crate) right_until: Time,
     pub(crate) renew_at: Time,
     pub(crate) pending: Option<Pending>,
@@ -149,6 +149,8 @@ pub(crate) struct Active {
     pub(crate) doubt: bool,
     /// So many writes in a row have found that somebody else had written.
     pub(crate) conflicts: u32,
+    /// Streams that were closed while the right had lapsed.
+    pub(crate) closed: Vec<StreamId>,
     renewed_at: Millis,
 }
 
@@ -172,6 +174,7 @@ impl Active {
             reading: false,
             doubt: false,
             conflicts: 0,
+            closed: Vec::new(),
             renewed_at: claim.pending.renewed_at,
         }
     }
@@ -199,13 +202,24 @@ impl Active {
         self.renewed_at
     }
 
-    /// A renewal is stored. A right that has ended stays ended: the caller has checked that it hasn't.
+    /// A renewal is stored. With a Lease, a right that has ended stays ended: the caller has checked that it hasn't.
     pub(crate) fn renewed(&mut self, config: &Config, pending: Pending) {
         self.failing = false;
         self.right_until = self.right_until.max(right(config, pending.sent));
         self.line.raise(pending.ceiling);
         let right_until = self.right_until;
         self.unconfirmed.retain(|pending| right(config, pending.sent) > right_until);
+    }
+
+    /// A renewal isn't stored, but nobody else can be active: only the numbers aren't more than before.
+    pub(crate) fn held(&mut self, config: &Config, pending: Pending) {
+        self.failing = true;
+        self.right_until = self.right_until.max(right(config, pending.sent));
+    }
+
+    /// Whether the right has lapsed. With a file it may come back: while this process has the lock, nobody else can have begun.
+    pub(crate) fn lapsed(&self, now: Time) -> bool {
+        self.right_until <= now
     }
 
     /// A renewal failed. Soon again, but not at once: a store that fails fast shouldn't be asked in a tight loop.
@@ -248,12 +262,13 @@ impl Active {
     }
 
     /// When something has to be done next, candidacies aside.
-    pub(crate) fn next_deadline(&self) -> Time {
-        let mut next = self.right_until;
-        if self.idle() {
-            next = next.min(self.renew_at);
+    pub(crate) fn next_deadline(&self, now: Time, may_lapse: bool) -> Option<Time> {
+        let renewal = self.idle().then_some(self.renew_at);
+        if self.lapsed(now) {
+            return renewal;
         }
-        self.settles_at.map_or(next, |at| next.min(at))
+        let end = (!may_lapse).then_some(self.right_until);
+        renewal.into_iter().chain(end).chain(self.settles_at).min()
     }
 }
 

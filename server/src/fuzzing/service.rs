@@ -75,7 +75,7 @@ impl Service {
     /// Starts over what was found.
     #[must_use]
     pub fn start(config: Config, found: Found) -> Self {
-        let (handle, inbox) = handle::channel(16);
+        let (handle, inbox) = handle::channel(16, false);
         let observers = Observers::new(Arc::clone(&handle.right), 16);
         let context = Arc::new(Context {
             handle: handle.clone(),

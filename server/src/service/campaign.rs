@@ -50,7 +50,7 @@ pub(crate) async fn open(
     Ok(Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
         let next = match open.first.take() {
-            Some(first) => Some(open.lawful(first)),
+            Some(first) => Some(open.lawful(first).await),
             None => open.next().await,
         };
         match next {
@@ -70,7 +70,7 @@ impl Open {
             () = &mut self.heartbeat => {
                 self.heartbeat.as_mut().reset(next_heartbeat());
                 let event = Some(Told::Heartbeat(v1::Heartbeat {}));
-                return Some(self.lawful(v1::CampaignResponse { tenure: number(self.tenure), event, version: 0 }));
+                return Some(self.lawful(v1::CampaignResponse { tenure: number(self.tenure), event, version: 0 }).await);
             }
         };
         self.heartbeat.as_mut().reset(next_heartbeat());
@@ -83,7 +83,7 @@ impl Open {
                     self.context.metrics.granted_after(clock::now().since(entered));
                 }
                 let event = Some(self.tell(event, at));
-                Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event, version: version.0 }))
+                Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event, version: version.0 }).await)
             }
             Some(StreamItem { kind: StreamKind::Close(why), .. }) => why.map(|reject| Err(Refusal::from(*reject))),
             // Nothing has come yet, so it isn't the reader that was slow: the loop has ended.
@@ -92,9 +92,10 @@ impl Open {
         }
     }
 
-    /// What was decided while the right lasted may come out of a channel, or a pause, after its end.
-    fn lawful(&self, response: v1::CampaignResponse) -> Result<v1::CampaignResponse, Refusal> {
-        if self.context.handle.right.lasts() { Ok(response) } else { Err(Reject::NotActive.into()) }
+    /// What was decided while the right lasted may come out of a channel, or a pause, after its end. One that has lapsed is waited for: the end
+    /// of this stream would be the end of a candidacy that is bound to it.
+    async fn lawful(&self, response: v1::CampaignResponse) -> Result<v1::CampaignResponse, Refusal> {
+        if self.context.handle.right.back().await { Ok(response) } else { Err(Reject::NotActive.into()) }
     }
 
     fn tell(&self, event: Event, at: Time) -> Told {

@@ -237,6 +237,7 @@ impl ElectionService for Elections {
 
     async fn observe(&self, request: Request<v1::ObserveRequest>) -> Result<Response<ObserveStream>, Status> {
         let deadline = deadline::timeout(request.metadata().as_ref());
+        self.0.handle.right.back_soon().await;
         let observer = observe::selection(request.get_ref())
             .and_then(|(selection, cursor)| self.0.observers.observe(selection, cursor))
             .map_err(|refusal| self.0.refuse(refusal))?;

@@ -92,7 +92,7 @@ impl Open {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 // It may have lain here for long: the reader sets the pace.
-                self.observer.check()?;
+                self.observer.check().await?;
                 return Ok(event);
             }
             if let Some(over) = self.over.take() {
@@ -106,7 +106,7 @@ impl Open {
                 }
                 self.heartbeat.as_mut().reset(next_heartbeat());
             }
-            let batch = self.observer.read(BATCH)?;
+            let batch = self.observer.read(BATCH).await?;
             self.more = batch.more;
             self.tell(batch);
             if let Some(why) = self.observer.ended().filter(|_| !self.more) {

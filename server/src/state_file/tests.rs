@@ -37,10 +37,6 @@ fn a_free_lock_bounds_how_long_the_last_tenure_lasted() {
     let first = open(&dir);
     let began = clock::now();
     let renewed = Record { renewed_at: Millis(100), ..record() };
-    let ended_at = |file: &StateFile| match file.read().unwrap() {
-        Found::Record(record) => record.ended_at,
-        other => panic!("{other:?}"),
-    };
     first.write(&renewed, began + Millis(100)).unwrap();
     assert_eq!(ended_at(&first), None, "it is this process's own");
     drop(first);
@@ -55,6 +51,93 @@ fn a_free_lock_bounds_how_long_the_last_tenure_lasted() {
 
 fn handover(candidacies: Vec<Carried>) -> Option<Handover> {
     Some(Handover { candidacies, holds: Vec::new() })
+}
+
+fn ended_at(file: &StateFile) -> Option<Millis> {
+    match file.read().unwrap() {
+        Found::Record(record) => record.ended_at,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// As on a full disk: what is in the way of the next write.
+fn fill(dir: &Path) {
+    fs::create_dir(dir.join("state.json.new")).unwrap();
+}
+
+#[test]
+fn a_tenure_that_went_on_without_a_record_did_not_end_with_it() {
+    let (_temp, dir) = dir();
+    let began = clock::now();
+    let first = open(&dir);
+    assert!(first.go_on_without(&record()).is_err(), "nothing of this tenure is stored");
+    first.write(&record(), began + record().renewed_at).unwrap();
+    assert!(dir.join("steady").exists());
+    fill(&dir);
+    let renewed = Record { renewed_at: Millis(5000), ..record() };
+    assert!(first.write(&renewed, began + Millis(5000)).is_err());
+    assert!(first.go_on_without(&Record { ended_at: Some(Millis(1)), ..record() }).is_err(), "that one doesn't go on");
+    assert!(dir.join("steady").exists());
+    for _ in 0..2 {
+        first.go_on_without(&renewed).unwrap();
+        assert!(!dir.join("steady").exists());
+    }
+    drop(first);
+    fs::remove_dir(dir.join("state.json.new")).unwrap();
+
+    // By the record its right ended 6.7 s after it began, however long the process lived; by the clock it is gone since now.
+    let mut next = open(&dir);
+    next.locked_at = began + Millis(60_000);
+    assert_eq!(ended_at(&next), Some(Millis(60_000)));
+    // On another start of the machine nobody knows.
+    next.boot = Some("another".to_owned());
+    assert_eq!(ended_at(&next), Some(Millis(u64::MAX)));
+    next.boot = None;
+    assert_eq!(ended_at(&next), Some(Millis(u64::MAX)));
+}
+
+#[test]
+fn a_record_that_is_renewed_again_bounds_its_tenure_again() {
+    let (_temp, dir) = dir();
+    let file = open(&dir);
+    file.write(&record(), later()).unwrap();
+    file.go_on_without(&record()).unwrap();
+    file.write(&record(), later()).unwrap();
+    assert!(dir.join("steady").exists());
+    drop(file);
+    let mut next = open(&dir);
+    next.boot = Some("another".to_owned());
+    assert_eq!(ended_at(&next), None, "its right says when it ended");
+    // One from before there was such a mark: nobody knows.
+    drop(next);
+    fs::remove_file(dir.join("steady")).unwrap();
+    let mut next = open(&dir);
+    next.boot = Some("another".to_owned());
+    assert_eq!(ended_at(&next), Some(Millis(u64::MAX)));
+}
+
+/// Whoever has an older record put back under it writes its own again; one that finds a later tenure has been overtaken, whatever the lock
+/// says.
+#[test]
+fn of_two_servers_in_one_directory_the_later_one_goes_on() {
+    let (_temp, dir) = dir();
+    let first = open(&dir);
+    first.write(&record(), later()).unwrap();
+    let written = |tenure: u64| {
+        let record = Record { tenure: Tenure(tenure), ..record() };
+        fs::write(dir.join("state.json"), encode(first.keys(), false, Some(&record), None)).unwrap();
+    };
+    written(900_000);
+    first.write(&record(), later()).unwrap();
+    assert_eq!(first.read().unwrap(), Found::Record(record()));
+    written(1_000_001);
+    let error = first.write(&record(), later()).unwrap_err();
+    assert!(error.is_lost() && error.to_string().contains("was written by another leasehold-server"), "{error}");
+    assert!(first.go_on_without(&record()).unwrap_err().is_lost());
+    // For good: the two would take it from each other again and again.
+    assert!(first.read().unwrap_err().is_lost());
+    let claim = Record { tenure: Tenure(2_000_000), ..record() };
+    assert!(first.write(&claim, later()).unwrap_err().is_lost());
 }
 
 fn carried(number: u64) -> Carried {
@@ -263,7 +346,7 @@ fn what_the_system_refuses_is_said_with_advice() {
     assert!(error.ends_with("; choose another --data-dir"), "{error}");
     for (kind, says) in [
         (ErrorKind::PermissionDenied, "make it belong to the user who runs this server"),
-        (ErrorKind::StorageFull, "make room there: until then nothing can be stored"),
+        (ErrorKind::StorageFull, "make room there"),
         (ErrorKind::ReadOnlyFilesystem, "choose another --data-dir"),
     ] {
         let error = failed("write", Path::new("/data/state.json.new"))(kind.into()).to_string();
@@ -294,6 +377,7 @@ fn a_server_whose_directory_was_removed_writes_nothing_into_the_next_one() {
     assert_eq!(new.read().unwrap(), Found::Fresh);
     let error = old.write(&record(), later()).unwrap_err().to_string();
     assert!(error.contains("/lock was removed or replaced while this server runs"), "{error}");
+    assert!(old.read().unwrap_err().is_lost() && old.go_on_without(&record()).unwrap_err().is_lost());
     assert_eq!(new.read().unwrap(), Found::Fresh);
 }
 

@@ -195,10 +195,18 @@ impl World {
         let clock_floor = if script.flag() { script.number() >> 8 } else { 1 << 40 };
         if !self.writes.is_empty() {
             let (write, over, record) = self.writes.remove(0);
-            let fate = script.byte() % 8;
-            let outcome = if fate == 7 { Outcome::Unknown } else { self.write(over, record) };
-            // It was done, and nobody says so.
-            let outcome = if fate == 6 { Outcome::Unknown } else { outcome };
+            let outcome = match script.byte() % 8 {
+                7 => Outcome::Unknown,
+                // It was done, and nobody says so.
+                6 => {
+                    self.write(over, record);
+                    Outcome::Unknown
+                }
+                // A full disk, and a folder that somebody has replaced.
+                5 if !self.with_lease => Outcome::Held,
+                4 if !self.with_lease => Outcome::Lost,
+                _ => self.write(over, record),
+            };
             return Input::Written { write, outcome };
         }
         if !self.reading {
@@ -236,9 +244,11 @@ impl World {
     }
 
     fn outcome(&mut self, script: &mut Script<'_>) -> Outcome {
-        match script.byte() % 3 {
+        match script.byte() % 5 {
             0 => Outcome::Stored(self.with_lease.then(|| self.next_version())),
             1 => Outcome::Conflict,
+            3 if !self.with_lease => Outcome::Held,
+            4 if !self.with_lease => Outcome::Lost,
             _ => Outcome::Unknown,
         }
     }

@@ -1,7 +1,7 @@
 //! A child process whose output is captured line by line, each with the moment it came.
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
@@ -191,6 +191,19 @@ impl Process {
     /// When it had already been waited for.
     pub fn sigusr1(&self) -> anyhow::Result<()> {
         self.signal(Signal::USR1)
+    }
+
+    /// Lets none of its files grow longer than this from now on, as on a full disk; or any. It must ignore SIGXFSZ, or it dies of it.
+    ///
+    /// # Errors
+    ///
+    /// When it had already been waited for, or the system refuses.
+    pub fn limit_file_size(&self, bytes: Option<u64>) -> anyhow::Result<()> {
+        let id = self.child.id().with_context(|| format!("{} has ended", self.name))?;
+        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id is a positive i32")?;
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(pid), Resource::Fsize, limit).with_context(|| format!("{} ({id}) gets no limit", self.name))?;
+        Ok(())
     }
 
     /// Sends it a signal.

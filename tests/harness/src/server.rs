@@ -25,6 +25,7 @@ pub struct ServerBuilder {
     env: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
     open_files: Option<u32>,
+    signals_ignored: Option<String>,
 }
 
 impl ServerBuilder {
@@ -55,6 +56,12 @@ impl ServerBuilder {
     /// Lets it open so many files at most. Without this: as many as this process may.
     pub fn open_files(mut self, limit: u32) -> Self {
         self.open_files = Some(limit);
+        self
+    }
+
+    /// Lets it ignore a signal, which has this name without SIG.
+    pub fn signals_ignored(mut self, name: &str) -> Self {
+        self.signals_ignored = Some(name.to_owned());
         self
     }
 
@@ -99,13 +106,14 @@ impl ServerBuilder {
     /// When it isn't built.
     pub fn spawn(&self, data_dir: &Path) -> anyhow::Result<Process> {
         let server = binary("leasehold-server", "leasehold-server", self.profile)?;
-        let mut command = match self.open_files {
-            None => Command::new(server),
-            Some(limit) => {
-                let mut command = Command::new("sh");
-                command.arg("-c").arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\"")).arg(server);
-                command
-            }
+        let limit = self.open_files.map(|limit| format!("ulimit -n {limit}; ")).unwrap_or_default();
+        let ignore = self.signals_ignored.as_ref().map(|name| format!("trap '' {name}; ")).unwrap_or_default();
+        let mut command = if limit.is_empty() && ignore.is_empty() {
+            Command::new(server)
+        } else {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(format!("{limit}{ignore}exec \"$0\" \"$@\"")).arg(server);
+            command
         };
         // Settings of the caller's own environment must not change what is tested.
         for (name, _) in std::env::vars_os() {
@@ -148,6 +156,7 @@ impl Server {
             env: Vec::new(),
             data_dir: None,
             open_files: None,
+            signals_ignored: None,
         }
     }
 

@@ -125,7 +125,7 @@ impl World {
             Job::Read => {
                 Ok(Input::Found { found: Found::Lease(self.api.lease.clone()), clock_floor: self.clock_floor(at) })
             }
-            Job::Write { write, over, record } => {
+            Job::Write { write, over, record, .. } => {
                 let outcome = self.swap(request, over, record.as_deref())?;
                 Ok(Input::Written { write: *write, outcome })
             }

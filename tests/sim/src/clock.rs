@@ -9,7 +9,7 @@ pub(crate) const SLOWEST: u64 = 975_905;
 pub(crate) const FASTEST: u64 = 1_024_695;
 
 /// A monotonic clock that goes on while its process stands still, or its machine is suspended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clock {
     since: Time,
     /// What it read then.

@@ -25,7 +25,7 @@ impl World {
             Fault::Crash | Fault::Shutdown | Fault::Rolling | Fault::Pause | Fault::Suspend => {
                 self.process_fault(fault)
             }
-            Fault::StoreHangs | Fault::StoreFails | Fault::StoreSlow => {
+            Fault::StoreHangs | Fault::StoreFails | Fault::StoreSlow | Fault::StoreFull => {
                 self.store_fault(fault);
                 Ok(())
             }
@@ -69,6 +69,7 @@ impl World {
         self.calm = true;
         self.note(0, &Fact::FaultsEnded { renew_interval: self.plan.shortest_renew_interval() })?;
         (self.store.hangs_until, self.store.fails_until, self.store.slow_until) = (self.now, self.now, self.now);
+        self.store.full_until = self.now;
         self.api.recover();
         self.heal();
         for at in 0..self.servers.len() {

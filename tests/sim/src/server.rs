@@ -29,6 +29,8 @@ pub(crate) struct Server {
     /// Its machine doesn't hear anything either.
     pub(crate) suspended: bool,
     pub(crate) stopping: bool,
+    /// When it started, and whether on the same start of the machine as the one before it.
+    pub(crate) started: (Time, bool),
     /// It has seen the newest record of a file.
     pub(crate) has_read: bool,
     /// It has had a tenure: what it found in a file at its start is no longer the newest.
@@ -95,8 +97,10 @@ impl World {
         let clock = Clock::new(self.now, self.rng.between(0, 1_000_000), self.plan.rate(&mut self.rng));
         self.trace(|| format!("r{at} starts its life {life}: {config:?}"));
         let jobs = jobs(&config);
-        self.servers[at] = Server { life, replica: Some(Replica::new(config)), clock, jobs, ..Server::default() };
-        self.store.versions.push(self.store.found.clone());
+        let started = (self.now, self.rng.chance(500));
+        let replica = Some(Replica::new(config));
+        self.servers[at] = Server { life, replica, clock, jobs, started, ..Server::default() };
+        self.store.versions.push(self.store.file.clone());
         if self.plan.replicas > 0 {
             let delay = self.rng.millis(0, 200);
             let proc = self.proc(at);
@@ -113,11 +117,13 @@ impl World {
         }
         self.reach("crashed");
         let half_done = self.servers[at].jobs.abandon();
-        if let (Some(Job::Write { record: Some(record), .. }), 0) = (half_done, self.plan.replicas)
+        let full = self.store.full_until > self.now;
+        if let (Some(Job::Write { record: Some(record), sent, .. }), 0) = (half_done, self.plan.replicas)
+            && !full
             && self.rng.chance(500)
         {
             self.reach("crashed with a write under way, which was stored");
-            self.put_record(*record)?;
+            self.put_record(*record, sent)?;
         }
         self.servers[at].replica = None;
         self.note(at, &Fact::Crashed)?;

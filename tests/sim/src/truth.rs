@@ -149,8 +149,8 @@ impl Truth {
             let complete = basis.found.as_ref().is_some_and(|record| view.knew_the_end_of(tenure, record));
             (basis.found, basis.outdated, complete)
         } else {
-            let ended = view.found.as_ref().is_some_and(|record| record.ended_at.is_some());
-            (view.found.clone(), view.outdated, ended)
+            let complete = view.found.as_ref().is_some_and(|record| record.handover.is_some());
+            (view.found.clone(), view.outdated, complete)
         };
         let former = found.as_ref().map(|record| self.former(record.tenure)).unwrap_or_default();
         handed_over &= !outdated && former.orderly;

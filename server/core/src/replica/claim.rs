@@ -122,7 +122,7 @@ impl Replica {
                 self.claim_failed();
                 self.was_raced();
             }
-            Outcome::Unknown => self.claim_failed(),
+            Outcome::Unknown | Outcome::Held | Outcome::Lost => self.claim_failed(),
         }
     }
 

@@ -27,9 +27,18 @@ impl Replica {
         }
     }
 
+    pub(super) fn renew_if_due(&mut self) {
+        if let Role::Active(active) = &self.role
+            && active.idle()
+            && active.renew_at <= self.now
+        {
+            self.renew_when_due();
+        }
+    }
+
     /// The time of the next renewal has come. Where others write all the time, what was read before the last pause is too old to be
     /// written over; and one that may not make a Lease hears no conflict when somebody else has made it.
-    pub(super) fn renew_when_due(&mut self) {
+    fn renew_when_due(&mut self) {
         let Role::Active(active) = &self.role else { return };
         let look_first = active.raced() || (active.failing && active.over == Over::Nothing);
         if look_first { self.doubt() } else { self.renew() }
@@ -49,6 +58,7 @@ impl Replica {
         let now = self.now;
         let Role::Active(active) = &mut self.role else { return };
         let Some(pending) = active.pending.take_if(|pending| pending.write == write) else { return };
+        let lapsed = active.lapsed(now);
         match outcome {
             Outcome::Stored(version) => {
                 active.renewed(&self.config, pending);
@@ -65,13 +75,30 @@ impl Replica {
                 active.doubt = true;
             }
             Outcome::Unknown => {
-                active.unconfirmed.push(pending);
+                // A file is never read to find out.
+                if active.over != Over::Anything {
+                    active.unconfirmed.push(pending);
+                }
                 active.retry_soon(&self.config, now);
             }
+            Outcome::Held => active.held(&self.config, pending),
+            Outcome::Lost => return self.end_tenure(TenureEnd::Lost),
         }
         self.out.push_back(Output::RightUntil(active.right_until));
-        if active.doubt {
+        if lapsed && !active.lapsed(now) {
+            self.go_on();
+        } else if active.doubt {
             self.doubt();
+        }
+    }
+
+    /// The right has lapsed and is back. First ends whatever has run out meanwhile, and only then is anything granted.
+    fn go_on(&mut self) {
+        let Role::Active(active) = &mut self.role else { return };
+        let closed = std::mem::take(&mut active.closed);
+        self.pass_time();
+        for stream in closed {
+            self.stream_closed(stream);
         }
     }
 

@@ -215,7 +215,7 @@ impl Replica {
         let not_before = match outcome {
             Outcome::Stored(_) => standby.not_before,
             Outcome::Conflict => soon,
-            Outcome::Unknown => retry,
+            Outcome::Unknown | Outcome::Held | Outcome::Lost => retry,
         };
         self.read_as_standby(not_before);
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start [max-ttl=15s] [elections=N] [candidacies=N] [per-election=N] [per-subject=N] [ends=N]
-//!                                     a process starts on what the store holds
+//!                                     a process starts on what the store holds; with same-boot it knows when the last one was gone
 //! crash [stored]                      it is killed; a write that is under way was stored
 //! shutdown                            it ends in good order
 //! advance 5s                          time passes, and the replica looks whenever it wants to
@@ -15,7 +15,7 @@
 //! save x as=t                         saves its latest ticket
 //! step-down a [of=x], verify a of=x   with the latest token that x was given
 //! get a, list [prefix=p] [after=a] limit=N, status, ticket x
-//! store works|fails|loses-replies|hangs [latency=200ms], clock-floor N
+//! store works|fails|loses-replies|hangs|full|lost [latency=200ms], clock-floor N
 //! record [save=r] [restore=r] [remove]
 //! show-store, hide-store              whether reads, writes and the right are shown
 //! show-versions                       which state of a candidacy each word is about, and after which change observers resume
@@ -94,6 +94,7 @@ fn start(world: &mut World, case: &mut TestCase) -> Result<(), String> {
     ] {
         *limit = optional(case, name)?.unwrap_or(*limit);
     }
+    world.store.bound(world.now, flag(case, "same-boot")?);
     world.start(config);
     Ok(())
 }
@@ -150,6 +151,8 @@ fn aside(world: &mut World, case: &mut TestCase) -> Result<(), String> {
                 "fails" => Mode::Fails,
                 "loses-replies" => Mode::LosesReplies,
                 "hangs" => Mode::Hangs,
+                "full" => Mode::Full,
+                "lost" => Mode::Lost,
                 other => return Err(format!("a store can't be told that it {other}")),
             };
             (world.store.mode, world.store.latency) = (mode, latency);

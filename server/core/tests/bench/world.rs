@@ -147,11 +147,13 @@ impl World {
             if let Input::Written { write, outcome } = &answer
                 && self.show_store
             {
-                self.say(&format!(
-                    "written {} {}",
-                    write.0,
-                    if matches!(outcome, Outcome::Stored(_)) { "ok" } else { "failed" }
-                ));
+                let outcome = match outcome {
+                    Outcome::Stored(_) => "ok",
+                    Outcome::Held => "not, but held",
+                    Outcome::Lost => "not, the place is another's",
+                    Outcome::Conflict | Outcome::Unknown => "failed",
+                };
+                self.say(&format!("written {} {outcome}", write.0));
             }
             let Some(replica) = &mut self.replica else { return };
             replica.handle(self.now, answer);
@@ -197,7 +199,7 @@ impl World {
             Output::TenureEnded { tenure, why } => {
                 let why = match why {
                     TenureEnd::RightEnded => "its right ended",
-                    TenureEnd::Lost => "somebody else holds the Lease",
+                    TenureEnd::Lost => "its place is another's",
                     TenureEnd::Behind => "a ticket shows higher numbers",
                     TenureEnd::Shutdown => "shut down",
                 };
@@ -271,7 +273,11 @@ impl World {
 }
 
 fn record_words(numbers: &Numbers, record: &Record) -> String {
-    let ended = record.ended_at.map_or(String::new(), |at| format!(", ended at {}", seconds(at)));
+    let ended = match record.ended_at {
+        None => String::new(),
+        Some(Millis(u64::MAX)) => ", nobody knows when it ended".to_owned(),
+        Some(at) => format!(", ended at {}", seconds(at)),
+    };
     let handover = match &record.handover {
         None => "nothing handed over".to_owned(),
         Some(handover) if handover.holds.is_empty() => format!("hands over {}", handover.candidacies.len()),

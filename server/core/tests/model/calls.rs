@@ -2,8 +2,8 @@
 
 use crate::naive::{Candidate, Elections};
 use leasehold_core::{
-    Ask, Attempt, Carried, ChangeReason, ElectionName, ElectionState, EndReason, Event, Handover, HeldElection, Kept, Millis,
-    Output, Reject, Reply, Revision, StateVersion, Status, StreamId, Ticket,
+    Ask, Attempt, Carried, ChangeReason, ElectionName, ElectionState, EndReason, Event, Handover, HeldElection, Kept,
+    Millis, Output, Reject, Reply, Revision, StateVersion, Status, StreamId, Ticket,
 };
 
 impl Elections {
@@ -152,7 +152,9 @@ impl Elections {
     }
 
     pub(crate) fn hand_over(&self) -> Handover {
-        let mut leased: Vec<_> = self.everybody.iter().filter(|c| c.ttl.is_some()).collect();
+        // Whose time has run out while the right had lapsed is over.
+        let mut leased: Vec<_> =
+            self.everybody.iter().filter(|c| c.ttl.is_some() && c.due().is_none_or(|due| due > self.now)).collect();
         leased.sort_by_key(|c| c.id);
         let carried = |c: &&Candidate| {
             let drain_left = c.drains_until.map(|until| until.since(self.now));

@@ -1,8 +1,8 @@
 //! What must be true of everything that a service said since it was first started, whatever the model says.
 
 use leasehold_core::{
-    ChangeReason, EndReason, Enrolment, Event, FencingToken, Input, Kept, Output, Reply, Revision, StateVersion, StreamId,
-    Tenure, TenureEnd, Ticket, Value,
+    ChangeReason, EndReason, Enrolment, Event, FencingToken, Input, Kept, Output, Reply, Revision, StateVersion,
+    StreamId, Tenure, TenureEnd, Ticket, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,15 +2,16 @@
 
 use crate::history::History;
 use crate::step::{Step, Wait};
-use crate::store::Store;
+use crate::store::{Mode, Store};
 use crate::tenure::Model;
 use leasehold_core::{
-    Ask, Attempt, CallId, CandidateName, Config, ElectionName, Entry, Event, FencingToken, Found, Input, Millis,
-    Output, Replica, Reply, StreamId, Subject, Ticket, Time, Value,
+    Ask, Attempt, CallId, CandidateName, Config, ElectionName, Entry, Event, FencingToken, Found, Input, Limits,
+    Millis, Output, Replica, Reply, StreamId, Subject, Ticket, Time, Value,
 };
 
 #[derive(Debug)]
 pub(crate) struct Pair {
+    limits: Limits,
     now: Time,
     store: Store,
     running: Option<(Replica, Replica, Model)>,
@@ -28,8 +29,9 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         let mut pair = Self {
+            limits,
             now: Time(0),
             store: Store::new(),
             running: None,
@@ -42,14 +44,16 @@ impl Pair {
             records: Vec::new(),
             clock_ahead: 0,
         };
-        pair.start(config);
+        pair.start(Millis(15_000), false);
         pair
     }
 
-    pub(crate) fn start(&mut self, config: Config) {
+    fn start(&mut self, max_ttl: Millis, same_boot: bool) {
         if self.running.is_some() {
             return;
         }
+        let config = Config { limits: self.limits.clone(), ..Config::embedded(max_ttl) };
+        self.store.bound(self.now, same_boot);
         config.validate().expect("the test's settings fit together");
         self.store.drop_jobs(false);
         self.history.starts();
@@ -104,6 +108,27 @@ impl Pair {
                 self.now = self.now + time;
                 self.tell(Input::Tick);
             }
+            Step::Store(..)
+            | Step::Crash { .. }
+            | Step::Failover { .. }
+            | Step::Shutdown
+            | Step::Start { .. }
+            | Step::Remove
+            | Step::Fall(_)
+            | Step::Restart(_)
+            | Step::Restore(_) => self.at_the_process(step),
+            step => {
+                if let Some(ask) = self.ask(step) {
+                    self.last_id += 1;
+                    self.tell(Input::Call { call: CallId(self.last_id), ask });
+                }
+            }
+        }
+    }
+
+    /// What happens to the process and its store.
+    fn at_the_process(&mut self, step: Step) {
+        match step {
             Step::Store(mode, latency) => {
                 (self.store.mode, self.store.latency) = (mode, latency);
                 self.tell(Input::Tick);
@@ -112,8 +137,14 @@ impl Pair {
                 self.store.drop_jobs(stored);
                 self.running = None;
             }
+            Step::Failover { same_boot, tickets } => {
+                self.step(Step::Crash { stored: false });
+                self.store.mode = Mode::Works;
+                self.start(Millis(15_000), same_boot);
+                self.step(Step::KeepAlive(tickets));
+            }
             Step::Shutdown => self.tell(Input::Shutdown),
-            Step::Start { max_ttl } => self.start(Config::embedded(max_ttl)),
+            Step::Start { max_ttl, same_boot } => self.start(max_ttl, same_boot),
             Step::Remove => {
                 self.history.restores();
                 self.clock_ahead += 3600;
@@ -131,12 +162,12 @@ impl Pair {
                 self.store.found = older.unwrap_or(Found::Lost);
                 self.history.falls();
             }
-            step => {
-                if let Some(ask) = self.ask(step) {
-                    self.last_id += 1;
-                    self.tell(Input::Call { call: CallId(self.last_id), ask });
-                }
+            Step::Restart(count) => {
+                self.step(Step::Crash { stored: false });
+                self.start(Millis(15_000), false);
+                self.step(Step::KeepMany(count));
             }
+            _ => unreachable!("the others are the workers'"),
         }
     }
 

@@ -56,9 +56,15 @@ pub(crate) enum Step {
     /// And the next one starts at once, after which tickets come back.
     Restart(usize),
     Shutdown,
-    /// A process starts, unless one runs.
+    /// A process starts, unless one runs. In the same start of the machine it knows when the last one was gone.
     Start {
         max_ttl: Millis,
+        same_boot: bool,
+    },
+    /// The process is killed and started at once, and several come back: what chance seldom brings together.
+    Failover {
+        same_boot: bool,
+        tickets: Vec<usize>,
     },
     /// The record is removed.
     Remove,
@@ -113,10 +119,12 @@ fn campaign() -> impl Strategy<Value = Step> {
 
 fn step() -> impl Strategy<Value = Step> {
     let mode = prop_oneof![
-        4 => Just(Mode::Works),
+        8 => Just(Mode::Works),
         1 => Just(Mode::Fails),
         1 => Just(Mode::LosesReplies),
         1 => Just(Mode::Hangs),
+        2 => Just(Mode::Full),
+        1 => Just(Mode::Lost),
     ];
     let latency = prop_oneof![3 => Just(Millis(0)), 1 => (0..3500_u64).prop_map(Millis)];
     let time = || prop_oneof![2 => 0..3000_u64, 1 => 0..17_000_u64].prop_map(Millis);
@@ -143,7 +151,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<bool>().prop_map(|stored| Step::Crash { stored }),
         2 => (1..12_usize).prop_map(Step::Restart),
         3 => Just(Step::Shutdown),
-        8 => max_ttl.prop_map(|max_ttl| Step::Start { max_ttl }),
+        8 => (max_ttl, any::<bool>()).prop_map(|(max_ttl, same_boot)| Step::Start { max_ttl, same_boot }),
+        3 => (any::<bool>(), vec(0..8_usize, 2..8))
+            .prop_map(|(same_boot, tickets)| Step::Failover { same_boot, tickets }),
         1 => Just(Step::Remove),
         1 => (0..4_usize).prop_map(Step::Restore),
         2 => prop::option::of(0..6_usize).prop_map(Step::Fall),

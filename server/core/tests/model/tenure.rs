@@ -3,7 +3,7 @@
 use crate::naive::Elections;
 use leasehold_core::{
     AHEAD_WHEN_LOST, Ask, Config, Found, HEADROOM, Handover, Input, Millis, Outcome, Output, Over, Record, Reject,
-    Reply, Revision, Status, Tenure, TenureEnd, Ticket, Time, WriteId,
+    Reply, Revision, Status, StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
 };
 
 /// A write that is under way.
@@ -38,6 +38,8 @@ pub(crate) struct Model {
     longest_ttl: Millis,
     /// What the last claim wrote, what it had found, and whether that was outdated.
     claimed: Option<(Record, Found, bool)>,
+    /// Streams that were closed while the right had lapsed.
+    closed: Vec<StreamId>,
     now: Time,
     out: Vec<Output>,
 }
@@ -51,6 +53,7 @@ impl Model {
             seen: 0,
             writes: 0,
             claimed: None,
+            closed: Vec::new(),
             right_until: Time(0),
             renew_at: Time(0),
             pending: None,
@@ -75,9 +78,12 @@ impl Model {
             Role::Paused(until) => Some(*until),
             Role::Active(elections) => {
                 let renewal = self.pending.is_none().then_some(self.renew_at);
+                if self.right_until <= self.now {
+                    return renewal;
+                }
                 let due = elections.everybody.iter().filter_map(|c| c.due());
                 let holds = elections.holds.iter().map(|(_, until)| *until);
-                due.chain(holds).chain(renewal).chain(elections.settles).chain([self.right_until]).min()
+                due.chain(holds).chain(renewal).chain(elections.settles).min()
             }
             _ => None,
         }
@@ -90,7 +96,7 @@ impl Model {
         match input {
             Input::Tick => {}
             Input::Found { found, clock_floor } => self.found(found, clock_floor),
-            Input::Written { write, outcome } => self.written(write, matches!(outcome, Outcome::Stored(_))),
+            Input::Written { write, outcome } => self.written(write, &outcome),
             Input::NotFound
             | Input::Watched { .. }
             | Input::Forwarded { .. }
@@ -110,6 +116,8 @@ impl Model {
             Input::StreamClosed { stream } => {
                 if let Ok(elections) = self.active() {
                     elections.stream_closed(stream);
+                } else if matches!(self.role, Role::Active(_)) {
+                    self.closed.push(stream);
                 }
             }
             Input::Call { call, ask } => {
@@ -152,7 +160,7 @@ impl Model {
 
     fn active(&mut self) -> Result<&mut Elections, Reject> {
         match &mut self.role {
-            Role::Active(elections) => Ok(elections),
+            Role::Active(elections) if self.right_until > self.now => Ok(elections),
             Role::Stopping(..) | Role::Stopped => Err(Reject::ShuttingDown),
             _ => Err(Reject::NotActive),
         }
@@ -162,10 +170,8 @@ impl Model {
         let now = self.now;
         match &mut self.role {
             Role::Paused(until) if *until <= now => self.read(),
-            Role::Active(elections) if self.right_until <= now => {
-                self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::RightEnded });
-                self.read();
-            }
+            // Nothing happens but that it tries to get its right back.
+            Role::Active(_) if self.right_until <= now => self.renew_if_due(),
             Role::Active(elections) => {
                 elections.now = now;
                 let settles = elections.settles.is_some_and(|at| at <= now);
@@ -179,11 +185,15 @@ impl Model {
                     elections.grant_all(&names);
                 }
                 self.collect();
-                if self.pending.is_none() && self.renew_at <= now {
-                    self.renew();
-                }
+                self.renew_if_due();
             }
             _ => {}
+        }
+    }
+
+    fn renew_if_due(&mut self) {
+        if self.pending.is_none() && self.renew_at <= self.now {
+            self.renew();
         }
     }
 
@@ -239,10 +249,8 @@ impl Model {
         self.seen = self.seen.max(ceiling);
         let floor = if found == Found::Lost { floor + AHEAD_WHEN_LOST } else { floor };
         let tenure = Tenure(self.seen.max(floor).max(1));
-        let right_ended = |record: &Record| {
-            let by_right = record.renewed_at + (record.duration - record.margin);
-            record.ended_at.map_or(by_right, |ended| ended.min(by_right))
-        };
+        let right_ended =
+            |record: &Record| record.ended_at.unwrap_or(record.renewed_at + (record.duration - record.margin));
         let trusted = record.filter(|_| !outdated);
         let wait = match (&found, &trusted) {
             (Found::Fresh, _) => Millis(0),
@@ -276,7 +284,8 @@ impl Model {
         self.role = Role::Claiming(sent, elections, handover, resumes);
     }
 
-    fn written(&mut self, write: WriteId, ok: bool) {
+    fn written(&mut self, write: WriteId, outcome: &Outcome) {
+        let ok = matches!(outcome, Outcome::Stored(_));
         let soon = self.now + Millis(self.config.renew_interval.0 / 5);
         match std::mem::replace(&mut self.role, Role::Stopped) {
             Role::Claiming(sent, mut elections, handover, resumes_after) if sent.write == write => {
@@ -319,16 +328,35 @@ impl Model {
                     return;
                 }
                 self.pending = None;
-                if ok {
-                    self.seen = self.seen.max(sent.ceiling);
-                    self.ceiling = self.ceiling.max(sent.ceiling);
-                    self.right_until = self.right_until.max(self.right(sent.at));
-                } else {
-                    self.renew_at = soon;
+                let lapsed = self.right_until <= self.now;
+                match outcome {
+                    Outcome::Stored(_) => {
+                        self.seen = self.seen.max(sent.ceiling);
+                        self.ceiling = self.ceiling.max(sent.ceiling);
+                        self.right_until = self.right_until.max(self.right(sent.at));
+                    }
+                    Outcome::Held => self.right_until = self.right_until.max(self.right(sent.at)),
+                    Outcome::Lost => return self.lost(),
+                    Outcome::Conflict | Outcome::Unknown => self.renew_at = soon,
                 }
                 self.out.push(Output::RightUntil(self.right_until));
+                if lapsed && self.right_until > self.now {
+                    self.pass_time();
+                    for stream in std::mem::take(&mut self.closed) {
+                        if let Ok(elections) = self.active() {
+                            elections.stream_closed(stream);
+                        }
+                    }
+                }
             }
         }
+    }
+
+    fn lost(&mut self) {
+        let Role::Active(elections) = &self.role else { return };
+        self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Lost });
+        self.closed.clear();
+        self.read();
     }
 
     fn wanted(&self, elections: &Elections) -> u64 {
@@ -350,15 +378,19 @@ impl Model {
         match std::mem::replace(&mut self.role, Role::Stopped) {
             Role::Active(mut elections) => {
                 let settled = elections.settles.is_none();
-                if settled {
+                // While the right has lapsed observers aren't told anything.
+                let tells = settled && self.right_until > self.now;
+                if tells {
                     elections.vacate();
                 }
                 self.out.append(&mut elections.out);
+                // It may have looked at the time last when its right lapsed.
+                elections.now = self.now;
                 let ended = self.now.since(elections.began);
                 let record = Box::new(Record {
                     ended_at: Some(ended),
                     handover: settled.then(|| elections.hand_over()),
-                    last_revision: settled.then(|| elections.told.unwrap_or(Revision(elections.tenure.0))),
+                    last_revision: tells.then(|| elections.told.unwrap_or(Revision(elections.tenure.0))),
                     ..self.record(elections.tenure, self.wanted(&elections), ended)
                 });
                 self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Shutdown });

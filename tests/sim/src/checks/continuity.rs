@@ -28,8 +28,7 @@ fn must_stay(truth: &Truth, last: &BTreeMap<ElectionName, FencingToken>, ticket:
         return false;
     }
     let led = |known: &Known| known.token == ticket.token && !known.draining && known.leased;
-    let by_right = record.renewed_at + (record.duration - record.margin);
-    let right_ended = record.ended_at.map_or(by_right, |ended| ended.min(by_right));
+    let right_ended = record.ended_at.unwrap_or_else(|| record.right_ended());
     !truth.settled
         && !truth.refused.contains(&ticket.enrolment)
         && !truth.outdated

@@ -82,7 +82,8 @@ impl Guarantee for DrainsEnd {
                     }
                 }
             }
-            Fact::SaidAll if !matches!(truth.input, Some(Input::Found { .. })) => {
+            // While its right has lapsed a server with a file ends nobody.
+            Fact::SaidAll if !matches!(truth.input, Some(Input::Found { .. })) && truth.right_until > truth.now => {
                 let mine = self.until.iter().filter(|((at, _), _)| *at == truth.at);
                 let over = mine
                     .map(|((_, id), until)| (id, until))

@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     StoreHangs,
     StoreFails,
     StoreSlow,
+    /// The disk is full.
+    StoreFull,
     /// The record is removed while no process runs.
     StoreLost,
     /// An older record is put back while a process runs that has seen the later one.
@@ -80,6 +82,7 @@ pub(crate) const FILE_FAULTS: &[Fault] = &[
     Fault::StoreHangs,
     Fault::StoreFails,
     Fault::StoreSlow,
+    Fault::StoreFull,
     Fault::StoreLost,
     Fault::StoreRestored,
     Fault::WallClock,

@@ -49,7 +49,10 @@ impl World {
         self.remember_tickets(&output);
         match output {
             Output::Read => self.push_job(at, Job::Read),
-            Output::Write { write, over, record } => self.push_job(at, Job::Write { write, over, record }),
+            Output::Write { write, over, record } => {
+                let sent = self.servers[at].local(self.now);
+                self.push_job(at, Job::Write { write, over, record, sent });
+            }
             Output::TenureBegan { tenure, settles_in, .. } => self.tenure_began(at, tenure, settles_in),
             Output::RightUntil(until) => self.servers[at].right_until = until,
             Output::Follow(active) => self.follow(at, active),

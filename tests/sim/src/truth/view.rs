@@ -18,7 +18,10 @@ impl View {
                 self.told(input);
                 None
             }
-            Fact::Said(Output::TenureEnded { why, .. }) => self.end_tenure(*why == TenureEnd::Shutdown),
+            // While its right has lapsed a server with a file doesn't know whose time is over.
+            Fact::Said(Output::TenureEnded { why, .. }) => {
+                self.end_tenure(*why == TenureEnd::Shutdown && self.right_until > self.now)
+            }
             Fact::Said(output) => {
                 self.said(output);
                 None
@@ -36,6 +39,8 @@ impl View {
         (self.heir, self.inherits, self.newcomer) = (false, None, None);
         match input {
             Input::Written { write, outcome: Outcome::Stored(_) } => self.confirm(*write),
+            // A claim that isn't stored begins nothing.
+            Input::Written { write, outcome: Outcome::Held } if self.tenure.is_some() => self.confirm(*write),
             Input::Found { found: Found::Lease(Some(lease)), .. } | Input::Watched { lease: Some(lease), .. } => {
                 self.recognise(lease);
             }
@@ -54,13 +59,13 @@ impl View {
         }
     }
 
-    /// A write is known to be stored. A right that has ended stays ended.
+    /// A write is known to be stored. With a Lease, a right that has ended stays ended.
     fn confirm(&mut self, write: WriteId) {
         let Some(sent) = self.sent.get(&write) else { return };
         let until = sent.at + (sent.record.duration - sent.record.margin);
         match self.tenure {
             None => self.right_until = until,
-            Some(tenure) if tenure == sent.record.tenure && self.right_until > self.now => {
+            Some(tenure) if tenure == sent.record.tenure && (self.right_until > self.now || !self.with_lease) => {
                 self.right_until = self.right_until.max(until);
             }
             Some(_) => {}
@@ -132,7 +137,9 @@ impl View {
     pub(super) fn begins(&mut self, tenure: leasehold_core::Tenure, began: Time) {
         (self.tenure, self.began) = (Some(tenure), began);
         (self.settled, self.claim) = (false, None);
-        if self.handed_over {
+        // A handover that was written while the right had lapsed lacks whom nobody could end then: what is in it counts.
+        let carries = self.handed_over || (!self.with_lease && !self.outdated);
+        if carries {
             for ticket in self.carried() {
                 self.learn(&ticket, None);
             }
