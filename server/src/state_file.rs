@@ -1,11 +1,12 @@
 //! The embedded store: keys and record in one small file, in a directory that is locked against a second process.
 //!
 //! ```text
-//! DIR/lock             locked while a server runs; its text is that server's process id. Empty until a state was stored here once
+//! DIR/lock             locked while a server runs; its text is that server's process id, and ends with `!` when the mark `steady` doesn't
+//!                      count. Empty until a state was stored here once
 //! DIR/state.json       keys and record, see format.rs; always whole: written beside and renamed
 //! DIR/state.json.new   the next one, while it is being written
 //! DIR/steady           there for as long as the record is renewed in time: its tenure ended when its right did, at the latest. A server
-//!                      that goes on though it can't store, as on a full disk, removes it first
+//!                      that goes on though it can't store, as on a full disk, removes it first, or says in `lock` that it doesn't count
 //! ```
 
 pub(crate) mod format;
@@ -159,7 +160,7 @@ impl StateFile {
         let (locked_at, boot) = (clock::now(), boot_id());
         let used_before = lock.metadata().map_err(failed("read", &path))?.len() > 0;
 
-        let found_steady = dir.join("steady").exists();
+        let found_steady = dir.join("steady").exists() && !text_of(&lock).ends_with('!');
         let own = Mutex::new(Own { tenure: None, steady: found_steady, overtaken: false });
         let keys = Keys::generate();
         let mut this = Self { dir: dir.to_owned(), lock, keys, locked_at, boot, found_steady, own };
@@ -169,7 +170,8 @@ impl StateFile {
             // That something was lost must outlive this process as well, should it end before its first record.
             None => this.store(used_before, None, None)?,
         }
-        this.sign_lock().map_err(failed("write", &path))?;
+        // What the last record is worth must outlive this process as well, should it end before its first one.
+        this.sign_lock(found_steady)?;
         Ok(this)
     }
 
@@ -242,7 +244,8 @@ impl StateFile {
     }
 
     /// The record couldn't be renewed, and its tenure goes on all the same. When this returns `Ok`, that outlives a loss of power: whoever comes next
-    /// doesn't believe that it ended when the right of its last record did. It takes no room on the disk.
+    /// doesn't believe that it ended when the right of its last record did. It takes no room on the disk, and works in a folder that this process may
+    /// no longer write to.
     ///
     /// # Errors
     /// [`StateFileError`]: the directory isn't this process's any more, there is no record of this tenure, or not even that can be
@@ -254,8 +257,8 @@ impl StateFile {
             return Err(StateFileError::NothingStored);
         }
         if own.steady {
-            remove_if_there(&self.steady_path())?;
-            self.sync_dir()?;
+            let removed = remove_if_there(&self.steady_path()).and_then(|()| self.sync_dir());
+            removed.or_else(|_| self.sign_lock(false))?;
             own.steady = false;
         }
         Ok(())
@@ -265,7 +268,8 @@ impl StateFile {
         let path = self.steady_path();
         let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
         made.map_err(failed("make", &path))?;
-        self.sync_dir()
+        self.sync_dir()?;
+        self.sign_lock(true)
     }
 
     fn own(&self) -> MutexGuard<'_, Own> {
@@ -334,10 +338,12 @@ impl StateFile {
         }
     }
 
-    /// Writes the process id in one piece of constant length: once a state was stored, the lock is never empty again.
-    fn sign_lock(&self) -> io::Result<()> {
-        self.lock.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0)?;
-        self.lock.sync_all()
+    /// Writes the process id, and whether the mark `steady` counts, in one piece of constant length: once a state was stored, the lock is never
+    /// empty again, and nothing more is needed of the disk.
+    fn sign_lock(&self, steady: bool) -> Result<(), StateFileError> {
+        let text = format!("{:<10}{}", std::process::id(), if steady { '\n' } else { '!' });
+        let written = self.lock.write_all_at(text.as_bytes(), 0).and_then(|()| self.lock.sync_all());
+        written.map_err(failed("write", &self.dir.join("lock")))
     }
 }
 
@@ -358,10 +364,14 @@ fn boot_id() -> Option<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
 }
 
-fn pid_in(mut lock: &File) -> Option<u32> {
+fn text_of(mut lock: &File) -> String {
     let mut text = String::new();
-    lock.read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    // Where it can't be read, the mark doesn't count: that is the careful reading.
+    if lock.read_to_string(&mut text).is_err() { "!".to_owned() } else { text }
+}
+
+fn pid_in(lock: &File) -> Option<u32> {
+    text_of(lock).trim_end_matches('!').trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -116,6 +116,38 @@ fn a_record_that_is_renewed_again_bounds_its_tenure_again() {
     assert_eq!(ended_at(&next), Some(Millis(u64::MAX)));
 }
 
+/// In a folder that it may no longer write to, it says so in the lock, which it has open.
+#[test]
+fn a_tenure_can_go_on_in_a_folder_that_cannot_be_written() {
+    let (_temp, dir) = dir();
+    let began = clock::now();
+    let first = open(&dir);
+    first.write(&record(), began + record().renewed_at).unwrap();
+    // Root may write anywhere, so the mark is made such that nobody can remove it as a file.
+    fs::remove_file(dir.join("steady")).unwrap();
+    fs::create_dir_all(dir.join("steady/in-the-way")).unwrap();
+    first.go_on_without(&record()).unwrap();
+    let text = fs::read_to_string(dir.join("lock")).unwrap();
+    assert_eq!(text, format!("{:<10}!", std::process::id()));
+    let error = StateFile::open(&dir).unwrap_err().to_string();
+    assert!(error.contains(&format!("(process {})", std::process::id())), "{error}");
+    drop(first);
+
+    // A process that ends before its first record leaves that as it was.
+    for _ in 0..2 {
+        let mut next = open(&dir);
+        next.boot = Some("another".to_owned());
+        assert_eq!(ended_at(&next), Some(Millis(u64::MAX)));
+    }
+    fs::remove_dir_all(dir.join("steady")).unwrap();
+    let next = open(&dir);
+    next.write(&Record { tenure: Tenure(1_000_001), ..record() }, later()).unwrap();
+    drop(next);
+    let mut last = open(&dir);
+    last.boot = Some("another".to_owned());
+    assert_eq!(ended_at(&last), None);
+}
+
 /// Whoever has an older record put back under it writes its own again; one that finds a later tenure has been overtaken, whatever the lock
 /// says.
 #[test]
