@@ -1,7 +1,7 @@
 //! A whole server: the loop, the store, gRPC and HTTP, started together and ended in the right order.
 
 use crate::backend::Backend;
-use crate::connections;
+use crate::connections::{self, Limits};
 use crate::driver::{Driver, Known, Phase};
 use crate::forward::{ForwardLayer, Links};
 use crate::handle;
@@ -214,7 +214,8 @@ fn serve_grpc(
         .add_service(health)
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
-    let incoming = connections::incoming(listener, connections::limit());
+    let limits = Limits::of_this_process(settings.max_connections_per_address);
+    let incoming = connections::incoming(listener, limits, Arc::clone(&context.metrics));
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()))
 }
 

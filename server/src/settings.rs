@@ -41,6 +41,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Open Observe streams.
     pub max_observers: usize,
+    /// Connections from one address; `None`: a quarter of all.
+    pub max_connections_per_address: Option<usize>,
     /// Open streams of one gRPC connection.
     pub max_streams_per_connection: u32,
     /// Calls that wait for the loop.
@@ -218,6 +220,7 @@ impl Settings {
             max_ttl: flags.max_ttl.map_or(DEFAULT_MAX_TTL, Span::millis),
             limits,
             max_observers: flags.max_observers.unwrap_or(DEFAULT_MAX_OBSERVERS),
+            max_connections_per_address: flags.max_connections_per_address,
             max_streams_per_connection: flags.max_streams_per_connection.unwrap_or(DEFAULT_MAX_STREAMS_PER_CONNECTION),
             inbox: flags.inbox.unwrap_or(DEFAULT_INBOX),
             watch_elections: watched(flags.watch_elections.unwrap_or_default())?,
@@ -250,6 +253,7 @@ impl Settings {
             ("max-candidacies-per-subject", self.limits.candidacies_per_subject),
             ("max-candidacies", self.limits.candidacies),
             ("max-observers", self.max_observers),
+            ("max-connections-per-address", self.max_connections_per_address.unwrap_or(MOST)),
             ("max-streams-per-connection", streams),
             ("inbox", self.inbox),
         ] {

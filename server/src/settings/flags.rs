@@ -134,6 +134,11 @@ pub struct Flags {
     #[serde(alias = "max_observers")]
     pub max_observers: Option<usize>,
 
+    /// Connections from one address [default: a quarter of all]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_CONNECTIONS_PER_ADDRESS", hide_env_values = true)]
+    #[serde(alias = "max_connections_per_address")]
+    pub max_connections_per_address: Option<usize>,
+
     /// Open streams of one connection [default: 4096]
     #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_STREAMS_PER_CONNECTION", hide_env_values = true)]
     #[serde(alias = "max_streams_per_connection")]
@@ -214,6 +219,7 @@ impl Flags {
             max_candidacies_per_election: self.max_candidacies_per_election.or(other.max_candidacies_per_election),
             max_candidacies_per_subject: self.max_candidacies_per_subject.or(other.max_candidacies_per_subject),
             max_observers: self.max_observers.or(other.max_observers),
+            max_connections_per_address: self.max_connections_per_address.or(other.max_connections_per_address),
             max_streams_per_connection: self.max_streams_per_connection.or(other.max_streams_per_connection),
             inbox: self.inbox.or(other.inbox),
             watch_elections: self.watch_elections.or(other.watch_elections),

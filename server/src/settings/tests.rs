@@ -51,6 +51,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
         "--max-candidacies-per-election=5",
         "--max-candidacies-per-subject=6",
         "--max-observers=7",
+        "--max-connections-per-address=10",
         "--max-streams-per-connection=8",
         "--inbox=9",
         "--issuer=me",
@@ -72,6 +73,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
             ..Limits::default()
         },
         max_observers: 7,
+        max_connections_per_address: Some(10),
         max_streams_per_connection: 8,
         inbox: 9,
         watch_elections: vec![],
