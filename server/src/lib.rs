@@ -10,6 +10,7 @@
 //! ticket.rs    seals and opens tickets             task_token.rs   signs and checks task tokens
 //! errors.rs    the table of refusals               clock.rs        the only reader of clocks
 //! connections.rs  accepted up to a limit             net.rs          the system's network, or a simulated one
+//! log.rs       the log, without floods
 //! http.rs      health, metrics, keys over HTTP     metrics.rs      what is counted
 //! ```
 
@@ -27,6 +28,8 @@ mod health;
 pub mod http;
 pub mod keys;
 mod kubernetes;
+#[cfg(not(turmoil))]
+mod log;
 pub mod metrics;
 mod mirror;
 pub mod net;

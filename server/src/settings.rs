@@ -182,7 +182,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`].
     pub fn from_words(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Self, SettingsError> {
-        let CommandLine { config, flags } = clap::Parser::parse_from(words);
+        let CommandLine { config, flags } = clap::Parser::try_parse_from(words).unwrap_or_else(|error| exit(error));
         let file = match config {
             Some(path) => Flags::from_file(&path)?,
             None => Flags::default(),
@@ -278,6 +278,14 @@ impl Settings {
             None => Config { limits: self.limits.clone(), ..Config::embedded(self.max_ttl) },
         }
     }
+}
+
+/// Says what clap has to say, and ends the process, whether anybody reads it or not.
+fn exit(error: clap::Error) -> ! {
+    let code = error.exit_code();
+    #[cfg(not(turmoil))]
+    crate::log::last_words(move || _ = error.print());
+    std::process::exit(code)
 }
 
 /// The elections of these names.

@@ -85,7 +85,12 @@ impl ServerBuilder {
         self.spawn(data.path())?.wait(START_TIMEOUT).await
     }
 
-    fn spawn(&self, data_dir: &Path) -> anyhow::Result<Process> {
+    /// The command that starts it, for who wants to start it in a way of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it isn't built.
+    pub fn command(&self, data_dir: &Path) -> anyhow::Result<Command> {
         let mut command = Command::new(binary("leasehold-server", "leasehold-server", self.profile)?);
         // Settings of the caller's own environment must not change what is tested.
         for (name, _) in std::env::vars_os() {
@@ -102,7 +107,11 @@ impl ServerBuilder {
             .arg(data_dir)
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)));
-        Process::spawn("leasehold-server", command)
+        Ok(command)
+    }
+
+    fn spawn(&self, data_dir: &Path) -> anyhow::Result<Process> {
+        Process::spawn("leasehold-server", self.command(data_dir)?)
     }
 }
 
