@@ -5,11 +5,15 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, ValueEnum};
 use leasehold_core::Millis;
 use serde::{Deserialize, Deserializer, de};
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+
+/// No config file is longer.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -188,8 +192,14 @@ impl Flags {
     /// # Errors
     /// [`SettingsError::Unreadable`], [`SettingsError::BadFile`].
     pub fn from_file(path: &Path) -> Result<Self, SettingsError> {
-        let text =
-            fs::read_to_string(path).map_err(|cause| SettingsError::Unreadable { path: path.to_owned(), cause })?;
+        let unreadable = |cause| SettingsError::Unreadable { path: path.to_owned(), cause };
+        let mut text = String::new();
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > MAX_FILE_BYTES {
+            let why = format!("it is longer than {MAX_FILE_BYTES} bytes: is it the right one?");
+            return Err(SettingsError::BadFile { path: path.to_owned(), why });
+        }
         toml::from_str(&text).map_err(|error| SettingsError::BadFile {
             path: path.to_owned(),
             why: error.to_string().trim_end().to_owned(),

@@ -135,6 +135,8 @@ fn a_file_that_isnt_understood_is_refused_where_it_is_wrong() {
         let error = file(text).unwrap_err().to_string();
         assert!(error.starts_with("the config file ") && error.contains(says), "{error}");
     }
+    let error = file(&"#".repeat(1 << 21)).unwrap_err().to_string();
+    assert!(error.ends_with("can't be used: it is longer than 1048576 bytes: is it the right one?"), "{error}");
     let error = Flags::from_file(Path::new("/does/not/exist.toml")).unwrap_err().to_string();
     assert!(error.starts_with("can't read the config file /does/not/exist.toml: "), "{error}");
 }
