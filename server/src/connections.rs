@@ -3,10 +3,10 @@
 mod addresses;
 mod connection;
 mod frames;
-mod peer;
 
 pub(crate) use connection::Connection;
 
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::net::{TcpListener, TcpStream};
 use addresses::{Addresses, Place};
@@ -73,10 +73,11 @@ pub(crate) fn incoming(
     listener: TcpListener,
     limits: Limits,
     metrics: Arc<Metrics>,
+    ledger: Arc<Ledger>,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
     let (ready, connections) = mpsc::channel(READY);
     let addresses = Addresses::new(limits.per_address);
-    let admission = Admission { places: Arc::new(Semaphore::new(limits.connections)), ready, metrics };
+    let admission = Admission { places: Arc::new(Semaphore::new(limits.connections)), ready, metrics, ledger };
     tokio::spawn(async move {
         let mut newcomers = VecDeque::new();
         while !admission.ready.is_closed() {
@@ -126,6 +127,7 @@ struct Admission {
     places: Arc<Semaphore>,
     ready: mpsc::Sender<io::Result<Connection>>,
     metrics: Arc<Metrics>,
+    ledger: Arc<Ledger>,
 }
 
 impl Admission {
@@ -139,7 +141,8 @@ impl Admission {
             return self.metrics.connection_closed("ALL_PLACES_TAKEN");
         };
         if stream.set_nodelay(true).is_ok() {
-            let connection = Connection::new(stream, PREFACE, (place, among_all), self.metrics);
+            let peer = self.ledger.register(place.address());
+            let connection = Connection::new(stream, PREFACE, peer, (place, among_all), self.metrics);
             // A server that is gone serves nobody.
             let _ = self.ready.send(Ok(connection)).await;
         }

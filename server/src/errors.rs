@@ -3,6 +3,7 @@
 use crate::ticket::TicketError;
 use leasehold_core::{BadWord, EndReason, Reject};
 use std::collections::HashMap;
+use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -38,6 +39,22 @@ pub enum Refusal {
     TooManyObservers {
         /// The limit.
         limit: usize,
+    },
+    /// As many calls are open as may be.
+    #[error("there are {limit} {what} {whose} already, the most that this server serves; end some of them")]
+    TooManyCalls {
+        /// Of which kind.
+        what: &'static str,
+        /// Among which.
+        whose: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A stream of reflection has lasted long enough.
+    #[error("a stream of gRPC reflection lasts {limit:?} at most; open another one")]
+    ReflectionEnds {
+        /// So long.
+        limit: Duration,
     },
     /// Whoever asks to mirror this replica doesn't have the key that replicas share.
     #[error("only replicas that share this one's Secret may mirror it")]
@@ -79,6 +96,8 @@ impl Refusal {
             Refusal::Internal(_) => (Code::Internal, "INTERNAL"),
             Refusal::InboxFull => (Code::Unavailable, "INBOX_FULL"),
             Refusal::TooManyObservers { .. } => (Code::ResourceExhausted, "TOO_MANY_OBSERVERS"),
+            Refusal::TooManyCalls { .. } => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
+            Refusal::ReflectionEnds { .. } => (Code::ResourceExhausted, "REFLECTION_ENDS"),
             Refusal::NotAReplica => (Code::PermissionDenied, "NOT_A_REPLICA"),
             Refusal::ActiveUnreachable { .. } | Refusal::ActiveBroke { .. } => {
                 (Code::Unavailable, "ACTIVE_UNREACHABLE")
@@ -108,7 +127,9 @@ impl Refusal {
     fn metadata(&self) -> HashMap<String, String> {
         let pairs: Vec<(&str, String)> = match self {
             Refusal::ActiveUnreachable { address, .. } => vec![("address", address.clone())],
-            Refusal::TooManyObservers { limit } => vec![("limit", limit.to_string())],
+            Refusal::TooManyObservers { limit } | Refusal::TooManyCalls { limit, .. } => {
+                vec![("limit", limit.to_string())]
+            }
             Refusal::Core(reject) => match reject {
                 Reject::TtlOutOfRange { ttl, min, max } => {
                     vec![("ttl_ms", ttl.0.to_string()), ("min_ms", min.0.to_string()), ("max_ms", max.0.to_string())]

@@ -4,16 +4,19 @@ use crate::backend::Backend;
 use crate::connections::{self, Limits};
 use crate::driver::{Driver, Known, Phase};
 use crate::forward::{ForwardLayer, Links};
+use crate::gate::GateLayer;
 use crate::handle;
 use crate::health;
 use crate::http::{self, HttpState};
+use crate::ledger::{self, Ledger};
+use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::mirror::{self, Mirrors, Seals};
 use crate::net::TcpListener;
 use crate::observers::Observers;
 use crate::service::{Admin, Context, Elections};
 use crate::settings::Settings;
-use crate::task_token::TaskTokens;
+use crate::task_token::{Signer, TaskTokens};
 use crate::ticket::Sealer;
 use leasehold_core::Active;
 use leasehold_proto::v1::admin_service_server::AdminServiceServer;
@@ -36,6 +39,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that is gone without a word is noticed after both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Calls that cost much are worked at so many at a time: the others wait in line, and cheap ones don't.
+const COSTLY_CALLS: usize = 2;
 /// How long connections get to end after their streams have been ended.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long the last record may take.
@@ -100,7 +105,8 @@ impl Server {
             handle,
             observers,
             sealer: Sealer::new(&keys),
-            task_tokens: Arc::clone(&task_tokens),
+            signer: Signer::start(Arc::clone(&task_tokens))?,
+            line: Line::new(COSTLY_CALLS),
             metrics: Arc::clone(&metrics),
             max_ttl: Duration::from_millis(settings.max_ttl.0),
             replica: (me.0.clone(), lease),
@@ -207,6 +213,7 @@ fn serve_grpc(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .timeout(REQUEST_TIMEOUT)
         .max_concurrent_streams(settings.max_streams_per_connection)
+        .layer(GateLayer { metrics: Arc::clone(&context.metrics) })
         .layer(forward)
         .add_service(elections)
         .add_service(admin)
@@ -215,7 +222,9 @@ fn serve_grpc(
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
     let limits = Limits::of_this_process(settings.max_connections_per_address);
-    let incoming = connections::incoming(listener, limits, Arc::clone(&context.metrics));
+    let ledger = Ledger::new(ledger::Limits { unsent_bytes: 64 << 20, calls: 50_000 }, Arc::clone(&context.metrics));
+    tokio::spawn(Arc::clone(&ledger).watch(closing.clone()));
+    let incoming = connections::incoming(listener, limits, Arc::clone(&context.metrics), ledger);
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()))
 }
 

@@ -2,7 +2,7 @@
 
 use super::addresses::Place;
 use super::frames::Frames;
-use super::peer::Peer;
+use crate::ledger::{Peer, Registered};
 use crate::metrics::Metrics;
 use crate::net::TcpStream;
 use std::io;
@@ -24,6 +24,7 @@ pub(crate) struct Connection {
     peer: Peer,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     metrics: Arc<Metrics>,
+    _registered: Registered,
     _places: (Place, OwnedSemaphorePermit),
 }
 
@@ -31,12 +32,21 @@ impl Connection {
     pub(super) fn new(
         stream: TcpStream,
         preface: &'static [u8],
+        (peer, registered): (Peer, Registered),
         places: (Place, OwnedSemaphorePermit),
         metrics: Arc<Metrics>,
     ) -> Self {
-        let peer = Peer::new(places.0.address());
         let cut = Box::pin(peer.cutting().clone().cancelled_owned());
-        Self { stream, preface, frames: Frames::default(), peer, cut, metrics, _places: places }
+        Self {
+            stream,
+            preface,
+            frames: Frames::default(),
+            peer,
+            cut,
+            metrics,
+            _registered: registered,
+            _places: places,
+        }
     }
 
     /// Fails when the connection was cut; otherwise whoever waits here is woken when it is.

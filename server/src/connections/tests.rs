@@ -1,6 +1,7 @@
 //! Tests of the admission of connections, over real sockets.
 
 use super::*;
+use crate::ledger;
 use futures::StreamExt as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn start(limits: Limits) -> (Incoming, SocketAddr, Arc<Metrics>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, metrics) = (listener.local_addr().unwrap(), Arc::new(Metrics::new()));
-    (Box::pin(incoming(listener, limits, Arc::clone(&metrics))), address, metrics)
+    let ledger = Ledger::new(ledger::Limits { unsent_bytes: 1, calls: 1 }, Arc::clone(&metrics));
+    (Box::pin(incoming(listener, limits, Arc::clone(&metrics), ledger)), address, metrics)
 }
 
 async fn speak(address: SocketAddr) -> TcpStream {

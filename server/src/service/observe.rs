@@ -6,7 +6,7 @@ use super::{HEARTBEAT, next_heartbeat};
 use crate::errors::Refusal;
 use crate::observers::Observer;
 use futures::Stream;
-use leasehold_core::{Batch, Cursor, ElectionName, Revision, Selection};
+use leasehold_core::{Batch, Cursor, ElectionName, Revision, Seen, Selection};
 use leasehold_proto::v1;
 use leasehold_proto::v1::observe_response::Event as Told;
 use std::collections::{BTreeSet, VecDeque};
@@ -20,12 +20,20 @@ pub(crate) type ObserveStream = Pin<Box<dyn Stream<Item = Result<v1::ObserveResp
 
 /// So many elections may be named in one request.
 const MAX_NAMES: usize = 100;
-/// So many changes are taken from the board at once; then they are sent before more are taken.
-const BATCH: usize = 32;
+/// So many changes are taken from the board at once; then they are sent before more are taken. An observer that isn't read keeps
+/// them from being forgotten.
+const BATCH: usize = 8;
+
+/// What is sent next. It becomes a message when it is: values are long, and the board shares them.
+enum Next {
+    Change(Seen),
+    Vacant(ElectionName),
+    Other(Told),
+}
 
 struct Open {
     observer: Observer,
-    ready: VecDeque<Told>,
+    ready: VecDeque<Next>,
     more: bool,
     heartbeat: Pin<Box<Sleep>>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -86,39 +94,44 @@ pub(crate) fn stream(observer: Observer, deadline: Option<Duration>) -> ObserveS
 impl Open {
     async fn next(&mut self) -> Result<Told, Refusal> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
+            if let Some(next) = self.ready.pop_front() {
                 // It may have lain here for long: the reader sets the pace.
                 self.observer.check()?;
-                return Ok(event);
+                return Ok(next.tell());
             }
             if !self.more {
                 tokio::select! {
                     () = self.observer.woken() => {}
                     () = passed(&mut self.deadline) => return Err(Refusal::DeadlineExceeded),
-                    () = &mut self.heartbeat => self.ready.push_back(Told::Heartbeat(v1::Heartbeat {})),
+                    () = &mut self.heartbeat => self.ready.push_back(Next::Other(Told::Heartbeat(v1::Heartbeat {}))),
                 }
                 self.heartbeat.as_mut().reset(next_heartbeat());
             }
             let batch = self.observer.read(BATCH)?;
             self.more = batch.more;
-            self.tell(batch);
+            self.take(batch);
         }
     }
 
-    fn tell(&mut self, batch: Batch) {
+    fn take(&mut self, batch: Batch) {
         if batch.reset {
             let detail = "what came after that revision isn't known any more; a snapshot follows".to_owned();
-            self.ready.push_back(Told::Reset(v1::Reset { detail }));
+            self.ready.push_back(Next::Other(Told::Reset(v1::Reset { detail })));
         }
-        self.ready.extend(batch.changes.iter().map(|seen| Told::Change(change(&seen.change, seen.missed))));
-        self.ready.extend(
-            batch
-                .vacant
-                .iter()
-                .map(|name| Told::Change(v1::ElectionChange { election: name.to_string(), ..Default::default() })),
-        );
+        self.ready.extend(batch.changes.into_iter().map(Next::Change));
+        self.ready.extend(batch.vacant.into_iter().map(Next::Vacant));
         if let Some(revision) = batch.synced {
-            self.ready.push_back(Told::Synced(v1::Synced { revision: revision.0 }));
+            self.ready.push_back(Next::Other(Told::Synced(v1::Synced { revision: revision.0 })));
+        }
+    }
+}
+
+impl Next {
+    fn tell(self) -> Told {
+        match self {
+            Next::Change(seen) => Told::Change(change(&seen.change, seen.missed)),
+            Next::Vacant(name) => Told::Change(v1::ElectionChange { election: name.to_string(), ..Default::default() }),
+            Next::Other(told) => told,
         }
     }
 }

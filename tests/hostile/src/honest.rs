@@ -6,7 +6,7 @@ use leasehold_proto::v1::CandidacyState;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 
 /// The leader's TTL, and how often it is kept alive.
@@ -34,11 +34,12 @@ pub struct Seen {
     pub failures: Vec<String>,
 }
 
-/// Honest workers that work until this is dropped.
+/// Honest workers that work until this is dropped. They have a thread of their own: what the attack costs the attacker isn't
+/// measured with them.
 #[derive(Debug)]
 pub struct Honest {
     seen: Arc<Mutex<Seen>>,
-    tasks: Vec<JoinHandle<()>>,
+    _stop: oneshot::Sender<()>,
 }
 
 impl Honest {
@@ -54,16 +55,27 @@ impl Honest {
             .timeout(Duration::from_secs(5))
             .tcp_nodelay(true)
             .local_address(from);
-        let mut client = ElectionClient::new(endpoint.connect().await?);
-        let mut leader = Campaign::open(&mut client, leased("honest/leader", "honest", TTL_MS)).await?;
-        leader.elected().await?;
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let tasks = vec![
-            tokio::spawn(lead(client, leader, Arc::clone(&seen))),
-            tokio::spawn(enter(endpoint, Arc::clone(&seen))),
-            tokio::spawn(probe(server.http(), Arc::clone(&seen))),
-        ];
-        Ok(Self { seen, tasks })
+        let (stop, stopped) = oneshot::channel();
+        let (leads, hears) = oneshot::channel();
+        let (http, their_view) = (server.http(), Arc::clone(&seen));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                let (client, leader) = match first(&endpoint).await {
+                    Ok(first) => first,
+                    Err(error) => return leads.send(Err(error)).ok(),
+                };
+                tokio::spawn(lead(client, leader, Arc::clone(&their_view)));
+                tokio::spawn(enter(endpoint, Arc::clone(&their_view)));
+                tokio::spawn(probe(http, their_view));
+                leads.send(Ok(())).ok();
+                // An error: it was dropped.
+                stopped.await.err().map(|_| ())
+            })
+        });
+        hears.await??;
+        Ok(Self { seen, _stop: stop })
     }
 
     /// What they have seen so far.
@@ -73,10 +85,11 @@ impl Honest {
     }
 }
 
-impl Drop for Honest {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
-    }
+async fn first(endpoint: &Endpoint) -> anyhow::Result<(ElectionClient, Campaign)> {
+    let mut client = ElectionClient::new(endpoint.connect().await?);
+    let mut leader = Campaign::open(&mut client, leased("honest/leader", "honest", TTL_MS)).await?;
+    leader.elected().await?;
+    Ok((client, leader))
 }
 
 fn note(seen: &Mutex<Seen>, note: impl FnOnce(&mut Seen)) {

@@ -107,7 +107,7 @@ pub(super) const RUBBISH: Attack = Attack {
 
 pub(super) const SLOW_BODIES: Attack = Attack {
     name: "slow-bodies",
-    what: "16,384 calls on 4 connections whose messages never come to their end",
+    what: "16,384 calls on 4 connections whose messages never come",
     is_refused: false,
     run: |target, time| {
         Box::pin(async move {
@@ -117,8 +117,7 @@ pub(super) const SLOW_BODIES: Attack = Attack {
                 let (mut writer, reader) = connect(target.grpc, 0).await?;
                 let heard = reader.listen();
                 for _ in 0..4096 {
-                    let (stream, mut bytes) = writer.headers(LIST, "application/grpc", 0);
-                    bytes.extend(frame(DATA, 0, stream, &[0, 0, 0, 9, 9]));
+                    let (_, bytes) = writer.headers(LIST, "application/grpc", 0);
                     writer.send(&bytes).await?;
                 }
                 open.push((writer, heard));
