@@ -1,5 +1,7 @@
 //! The contract of Leasehold, generated from `proto/leasehold/v1`: messages, clients and servers, and nothing else.
 
+pub mod codec;
+
 /// Package `leasehold.v1`.
 #[allow(clippy::all, missing_docs)]
 pub mod v1 {

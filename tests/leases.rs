@@ -43,10 +43,39 @@ async fn one_call_keeps_many_alive_and_answers_each_in_order() -> anyhow::Result
     assert_eq!((refused.state(), refused.end_reason()), (CandidacyState::Refused, EndReason::Unspecified));
     assert!(refused.ticket.is_empty() && !refused.detail.is_empty(), "{refused:?}");
 
-    let items = (0..1_000).map(|_| KeepAliveItem { ticket: leader.ticket.clone(), want_task_token: false }).collect();
+    let mut leaders = Vec::new();
+    for number in 0..1_000 {
+        let mut leader = Campaign::open(&mut client, leased(&format!("jobs/many/{number}"), "x", 15_000)).await?;
+        leader.elected().await?;
+        leaders.push(leader);
+    }
+    let item = |leader: &Campaign| KeepAliveItem { ticket: leader.ticket.clone(), want_task_token: false };
+    let items = leaders.iter().map(item).collect();
     let answer = client.keep_alive(KeepAliveRequest { items }).await?.into_inner();
     assert_eq!(answer.results.len(), 1_000);
-    assert!(answer.results.iter().all(|result| result.fencing_token == token && result.task_token.is_empty()));
+    assert!(answer.results.iter().all(|result| result.fencing_token > token && result.task_token.is_empty()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_candidacy_twice_in_one_call_is_refused_by_whatever_tickets() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let mut client = server.elections().await?;
+    let mut leader = Campaign::open(&mut client, leased("jobs/twice", "leader", 15_000)).await?;
+    let as_waiter = leader.ticket.clone();
+    leader.elected().await?;
+    let other = Campaign::open(&mut client, leased("jobs/other", "leader", 15_000)).await?;
+    for again in [&leader.ticket, &as_waiter] {
+        let items = [&other.ticket, &leader.ticket, again]
+            .map(|ticket| KeepAliveItem { ticket: ticket.clone(), want_task_token: true });
+        let status =
+            client.keep_alive(KeepAliveRequest { items: items.to_vec() }).await.expect_err("it is there twice");
+        assert_refused(&status, Code::InvalidArgument, "INVALID_REQUEST", &["items 1 and 2", "give each one once"]);
+    }
+    // What can't be read is of nobody.
+    let items = vec![KeepAliveItem { ticket: b"damaged".to_vec(), want_task_token: false }; 2];
+    let answer = client.keep_alive(KeepAliveRequest { items }).await?.into_inner();
+    assert!(answer.results.iter().all(|result| result.state() == CandidacyState::Refused));
     Ok(())
 }
 

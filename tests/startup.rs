@@ -3,7 +3,10 @@
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Campaign, Ending, Server, leased, milliseconds, stream_bound};
 use leasehold_proto::v1::{CampaignRequest, GetStatusRequest};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -82,6 +85,42 @@ async fn a_state_file_that_cant_be_read_at_all() -> anyhow::Result<()> {
     assert_failed(&Server::builder().data_dir(folder.path()).run_to_end().await?, &[text(&path)]);
     let file = tempfile::NamedTempFile::new()?;
     assert_failed(&Server::builder().data_dir(file.path()).run_to_end().await?, &[text(file.path()), "--data-dir"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_data_folder_with_something_else_in_it() -> anyhow::Result<()> {
+    let folder = used_folder().await?;
+    let (lock, state) = (folder.path().join("lock"), folder.path().join("state.json"));
+    let precious = folder.path().join("precious");
+    std::fs::rename(&lock, &precious)?;
+    std::os::unix::fs::symlink(&precious, &lock)?;
+    let before = std::fs::read(&precious)?;
+    let ending = Server::builder().data_dir(folder.path()).run_to_end().await?;
+    assert_failed(&ending, &[text(&lock), "a symbolic link", "remove it"]);
+    assert_eq!(std::fs::read(&precious)?, before);
+    std::fs::remove_file(&lock)?;
+    // A pipe that nobody writes to, and a file that takes minutes to read.
+    std::fs::remove_file(&state)?;
+    mknodat(CWD, &state, FileType::Fifo, Mode::RUSR, 0)?;
+    assert_failed(&Server::builder().data_dir(folder.path()).run_to_end().await?, &[text(&state), "a pipe"]);
+    std::fs::remove_file(&state)?;
+    std::fs::File::create(&state)?.set_len(3 << 30)?;
+    assert_failed(&Server::builder().data_dir(folder.path()).run_to_end().await?, &[text(&state), "3221225472 bytes"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_data_folder_that_others_can_read() -> anyhow::Result<()> {
+    let folder = used_folder().await?;
+    let state = folder.path().join("state.json");
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777))?;
+    std::fs::set_permissions(&state, Permissions::from_mode(0o644))?;
+    let mut server = Server::builder().data_dir(folder.path()).start().await?;
+    assert_eq!(folder.path().metadata()?.permissions().mode() & 0o777, 0o700);
+    assert_eq!(state.metadata()?.permissions().mode() & 0o777, 0o600);
+    let log = server.sigterm(Duration::from_secs(5)).await?.stderr;
+    ensure!(log.contains("others could use the data folder") && log.contains("others could read the keys"), "{log}");
     Ok(())
 }
 

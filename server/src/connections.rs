@@ -1,73 +1,111 @@
-//! gRPC connections: accepted up to a limit, so that idle ones never take the files that the record needs.
+//! gRPC connections: accepted up to a limit, and served once their client has spoken HTTP/2.
 
+mod addresses;
+mod connection;
+mod frames;
 mod room;
 
+pub(crate) use connection::Connection;
+
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::net::{self, TcpListener, TcpStream};
+use crate::net::{TcpListener, TcpStream};
+use addresses::{Addresses, Place};
 use futures::Stream;
-use room::{Room, Taken};
+use room::Room;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
 
 /// The most connections, whatever the system would allow.
 const MOST: usize = 16_384;
 /// Files kept free for the record, HTTP, and what else the process opens.
 const RESERVED_FILES: usize = 400;
-/// A connection on which nothing has come for so long is closed: a client speaks first.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// The most connections whose clients haven't spoken yet. When one more comes, the oldest is closed.
+const MOST_NEWCOMERS: usize = 1024;
+/// What a client sends first (RFC 9113, 3.4). Nothing is known of a client before that.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long the whole preface may take.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a client that has spoken waits for a place, when all are taken.
+const PLACE_PATIENCE: Duration = Duration::from_secs(10);
 /// After a connection couldn't be accepted, because the system has no files left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections that have said something and wait to be served.
+/// Connections that have spoken and wait to be served.
 const READY: usize = 16;
 
-/// A connection and its place.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    stream: TcpStream,
-    _place: Taken,
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Altogether.
+    pub(crate) connections: usize,
+    /// From one address.
+    pub(crate) per_address: usize,
+    /// Whose clients haven't spoken yet. They aren't among the others.
+    pub(crate) newcomers: usize,
 }
 
-/// Raises the limit on open files as far as this process may, and says how many connections fit below it.
-pub(crate) fn limit() -> usize {
-    let now = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
-    let files = getrlimit(Resource::Nofile).current.map_or(MOST, |files| usize::try_from(files).unwrap_or(MOST));
-    files.saturating_sub(RESERVED_FILES).clamp(16, MOST)
+impl Limits {
+    /// Raises the limit on open files as far as this process may, and says what fits below it.
+    pub(crate) fn of_this_process(per_address: Option<usize>) -> Self {
+        let now = getrlimit(Resource::Nofile);
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+        let files =
+            getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
+        Self::below(files, per_address)
+    }
+
+    fn below(files: usize, per_address: Option<usize>) -> Self {
+        let newcomers = (files / 8).clamp(16, MOST_NEWCOMERS);
+        let connections = files.saturating_sub(RESERVED_FILES + newcomers).clamp(16, MOST);
+        // One host alone can't take all places.
+        let per_address = per_address.unwrap_or(connections / 4);
+        Self { connections, per_address, newcomers }
+    }
 }
 
-/// Accepts connections for as long as the stream is there. One above the limit waits here, and the others in the listener's queue.
+/// Accepts connections for as long as the stream is there.
 pub(crate) fn incoming(
     listener: TcpListener,
-    limit: usize,
+    limits: Limits,
     metrics: Arc<Metrics>,
+    ledger: Arc<Ledger>,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
     let (ready, connections) = mpsc::channel(READY);
-    let room = Room::new(limit, metrics);
+    let addresses = Addresses::new(limits.per_address);
+    let room = Room::new(limits.connections, Arc::clone(&metrics));
+    let admission = Admission { room, ready, metrics, ledger };
     tokio::spawn(async move {
-        while !ready.is_closed() {
+        let mut newcomers = VecDeque::new();
+        while !admission.ready.is_closed() {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = ready.closed() => return,
+                () = admission.ready.closed() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let place = tokio::select! {
-                        place = room.take() => place,
-                        () = ready.closed() => return,
-                    };
-                    let ready = ready.clone();
-                    tokio::spawn(hand_over(Connection { stream, _place: place }, ready));
-                }
+                Ok((stream, from)) => match addresses.enter(from.ip()) {
+                    Some(place) => {
+                        let task = tokio::spawn(admission.clone().admit(stream, place));
+                        let_in(&mut newcomers, task.abort_handle(), limits.newcomers);
+                    }
+                    None => {
+                        admission.metrics.connection_closed("ADDRESS_FULL");
+                        tracing::warn!(
+                            address = %from.ip(), limit = limits.per_address,
+                            "closed a connection: its address has as many as one may have (setting \
+                             max_connections_per_address)"
+                        );
+                    }
+                },
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -75,51 +113,44 @@ pub(crate) fn incoming(
     tokio_stream::wrappers::ReceiverStream::new(connections)
 }
 
-/// Gives a connection to tonic once something has come on it.
-async fn hand_over(mut connection: Connection, ready: mpsc::Sender<io::Result<Connection>>) {
-    let speaks = tokio::time::timeout(FIRST_BYTE, net::something_comes(&mut connection.stream)).await;
-    if matches!(speaks, Ok(Ok(()))) && connection.stream.set_nodelay(true).is_ok() {
-        // A server that is gone serves nobody.
-        let _ = ready.send(Ok(connection)).await;
+/// Remembers the last so many connections, and ends the one before them if it still waits to be admitted.
+fn let_in(newcomers: &mut VecDeque<AbortHandle>, newest: AbortHandle, limit: usize) {
+    newcomers.push_back(newest);
+    if newcomers.len() > limit
+        && let Some(oldest) = newcomers.pop_front()
+    {
+        // For one that was admitted, or has failed, this does nothing.
+        oldest.abort();
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+/// The way of a connection from the listener to tonic.
+#[derive(Clone)]
+struct Admission {
+    room: Room,
+    ready: mpsc::Sender<io::Result<Connection>>,
+    metrics: Arc<Metrics>,
+    ledger: Arc<Ledger>,
+}
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        TcpConnectInfo { local_addr: self.stream.local_addr().ok(), remote_addr: self.stream.peer_addr().ok() }
+impl Admission {
+    async fn admit(self, mut stream: TcpStream, place: Place) {
+        let mut preface = [0; PREFACE.len()];
+        let speaks = timeout(PREFACE_TIMEOUT, stream.read_exact(&mut preface)).await;
+        if !matches!(speaks, Ok(Ok(_))) || preface != *PREFACE {
+            return self.metrics.connection_closed("NO_PREFACE");
+        }
+        let Ok(among_all) = timeout(PLACE_PATIENCE, self.room.take()).await else {
+            return self.metrics.connection_closed("ALL_PLACES_TAKEN");
+        };
+        if stream.set_nodelay(true).is_ok() {
+            let peer = self.ledger.register(place.address());
+            let connection = Connection::new(stream, PREFACE, peer, (place, among_all), self.metrics);
+            // A server that is gone serves nobody.
+            let _ = self.ready.send(Ok(connection)).await;
+        }
     }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,22 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// As many calls are open as may be.
+    #[error("there are {limit} {what} {whose} already, the most that this server serves; end some of them")]
+    TooManyCalls {
+        /// Of which kind.
+        what: &'static str,
+        /// Among which.
+        whose: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A stream of reflection has lasted long enough.
+    #[error("a stream of gRPC reflection lasts {limit:?} at most; open another one")]
+    ReflectionEnds {
+        /// So long.
+        limit: Duration,
+    },
     /// Whoever asks to mirror this replica doesn't have the key that replicas share.
     #[error("only replicas that share this one's Secret may mirror it")]
     NotAReplica,
@@ -109,6 +125,8 @@ impl Refusal {
             Refusal::Internal(_) => (Code::Internal, "INTERNAL"),
             Refusal::InboxFull => (Code::Unavailable, "INBOX_FULL"),
             Refusal::TooManyObservers { .. } => (Code::ResourceExhausted, "TOO_MANY_OBSERVERS"),
+            Refusal::TooManyCalls { .. } => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
+            Refusal::ReflectionEnds { .. } => (Code::ResourceExhausted, "REFLECTION_ENDS"),
             Refusal::NotAReplica => (Code::PermissionDenied, "NOT_A_REPLICA"),
             Refusal::ActiveUnreachable { .. } | Refusal::ActiveBroke { .. } => {
                 (Code::Unavailable, "ACTIVE_UNREACHABLE")
@@ -143,7 +161,9 @@ impl Refusal {
     fn metadata(&self) -> HashMap<String, String> {
         let pairs: Vec<(&str, String)> = match self {
             Refusal::ActiveUnreachable { address, .. } => vec![("address", address.clone())],
-            Refusal::TooManyObservers { limit } => vec![("limit", limit.to_string())],
+            Refusal::TooManyObservers { limit } | Refusal::TooManyCalls { limit, .. } => {
+                vec![("limit", limit.to_string())]
+            }
             Refusal::CallTimedOut { limit } => vec![("limit_ms", limit.as_millis().to_string())],
             Refusal::Core(reject) => match reject {
                 Reject::TtlOutOfRange { ttl, min, max } => {

@@ -1,45 +1,30 @@
 //! The HTTP port: health, metrics and public keys, for probes, Prometheus and whoever checks task tokens.
 
+mod port;
+
+pub use port::serve;
+
 use crate::clock;
 use crate::metrics::{CONTENT_TYPE, Metrics};
-use crate::net::{TcpListener, TcpStream};
+#[cfg(not(turmoil))]
+use crate::net::TcpListener;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE as CONTENT_TYPE_HEADER};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use leasehold_core::{Millis, Time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(turmoil))]
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+#[cfg(not(turmoil))]
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-/// What connections may take.
-const LIMITS: Limits = Limits { connection_life: Duration::from_secs(10), connections: 256 };
-/// What a connection may hold of a request. No request here has a body worth reading.
-const BUFFER_BYTES: usize = 16 * 1024;
-/// How long requests that are under way may take when the server stops.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
 /// A loop that hasn't gone round for so long hangs, and a restart is the better part: tickets carry the elections over.
 const LOOP_HANGS: Millis = Millis(10_000);
-/// After an accept that failed for want of file descriptors, trying at once would only burn the processor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    /// A connection serves one request and must be through with it by then, however slowly its client sends or reads.
-    connection_life: Duration,
-    /// At a time. More wait to be accepted, at most for `connection_life`.
-    connections: usize,
-}
-
 const INDEX: &str = "\
 leasehold-server: leader election over gRPC. This port speaks HTTP:
 
@@ -107,67 +92,12 @@ pub(crate) async fn serve_while_waiting(listener: TcpListener) {
     let marks = async {
         loop {
             beat.mark();
-            sleep(Duration::from_millis(LOOP_HANGS.0 / 10)).await;
+            tokio::time::sleep(Duration::from_millis(LOOP_HANGS.0 / 10)).await;
         }
     };
     tokio::select! {
         () = serve(listener, state, CancellationToken::new()) => {}
         () = marks => {}
-    }
-}
-
-/// Serves until `shutdown`, then ends what is under way within a second.
-pub async fn serve(listener: TcpListener, state: HttpState, shutdown: CancellationToken) {
-    serve_within(LIMITS, listener, state, shutdown).await;
-}
-
-async fn serve_within(limits: Limits, listener: TcpListener, state: HttpState, shutdown: CancellationToken) {
-    let router = router(state);
-    let slots = Arc::new(Semaphore::new(limits.connections));
-    let connections = TaskTracker::new();
-    loop {
-        let accept = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("nobody closes the semaphore");
-            (listener.accept().await, slot)
-        };
-        let (accepted, slot) = tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = accept => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), shutdown.clone());
-                connections.spawn(async move {
-                    let _ = timeout(limits.connection_life, connection).await;
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "can't accept an HTTP connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
-    connections.close();
-    let _ = timeout(SHUTDOWN_PATIENCE + ACCEPT_PAUSE, connections.wait()).await;
-}
-
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .keep_alive(false)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let cut = async {
-        shutdown.cancelled().await;
-        sleep(SHUTDOWN_PATIENCE).await;
-    };
-    tokio::select! {
-        result = connection => if let Err(error) = result {
-            tracing::debug!(%error, "an HTTP connection broke off");
-        },
-        () = cut => {}
     }
 }
 

@@ -9,7 +9,10 @@
 //! forward.rs   standbys hand calls on              calls.rs        an answer in time, a reason with each refusal
 //! ticket.rs    seals and opens tickets             task_token.rs   signs and checks task tokens
 //! errors.rs    the table of refusals               clock.rs        the only reader of clocks
+//! gate.rs      what is served at all             ledger.rs       what nobody reads, and how many calls there are
+//! line.rs      before what costs much
 //! connections.rs  accepted up to a limit             net.rs          the system's network, or a simulated one
+//! log.rs       the log, without floods
 //! http.rs      health, metrics, keys over HTTP     metrics.rs      what is counted
 //! right.rs     whether this replica may answer
 //! ```
@@ -24,11 +27,16 @@ mod forward;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod gate;
 mod handle;
 mod health;
 pub mod http;
 pub mod keys;
 mod kubernetes;
+mod ledger;
+mod line;
+#[cfg(not(turmoil))]
+mod log;
 pub mod metrics;
 mod mirror;
 pub mod net;

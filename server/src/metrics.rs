@@ -70,6 +70,7 @@ pub struct Metrics {
     election_led: watched::Gauges,
     election_token: watched::Gauges,
     refusals: Family<Reason, Counter>,
+    connections_closed: Family<Reason, Counter>,
     store_writes: Family<WriteResult, Counter>,
     store_write: Histogram,
     right_margin: Gauge<f64, AtomicU64>,
@@ -141,6 +142,8 @@ impl Metrics {
             election_token: families.add("election_fencing_token", "The last fencing token of a watched election"),
             ends: families.add("ends", "Candidacies that ended, by reason"),
             refusals: families.add("refusals", "Calls refused, by the reason in their ErrorInfo"),
+            connections_closed: families
+                .add("connections_closed", "Connections that this server has closed, by reason"),
             keep_alives: families.add("keep_alives", "Tickets whose KeepAlive was accepted"),
             lateness: families.add_ratio(
                 "keep_alive_lateness",
@@ -238,6 +241,11 @@ impl Metrics {
     /// A call was refused; `reason` is one of the few in the table of errors.
     pub fn refused(&self, reason: &'static str) {
         self.refusals.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A connection was closed for what its client did, or didn't; `reason` is one of a few.
+    pub fn connection_closed(&self, reason: &'static str) {
+        self.connections_closed.get_or_create(&Reason { reason }).inc();
     }
 
     /// A write of the record came to its end.

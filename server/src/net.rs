@@ -2,15 +2,9 @@
 
 #[cfg(not(turmoil))]
 mod system {
-    use std::io;
     use tonic::transport::{Channel, Endpoint, Error};
 
     pub use tokio::net::{TcpListener, TcpStream};
-
-    /// Waits until there is something to read, or an end.
-    pub(crate) async fn something_comes(stream: &mut TcpStream) -> io::Result<()> {
-        stream.readable().await
-    }
 
     /// A connection that is made when it is needed first.
     pub(crate) fn connect_lazy(endpoint: &Endpoint) -> Channel {
@@ -29,8 +23,8 @@ mod simulated;
 #[cfg(turmoil)]
 pub use simulated::{TcpListener, TcpStream};
 #[cfg(turmoil)]
-pub(crate) use simulated::{api_client, api_config, connect, connect_lazy, something_comes};
+pub(crate) use simulated::{api_client, api_config, connect, connect_lazy};
 #[cfg(not(turmoil))]
 pub use system::{TcpListener, TcpStream};
 #[cfg(not(turmoil))]
-pub(crate) use system::{connect, connect_lazy, something_comes};
+pub(crate) use system::{connect, connect_lazy};

@@ -2,19 +2,22 @@
 
 use crate::backend::Backend;
 use crate::calls::{self, CallsLayer};
-use crate::connections;
+use crate::connections::{self, Limits};
 use crate::driver::{Driver, Known, Phase};
 use crate::forward::{ForwardLayer, Links};
+use crate::gate::GateLayer;
 use crate::handle;
 use crate::health;
 use crate::http::{self, HttpState};
+use crate::ledger::{self, Ledger};
+use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::mirror::{self, Mirrors, Seals};
 use crate::net::TcpListener;
 use crate::observers::Observers;
 use crate::service::{Admin, Context, Elections};
 use crate::settings::Settings;
-use crate::task_token::TaskTokens;
+use crate::task_token::{Signer, TaskTokens};
 use crate::ticket::Sealer;
 use leasehold_core::Active;
 use leasehold_proto::v1::admin_service_server::AdminServiceServer;
@@ -41,6 +44,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// whoever floods it holds up the others for as long as that takes: with 1000 for a tenth of a second at most, with 4096 for
 /// two seconds (tests/resets.rs, in a debug build).
 const MAX_PENDING_RESETS: usize = 1000;
+/// Calls that cost much are worked at so many at a time: the others wait in line, and cheap ones don't.
+const COSTLY_CALLS: usize = 2;
 /// How long connections get to end after their streams have been ended.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long the last record may take.
@@ -105,7 +110,8 @@ impl Server {
             handle,
             observers,
             sealer: Sealer::new(&keys),
-            task_tokens: Arc::clone(&task_tokens),
+            signer: Signer::start(Arc::clone(&task_tokens))?,
+            line: Line::new(COSTLY_CALLS),
             metrics: Arc::clone(&metrics),
             max_ttl: Duration::from_millis(settings.max_ttl.0),
             replica: (me.0.clone(), lease),
@@ -214,6 +220,7 @@ fn serve_grpc(
         .max_concurrent_streams(settings.max_streams_per_connection)
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
         .layer(calls)
+        .layer(GateLayer { metrics: Arc::clone(&context.metrics) })
         .layer(forward)
         .add_service(elections)
         .add_service(admin)
@@ -221,7 +228,10 @@ fn serve_grpc(
         .add_service(health)
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
-    let incoming = connections::incoming(listener, connections::limit(), Arc::clone(&context.metrics));
+    let limits = Limits::of_this_process(settings.max_connections_per_address);
+    let ledger = Ledger::new(ledger::Limits { unsent_bytes: 64 << 20, calls: 50_000 }, Arc::clone(&context.metrics));
+    tokio::spawn(Arc::clone(&ledger).watch(closing.clone()));
+    let incoming = connections::incoming(listener, limits, Arc::clone(&context.metrics), ledger);
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()))
 }
 

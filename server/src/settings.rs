@@ -43,6 +43,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Open Observe streams.
     pub max_observers: usize,
+    /// Connections from one address; `None`: a quarter of all.
+    pub max_connections_per_address: Option<usize>,
     /// Open streams of one gRPC connection.
     pub max_streams_per_connection: u32,
     /// Calls that wait for the loop.
@@ -182,7 +184,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`].
     pub fn from_words(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Self, SettingsError> {
-        let CommandLine { config, flags } = clap::Parser::parse_from(words);
+        let CommandLine { config, flags } = clap::Parser::try_parse_from(words).unwrap_or_else(|error| exit(error));
         let file = match config {
             Some(path) => Flags::from_file(&path)?,
             None => Flags::default(),
@@ -220,6 +222,7 @@ impl Settings {
             max_ttl: flags.max_ttl.map_or(DEFAULT_MAX_TTL, Span::millis),
             limits,
             max_observers: flags.max_observers.unwrap_or(DEFAULT_MAX_OBSERVERS),
+            max_connections_per_address: flags.max_connections_per_address,
             max_streams_per_connection: flags.max_streams_per_connection.unwrap_or(DEFAULT_MAX_STREAMS_PER_CONNECTION),
             inbox: flags.inbox.unwrap_or(DEFAULT_INBOX),
             watch_elections: watched(flags.watch_elections.unwrap_or_default())?,
@@ -252,6 +255,7 @@ impl Settings {
             ("max-candidacies-per-subject", self.limits.candidacies_per_subject),
             ("max-candidacies", self.limits.candidacies),
             ("max-observers", self.max_observers),
+            ("max-connections-per-address", self.max_connections_per_address.unwrap_or(MOST)),
             ("max-streams-per-connection", streams),
             ("inbox", self.inbox),
         ] {
@@ -276,6 +280,14 @@ impl Settings {
             None => Config { limits: self.limits.clone(), ..Config::embedded(self.max_ttl) },
         }
     }
+}
+
+/// Says what clap has to say, and ends the process, whether anybody reads it or not.
+fn exit(error: clap::Error) -> ! {
+    let code = error.exit_code();
+    #[cfg(not(turmoil))]
+    crate::log::last_words(move || _ = error.print());
+    std::process::exit(code)
 }
 
 /// The elections of these names.

@@ -2,29 +2,42 @@
 
 use crate::backend::Backend;
 use crate::http::serve_while_waiting;
+use crate::log::{Log, last_words};
 use crate::server::Server;
-use crate::settings::{LogFormat, Settings, log_filter};
-use std::io::{ErrorKind, IsTerminal, Write};
+use crate::settings::Settings;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
 
-/// Runs `leasehold-server` as the process was told to.
-///
-/// # Errors
-/// A sentence that says what is wrong and what to do: settings that clash, state that is in use or can't be read, a port that is
-/// taken.
-pub fn start() -> anyhow::Result<()> {
+/// Runs `leasehold-server` as the process was told to. What goes wrong is said on stderr: settings that clash, state that is in
+/// use or can't be read, a port that is taken.
+#[must_use]
+pub fn start() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            last_words(move || _ = writeln!(std::io::stderr(), "leasehold-server: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let settings = Settings::load()?;
-    let _flushes_at_the_end = log(&settings);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&settings))
+    let log = Log::start(&settings);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.spawn(Log::tell_of_floods(log.flood()));
+    runtime.block_on(serve(&settings))
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(ignore(SignalKind::hangup(), "SIGHUP")?);
+    tokio::spawn(ignore(SignalKind::user_defined1(), "SIGUSR1")?);
+    tokio::spawn(ignore(SignalKind::user_defined2(), "SIGUSR2")?);
     let mut told_to_stop = async || {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -66,16 +79,25 @@ async fn open(settings: &Settings) -> anyhow::Result<(Backend, TcpListener)> {
     }
 }
 
+/// Signals that would end a process that doesn't listen to them.
+fn ignore(kind: SignalKind, name: &'static str) -> std::io::Result<impl Future<Output = ()>> {
+    let mut signals = signal(kind)?;
+    Ok(async move {
+        while signals.recv().await.is_some() {
+            tracing::info!("{name} means nothing here: settings are read at the start only. SIGTERM ends this server");
+        }
+    })
+}
+
 fn greet(grpc: SocketAddr, http: SocketAddr, what: &str) {
     let version = env!("CARGO_PKG_VERSION");
-    let mut out = std::io::stdout().lock();
-    // Whoever started the server may have closed its output: no reason not to serve.
-    let _ = writeln!(out, "leasehold-server {version} listening on {grpc} (http {http}), {what}");
-    let _ = writeln!(
-        out,
-        "try: grpcurl -plaintext -d '{{\"election\":\"hello\",\"candidate\":\"me\"}}' {grpc} leasehold.v1.ElectionService/Campaign"
+    let greeting = format!(
+        "leasehold-server {version} listening on {grpc} (http {http}), {what}\n\
+         try: grpcurl -plaintext -d '{{\"election\":\"hello\",\"candidate\":\"me\"}}' {grpc} \
+         leasehold.v1.ElectionService/Campaign\n"
     );
-    let _ = out.flush();
+    // Whoever started the server may have closed its output, or not read it: no reason not to serve, or not to end.
+    std::thread::spawn(move || std::io::stdout().write_all(greeting.as_bytes()));
 }
 
 async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -88,18 +110,4 @@ async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
         };
         anyhow::anyhow!("can't listen on {address}: {error}; {advice} ({flag})")
     })
-}
-
-/// Lines are written by a thread of their own: whoever reads them slowly, or not at all, doesn't hold up the loop. What doesn't fit
-/// into its buffer of 128,000 lines is lost.
-fn log(settings: &Settings) -> WorkerGuard {
-    // It was checked with the other settings.
-    let filter = log_filter(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    match settings.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
-    }
-    guard
 }

@@ -10,11 +10,13 @@
 //! ```
 
 pub(crate) mod format;
+mod private;
 
 use crate::clock;
 use crate::keys::Keys;
 use format::{Began, State, Undecodable};
 use leasehold_core::{Found, Millis, Record, Tenure, Time};
+use private::MAX_STATE_BYTES;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -66,6 +68,29 @@ pub enum StateFileError {
         path: PathBuf,
         /// Its format.
         found: u64,
+    },
+    /// Something else stands where a file ought to.
+    #[error(
+        "{} is {what}; it must be a file of its own, which this server makes when there is none: remove it, or choose another \
+         --data-dir", path.display()
+    )]
+    NotAFile {
+        /// Where it stands.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// Others can get at the keys, and this process can't change that.
+    #[error(
+        "{} can be read or changed by every user of this machine (its mode is {mode:04o}), and this server's user doesn't own \
+         it: take those rights away, or choose another --data-dir, such as a folder of its own below this one",
+        path.display()
+    )]
+    Exposed {
+        /// The folder, or the file.
+        path: PathBuf,
+        /// Its rights.
+        mode: u32,
     },
     /// The lock isn't ours any more.
     #[error(
@@ -140,16 +165,16 @@ struct Own {
 }
 
 impl StateFile {
-    /// Makes the directory (mode 0700) if there is none, locks it, and stores new keys if it has no state. Blocks for as long as the
-    /// disk takes.
+    /// Makes the directory (mode 0700) if there is none, takes away what rights others have to it, locks it, and stores new keys if
+    /// it has no state. Blocks for as long as the disk takes.
     ///
     /// # Errors
     /// [`StateFileError`]: somebody else has it, it can't be used, or what is in it can't be understood.
     pub fn open(dir: &Path) -> Result<Self, StateFileError> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("make the directory", dir))?;
+        private::close_folder(dir)?;
         let path = dir.join("lock");
-        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let lock = lock.map_err(failed("open", &path))?;
+        let lock = private::open_or_make(&path)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -165,6 +190,7 @@ impl StateFile {
         let keys = Keys::generate();
         let mut this = Self { dir: dir.to_owned(), lock, keys, locked_at, boot, found_steady, own };
         remove_if_there(&this.next_path())?;
+        private::close_file(&this.path())?;
         match this.load()? {
             Some(state) => this.keys = state.keys,
             // That something was lost must outlive this process as well, should it end before its first record.
@@ -294,11 +320,7 @@ impl StateFile {
 
     fn load(&self) -> Result<Option<State>, StateFileError> {
         let path = self.path();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(StateFileError::Io { doing: "read", path, cause }),
-        };
+        let Some(bytes) = private::read(&path)? else { return Ok(None) };
         format::decode(&bytes).map(Some).map_err(|error| match error {
             Undecodable::Damaged(why) => StateFileError::Damaged { path, why },
             Undecodable::OtherFormat(found) => StateFileError::OtherFormat { path, found },
@@ -306,7 +328,7 @@ impl StateFile {
     }
 
     fn store(&self, lost: bool, record: Option<&Record>, began: Option<Began>) -> Result<(), StateFileError> {
-        let bytes = format::encode(&self.keys, lost, record, began);
+        let bytes = self.encode(lost, record, began);
         let (path, next) = (self.path(), self.next_path());
         remove_if_there(&next)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next);
@@ -324,6 +346,19 @@ impl StateFile {
         let there = self.load().ok().flatten().and_then(|state| state.record);
         own.overtaken |= there.is_some_and(|there| there.tenure > tenure);
         if own.overtaken { Err(StateFileError::Overtaken { path: self.path() }) } else { Ok(()) }
+    }
+
+    /// Never more than can be read again. Then the next tenure starts as after a crash.
+    fn encode(&self, lost: bool, record: Option<&Record>, began: Option<Began>) -> Vec<u8> {
+        let bytes = format::encode(&self.keys, lost, record, began.clone());
+        match record {
+            Some(record) if bytes.len() as u64 > MAX_STATE_BYTES => {
+                tracing::error!(bytes = bytes.len(), "too much to hand over by the state file: nothing is handed over");
+                let record = Record { handover: None, ended_at: None, ..record.clone() };
+                format::encode(&self.keys, lost, Some(&record), began)
+            }
+            _ => bytes,
+        }
     }
 
     /// Whoever deletes the directory under a running server frees the name for a second one, whose state this one would replace.

@@ -3,11 +3,12 @@
 
 use crate::handle::{self, Answer, EventSender, Handle, Inbox, Message, StreamItem, StreamKind};
 use crate::keys::Keys;
+use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::mirror::{Mirrors, Seals};
 use crate::observers::Observers;
 use crate::service::{Admin, Context, Elections};
-use crate::task_token::TaskTokens;
+use crate::task_token::{Signer, TaskTokens};
 use crate::ticket::Sealer;
 use futures::{Stream, StreamExt};
 use leasehold_core::{
@@ -81,7 +82,8 @@ impl Service {
             handle: handle.clone(),
             observers: Arc::clone(&observers),
             sealer: FIXED.sealer.clone(),
-            task_tokens: Arc::clone(&FIXED.task_tokens),
+            signer: Signer::inline(Arc::clone(&FIXED.task_tokens)),
+            line: Line::new(1),
             metrics: Arc::clone(&FIXED.metrics),
             max_ttl: Duration::from_millis(config.max_ttl.0),
             replica: (String::new(), String::new()),

@@ -1,10 +1,13 @@
 //! Tests of the HTTP port, over real sockets.
 
+use super::port::{BUFFER_BYTES, LIMITS, Limits, serve_within};
 use super::*;
+use crate::net::TcpStream;
 use serde_json::json;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 struct Server {
     address: SocketAddr,
@@ -129,22 +132,47 @@ async fn what_isnt_http_gets_an_answer_and_an_end() {
     assert!(send(server.address, &huge).await.starts_with("HTTP/1.1 431"));
 }
 
+/// Until the server has closed it; what came before.
+async fn closed(mut stream: TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.expect("the server closes it");
+    rest
+}
+
 #[tokio::test]
-async fn clients_that_send_nothing_are_cut_and_make_room_for_others() {
-    let limits = Limits { connection_life: Duration::from_millis(400), connections: 3 };
-    let server = start_within(limits).await;
-    let mut silent = Vec::new();
-    for _ in 0..limits.connections {
-        silent.push(TcpStream::connect(server.address).await.unwrap());
+async fn clients_that_send_no_request_are_cut_after_a_moment() {
+    let server = start_within(Limits { head: Duration::from_millis(200), ..LIMITS }).await;
+    for words in ["", "GET /healthz HTTP/1.1\r\nhost: a\r\n"] {
+        let mut silent = TcpStream::connect(server.address).await.unwrap();
+        silent.write_all(words.as_bytes()).await.unwrap();
+        assert!(closed(silent).await.is_empty(), "{words:?}");
     }
-    let before = clock::now();
-    assert_eq!(fetch(server.address, "/healthz").await.0, 200);
-    let waited = clock::now().since(before);
-    assert!(waited >= Millis(200), "{waited}: there was room for one more");
-    for mut stream in silent {
-        let mut rest = Vec::new();
-        let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.expect("the server closes it");
-        assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn clients_that_send_no_request_take_nobodys_place() {
+    let patient = Duration::from_secs(600);
+    let server = start_within(Limits { head: patient, newcomers: 3, ..LIMITS }).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+        assert_eq!(fetch(server.address, "/healthz").await.0, 200);
+    }
+    // The oldest ones have made room for those that came later.
+    let oldest = silent.remove(0);
+    assert!(closed(oldest).await.is_empty());
+}
+
+#[tokio::test]
+async fn probes_have_places_that_others_cant_take() {
+    let server = start_within(Limits { others: 0, ..LIMITS }).await;
+    let (status, _, body) = fetch(server.address, "/metrics").await;
+    assert_eq!((status, body.as_str()), (503, "too many requests at once; try again\n"));
+    assert_eq!(fetch(server.address, "/healthz").await.2, "ok\n");
+    assert_eq!(fetch(server.address, "/readyz").await.2, "starting\n");
+    let server = start_within(Limits { probes: 0, others: 1, ..LIMITS }).await;
+    for _ in 0..3 {
+        assert_eq!(fetch(server.address, "/metrics").await.0, 200, "a place is given back");
     }
 }
 

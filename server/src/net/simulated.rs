@@ -18,10 +18,6 @@ pub use turmoil::net::{TcpListener, TcpStream};
 /// Where the API server is.
 const API_SERVER: &str = "http://kubernetes:6443";
 
-pub(crate) async fn something_comes(stream: &mut TcpStream) -> io::Result<()> {
-    stream.peek(&mut [0]).await.map(|_| ())
-}
-
 pub(crate) fn connect_lazy(endpoint: &Endpoint) -> Channel {
     endpoint.connect_with_connector_lazy(tower::service_fn(dial))
 }

@@ -6,6 +6,7 @@ use super::{Context, HEARTBEAT, next_heartbeat};
 use crate::clock;
 use crate::errors::Refusal;
 use crate::handle::{Events, StreamItem, StreamKind};
+use crate::line::Owner;
 use futures::Stream;
 use leasehold_core::{Event, Reject, Tenure, Time};
 use leasehold_proto::v1;
@@ -29,7 +30,8 @@ struct Open {
     /// One timer, moved on with each event: moving it is cheaper than making one.
     heartbeat: Pin<Box<Sleep>>,
     deadline: Option<Pin<Box<Sleep>>>,
-    want_task_token: bool,
+    /// Who asks, and whether for task tokens.
+    caller: (Owner, bool),
     /// When it entered, until it is granted. A stream that is opened again with a ticket doesn't know.
     entered: Option<Time>,
 }
@@ -40,12 +42,11 @@ pub(crate) async fn open(
     context: Arc<Context>,
     events: Events,
     deadline: Option<Duration>,
-    (want_task_token, entered): (bool, Option<Time>),
+    (caller, entered): ((Owner, bool), Option<Time>),
 ) -> Result<CampaignStream, Refusal> {
     let heartbeat = Box::pin(sleep(HEARTBEAT));
     let deadline = deadline.map(|left| Box::pin(sleep(left)));
-    let mut open =
-        Open { context, events, first: None, tenure: Tenure(0), heartbeat, deadline, want_task_token, entered };
+    let mut open = Open { context, events, first: None, tenure: Tenure(0), heartbeat, deadline, caller, entered };
     open.first = open.next().await.transpose()?;
     Ok(Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
@@ -82,7 +83,7 @@ impl Open {
                 {
                     self.context.metrics.granted_after(clock::now().since(entered));
                 }
-                let event = Some(self.tell(event, at));
+                let event = Some(self.tell(event, at).await);
                 Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event, version: version.0 }).await)
             }
             Some(StreamItem { kind: StreamKind::Close(why), .. }) => why.map(|reject| Err(Refusal::from(*reject))),
@@ -98,7 +99,7 @@ impl Open {
         if self.context.handle.right.back().await { Ok(response) } else { Err(Reject::NotActive.into()) }
     }
 
-    fn tell(&self, event: Event, at: Time) -> Told {
+    async fn tell(&self, event: Event, at: Time) -> Told {
         match event {
             Event::Enrolled { enrolment, ticket } => Told::Enrolled(v1::Enrolled {
                 enrolment: enrolment.0,
@@ -111,7 +112,7 @@ impl Open {
                 settling: some(settling),
                 hold: some(hold),
             }),
-            Event::Elected(lead) => Told::Elected(self.context.elected(&lead, at, self.want_task_token)),
+            Event::Elected(lead) => Told::Elected(self.context.elected(&lead, at, self.caller).await),
             Event::Draining { token, remaining } => {
                 Told::Draining(v1::Draining { fencing_token: token.0, remaining: Some(duration(remaining)) })
             }

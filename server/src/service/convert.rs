@@ -3,6 +3,7 @@
 use super::Context;
 use crate::clock;
 use crate::errors::Refusal;
+use crate::line::Owner;
 use crate::task_token::Claims;
 use leasehold_core::{
     Attempt, CandidateName, Change, ChangeReason, ElectionName, ElectionState, EndReason, Entry, Kept, Lead, Leader,
@@ -154,25 +155,29 @@ impl Context {
     }
 
     /// `at` is when the loop said so, or a moment before.
-    pub(crate) fn elected(&self, lead: &Lead, at: Time, want_task_token: bool) -> v1::Elected {
+    pub(crate) async fn elected(&self, lead: &Lead, at: Time, (caller, want_task_token): (Owner, bool)) -> v1::Elected {
         let end = lead.lease_left.map_or(clock::now() + STREAM_BOUND_TASK_TOKEN, |left| at + left);
-        let task_token = || self.task_token(&lead.election, &lead.candidate, lead.token.0, end);
+        let claims = || self.claims(&lead.election, &lead.candidate, lead.token.0, end);
+        let task_token = match want_task_token.then(claims).flatten() {
+            Some(claims) => self.signer.sign(caller, &[Some(claims)]).await.pop().unwrap_or_default(),
+            None => String::new(),
+        };
         v1::Elected {
             fencing_token: lead.token.0,
             ticket: lead.ticket.as_ref().map(|ticket| self.sealer.seal(ticket)).unwrap_or_default(),
-            task_token: if want_task_token { task_token() } else { String::new() },
+            task_token,
         }
     }
 
-    /// Empty when the lease is over: what says so may have been held up on its way.
-    fn task_token(&self, election: &ElectionName, candidate: &CandidateName, fence: u64, end: Time) -> String {
+    /// What a task token says. Nothing when the lease is over: what says otherwise may have been held up on its way.
+    fn claims(&self, election: &ElectionName, candidate: &CandidateName, fence: u64, end: Time) -> Option<Claims> {
         let left = end.since(clock::now());
         if left == Millis(0) {
-            return String::new();
+            return None;
         }
         let now = clock::unix_millis();
-        self.task_tokens.sign(&Claims {
-            iss: self.task_tokens.issuer().to_owned(),
+        Some(Claims {
+            iss: self.signer.tokens().issuer().to_owned(),
             sub: candidate.to_string(),
             election: election.to_string(),
             fence,
@@ -182,8 +187,19 @@ impl Context {
         })
     }
 
-    /// One candidacy's answer to KeepAlive, given `at` that moment or a little later.
-    pub(crate) fn kept(&self, kept: &Kept, at: Time, want_task_token: bool) -> v1::KeepAliveResult {
+    /// What the task token of a candidacy says that was kept alive `at` that moment or a little later, if it leads.
+    pub(crate) fn claims_of(&self, kept: &Kept, at: Time) -> Option<Claims> {
+        match kept {
+            Kept::Leading { ticket, .. } => {
+                let token = ticket.token?;
+                self.claims(&ticket.election, &ticket.candidate, token.0, at + ticket.ttl)
+            }
+            _ => None,
+        }
+    }
+
+    /// One candidacy's answer to KeepAlive.
+    pub(crate) fn kept(&self, kept: &Kept, task_token: String) -> v1::KeepAliveResult {
         match kept {
             Kept::Waiting { ticket, version } => v1::KeepAliveResult {
                 state: v1::CandidacyState::Waiting.into(),
@@ -197,7 +213,7 @@ impl Context {
                 ticket: self.sealer.seal(ticket),
                 version: version.0,
                 fencing_token: ticket.token.unwrap_or_default().0,
-                task_token: self.wanted(ticket, at, want_task_token),
+                task_token,
                 ttl: Some(duration(ticket.ttl)),
                 ..Default::default()
             },
@@ -215,13 +231,6 @@ impl Context {
                 detail: end_detail(*reason).to_owned(),
                 ..Default::default()
             },
-        }
-    }
-
-    fn wanted(&self, ticket: &Ticket, at: Time, wanted: bool) -> String {
-        match ticket.token {
-            Some(token) if wanted => self.task_token(&ticket.election, &ticket.candidate, token.0, at + ticket.ttl),
-            _ => String::new(),
         }
     }
 }

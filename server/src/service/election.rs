@@ -3,20 +3,24 @@
 use super::campaign::{self, CampaignStream};
 use super::convert::{self, number};
 use super::observe::{self, ObserveStream};
-use super::{Context, deadline};
+use super::{Caller, Context, deadline, held};
 use crate::clock;
 use crate::errors::{Refusal, shown};
+use crate::line::Owner;
 use crate::task_token::TaskTokenError;
 use leasehold_core::{Ask, ElectionName, FencingToken, Kept, Millis, Reply, Ticket, Value};
 use leasehold_proto::v1;
 use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::verify_token_request::Token;
 use prost::Message;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 /// So many candidacies may be kept alive in one call.
 const MAX_ITEMS: usize = 1000;
+/// With more than so many, a call waits in line with others that cost much.
+const CHEAP_ITEMS: usize = 8;
 /// The size of a page of elections, and the largest.
 const DEFAULT_PAGE: u32 = 100;
 const MAX_PAGE: u32 = 1000;
@@ -28,18 +32,25 @@ const MAX_PAGE_BYTES: usize = 1024 * 1024;
 pub(crate) struct Elections(pub(crate) Arc<Context>);
 
 impl Elections {
-    async fn keep_alive(&self, items: Vec<v1::KeepAliveItem>) -> Result<v1::KeepAliveResponse, Refusal> {
-        if items.is_empty() || items.len() > MAX_ITEMS {
-            return Err(Refusal::Argument(format!("items has {} entries; give 1 to {MAX_ITEMS}", items.len())));
-        }
+    async fn keep_alive(&self, items: Vec<v1::KeepAliveItem>, owner: Owner) -> Result<v1::KeepAliveResponse, Refusal> {
         let opened: Vec<_> = items.iter().map(|item| self.0.open(&item.ticket)).collect();
+        if let Some((first, second)) = twice(&opened) {
+            return Err(Refusal::Argument(format!(
+                "items {first} and {second} are of one candidacy; give each one once"
+            )));
+        }
         let tickets = opened.iter().filter_map(|ticket| ticket.as_ref().ok().cloned()).collect();
         let (tenure, reply, at) = self.0.handle.ask_when(Ask::KeepAlive(tickets)).await?;
         let Reply::KeptAlive(kept) = reply else { return Err(mismatch()) };
         self.count(&opened, &kept);
-        let mut kept = kept.iter();
-        let results = items.iter().zip(&opened).map(|(item, opened)| match opened {
-            Ok(_) => kept.next().map(|kept| self.0.kept(kept, at, item.want_task_token)).unwrap_or_default(),
+        let wants =
+            items.iter().zip(&opened).filter(|(_, opened)| opened.is_ok()).map(|(item, _)| item.want_task_token);
+        let claims: Vec<_> =
+            kept.iter().zip(wants).map(|(kept, wanted)| self.0.claims_of(kept, at).filter(|_| wanted)).collect();
+        let tokens = self.0.signer.sign(owner, &claims).await;
+        let mut kept = kept.iter().zip(tokens);
+        let results = opened.iter().map(|opened| match opened {
+            Ok(_) => kept.next().map(|(kept, token)| self.0.kept(kept, token)).unwrap_or_default(),
             Err(refusal) => convert::unopened(refusal),
         });
         Ok(v1::KeepAliveResponse { tenure: number(tenure), results: results.collect() })
@@ -116,7 +127,7 @@ impl Elections {
         let (election, token) = match request.token {
             None => return Err(Refusal::Argument("no token is given; set fencing_token or task_token".to_owned())),
             Some(Token::FencingToken(token)) => (request.election, token),
-            Some(Token::TaskToken(token)) => match self.0.task_tokens.verify(&token, clock::unix_seconds()) {
+            Some(Token::TaskToken(token)) => match self.0.signer.tokens().verify(&token, clock::unix_seconds()) {
                 Err(error) => return self.unverified(request.election, error).await,
                 Ok(claims) if !request.election.is_empty() && request.election != claims.election => {
                     let text = format!(
@@ -171,8 +182,9 @@ impl Elections {
 
     async fn open_campaign(&self, request: Request<v1::CampaignRequest>) -> Result<CampaignStream, Refusal> {
         let deadline = deadline::timeout(request.metadata().as_ref());
+        let caller = Caller::of(request.extensions()).connection();
         let request = request.into_inner();
-        let want_task_token = request.want_task_token;
+        let caller = (caller, request.want_task_token);
         let entered = request.ticket.is_empty().then(clock::now);
         let events = if request.ticket.is_empty() {
             self.0.handle.campaign(convert::entry(request)?).await?
@@ -189,8 +201,15 @@ impl Elections {
             }
             self.0.handle.reopen(ticket).await?
         };
-        campaign::open(Arc::clone(&self.0), events, deadline, (want_task_token, entered)).await
+        campaign::open(Arc::clone(&self.0), events, deadline, (caller, entered)).await
     }
+}
+
+/// Two items of one call that are of one candidacy, if there are any.
+fn twice(opened: &[Result<Ticket, Refusal>]) -> Option<(usize, usize)> {
+    let mut seen = BTreeMap::new();
+    let tickets = opened.iter().enumerate().filter_map(|(index, ticket)| Some((index, ticket.as_ref().ok()?)));
+    tickets.into_iter().find_map(|(index, ticket)| seen.insert(ticket.enrolment, index).map(|first| (first, index)))
 }
 
 /// The election of a task token, if it is the one that was asked about.
@@ -219,8 +238,19 @@ impl ElectionService for Elections {
         &self,
         request: Request<v1::KeepAliveRequest>,
     ) -> Result<Response<v1::KeepAliveResponse>, Status> {
-        let result = self.keep_alive(request.into_inner().items).await;
-        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        let caller = Caller::of(request.extensions());
+        let items = request.into_inner().items;
+        if items.is_empty() || items.len() > MAX_ITEMS {
+            let text = format!("items has {} entries; give 1 to {MAX_ITEMS}", items.len());
+            return Err(self.0.refuse(Refusal::Argument(text)));
+        }
+        if items.len() <= CHEAP_ITEMS {
+            let result = self.keep_alive(items, caller.connection()).await;
+            return result.map(Response::new).map_err(|refusal| self.0.refuse(refusal));
+        }
+        let turn = caller.turn(&self.0.line, items.len()).await;
+        let result = self.keep_alive(items, caller.host()).await.map_err(|refusal| self.0.refuse(refusal))?;
+        Ok(held(result, turn))
     }
 
     async fn resign(&self, request: Request<v1::ResignRequest>) -> Result<Response<v1::ResignResponse>, Status> {
@@ -259,8 +289,11 @@ impl ElectionService for Elections {
         &self,
         request: Request<v1::ListElectionsRequest>,
     ) -> Result<Response<v1::ListElectionsResponse>, Status> {
-        let result = self.list(request.into_inner()).await;
-        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        let caller = Caller::of(request.extensions());
+        let request = request.into_inner();
+        let turn = caller.turn(&self.0.line, request.page_size.clamp(DEFAULT_PAGE, MAX_PAGE) as usize).await;
+        let result = self.list(request).await.map_err(|refusal| self.0.refuse(refusal))?;
+        Ok(held(result, turn))
     }
 
     async fn verify_token(

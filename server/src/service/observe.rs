@@ -1,12 +1,12 @@
 //! Observe streams: each reads the board at its own pace.
 
-use super::convert::{change, duration, number};
+use super::convert::{change, number, some};
 use super::deadline::passed;
 use super::{HEARTBEAT, next_heartbeat};
 use crate::errors::Refusal;
 use crate::observers::Observer;
 use futures::Stream;
-use leasehold_core::{Batch, Cursor, ElectionName, Revision, Selection};
+use leasehold_core::{Batch, Cursor, ElectionName, Revision, Seen, Selection};
 use leasehold_proto::v1;
 use leasehold_proto::v1::observe_response::Event as Told;
 use std::collections::{BTreeSet, VecDeque};
@@ -20,12 +20,20 @@ pub(crate) type ObserveStream = Pin<Box<dyn Stream<Item = Result<v1::ObserveResp
 
 /// So many elections may be named in one request.
 const MAX_NAMES: usize = 100;
-/// So many changes are taken from the board at once; then they are sent before more are taken.
-const BATCH: usize = 32;
+/// So many changes are taken from the board at once; then they are sent before more are taken. An observer that isn't read keeps
+/// them from being forgotten.
+const BATCH: usize = 8;
+
+/// What is sent next. It becomes a message when it is: values are long, and the board shares them.
+enum Next {
+    Change(Seen),
+    Vacant(ElectionName),
+    Other(Told),
+}
 
 struct Open {
     observer: Observer,
-    ready: VecDeque<Told>,
+    ready: VecDeque<Next>,
     more: bool,
     /// The tenure has ended in good order, and this is the last word about it.
     over: Option<Refusal>,
@@ -73,7 +81,7 @@ pub(crate) fn stream(observer: Observer, deadline: Option<Duration>) -> ObserveS
     let heartbeat = Box::pin(sleep(HEARTBEAT));
     let deadline = deadline.map(|left| Box::pin(sleep(left)));
     let settling = observer.settling();
-    let settling = (settling.0 > 0).then(|| Told::Settling(v1::Settling { remaining: Some(duration(settling)) }));
+    let settling = some(settling).map(|left| Next::Other(Told::Settling(v1::Settling { remaining: Some(left) })));
     let open = Open { observer, ready: settling.into_iter().collect(), more: true, over: None, heartbeat, deadline };
     Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
@@ -90,10 +98,10 @@ pub(crate) fn stream(observer: Observer, deadline: Option<Duration>) -> ObserveS
 impl Open {
     async fn next(&mut self) -> Result<Told, Refusal> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
+            if let Some(next) = self.ready.pop_front() {
                 // It may have lain here for long: the reader sets the pace.
                 self.observer.check().await?;
-                return Ok(event);
+                return Ok(next.tell());
             }
             if let Some(over) = self.over.take() {
                 return Err(over);
@@ -108,7 +116,7 @@ impl Open {
             }
             let batch = self.observer.read(BATCH).await?;
             self.more = batch.more;
-            self.tell(batch);
+            self.take(batch);
             if let Some(why) = self.observer.ended().filter(|_| !self.more) {
                 self.ready.push_back(self.progress());
                 self.over = Some(why.into());
@@ -116,24 +124,29 @@ impl Open {
         }
     }
 
-    fn progress(&self) -> Told {
-        Told::Progress(v1::Progress { revision: self.observer.complete().0 })
+    fn progress(&self) -> Next {
+        Next::Other(Told::Progress(v1::Progress { revision: self.observer.complete().0 }))
     }
 
-    fn tell(&mut self, batch: Batch) {
+    fn take(&mut self, batch: Batch) {
         if batch.reset {
             let detail = "what came after that revision isn't known any more: what is known is stale until Synced";
-            self.ready.push_back(Told::Resync(v1::Resync { detail: detail.to_owned() }));
+            self.ready.push_back(Next::Other(Told::Resync(v1::Resync { detail: detail.to_owned() })));
         }
-        self.ready.extend(batch.changes.iter().map(|seen| Told::Change(change(&seen.change, seen.missed))));
-        self.ready.extend(
-            batch
-                .vacant
-                .iter()
-                .map(|name| Told::Change(v1::ElectionChange { election: name.to_string(), ..Default::default() })),
-        );
+        self.ready.extend(batch.changes.into_iter().map(Next::Change));
+        self.ready.extend(batch.vacant.into_iter().map(Next::Vacant));
         if let Some(revision) = batch.synced {
-            self.ready.push_back(Told::Synced(v1::Synced { revision: revision.0 }));
+            self.ready.push_back(Next::Other(Told::Synced(v1::Synced { revision: revision.0 })));
+        }
+    }
+}
+
+impl Next {
+    fn tell(self) -> Told {
+        match self {
+            Next::Change(seen) => Told::Change(change(&seen.change, seen.missed)),
+            Next::Vacant(name) => Told::Change(v1::ElectionChange { election: name.to_string(), ..Default::default() }),
+            Next::Other(told) => told,
         }
     }
 }

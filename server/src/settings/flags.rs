@@ -5,11 +5,15 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, ValueEnum};
 use leasehold_core::Millis;
 use serde::{Deserialize, Deserializer, de};
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+
+/// No config file is longer.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -134,6 +138,11 @@ pub struct Flags {
     #[serde(alias = "max_observers")]
     pub max_observers: Option<usize>,
 
+    /// Connections from one address [default: a quarter of all]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_CONNECTIONS_PER_ADDRESS", hide_env_values = true)]
+    #[serde(alias = "max_connections_per_address")]
+    pub max_connections_per_address: Option<usize>,
+
     /// Open streams of one connection [default: 4096]
     #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_STREAMS_PER_CONNECTION", hide_env_values = true)]
     #[serde(alias = "max_streams_per_connection")]
@@ -184,8 +193,14 @@ impl Flags {
     /// # Errors
     /// [`SettingsError::Unreadable`], [`SettingsError::BadFile`].
     pub fn from_file(path: &Path) -> Result<Self, SettingsError> {
-        let text =
-            fs::read_to_string(path).map_err(|cause| SettingsError::Unreadable { path: path.to_owned(), cause })?;
+        let unreadable = |cause| SettingsError::Unreadable { path: path.to_owned(), cause };
+        let mut text = String::new();
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > MAX_FILE_BYTES {
+            let why = format!("it is longer than {MAX_FILE_BYTES} bytes: is it the right one?");
+            return Err(SettingsError::BadFile { path: path.to_owned(), why });
+        }
         toml::from_str(&text).map_err(|error| SettingsError::BadFile {
             path: path.to_owned(),
             why: error.to_string().trim_end().to_owned(),
@@ -215,6 +230,7 @@ impl Flags {
             max_candidacies_per_election: self.max_candidacies_per_election.or(other.max_candidacies_per_election),
             max_candidacies_per_subject: self.max_candidacies_per_subject.or(other.max_candidacies_per_subject),
             max_observers: self.max_observers.or(other.max_observers),
+            max_connections_per_address: self.max_connections_per_address.or(other.max_connections_per_address),
             max_streams_per_connection: self.max_streams_per_connection.or(other.max_streams_per_connection),
             inbox: self.inbox.or(other.inbox),
             watch_elections: self.watch_elections.or(other.watch_elections),

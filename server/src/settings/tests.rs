@@ -51,6 +51,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
         "--max-candidacies-per-election=5",
         "--max-candidacies-per-subject=6",
         "--max-observers=7",
+        "--max-connections-per-address=10",
         "--max-streams-per-connection=8",
         "--inbox=9",
         "--issuer=me",
@@ -72,6 +73,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
             ..Limits::default()
         },
         max_observers: 7,
+        max_connections_per_address: Some(10),
         max_streams_per_connection: 8,
         inbox: 9,
         watch_elections: vec![],
@@ -133,6 +135,8 @@ fn a_file_that_isnt_understood_is_refused_where_it_is_wrong() {
         let error = file(text).unwrap_err().to_string();
         assert!(error.starts_with("the config file ") && error.contains(says), "{error}");
     }
+    let error = file(&"#".repeat(1 << 21)).unwrap_err().to_string();
+    assert!(error.ends_with("can't be used: it is longer than 1048576 bytes: is it the right one?"), "{error}");
     let error = Flags::from_file(Path::new("/does/not/exist.toml")).unwrap_err().to_string();
     assert!(error.starts_with("can't read the config file /does/not/exist.toml: "), "{error}");
 }

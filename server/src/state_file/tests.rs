@@ -494,3 +494,58 @@ proptest! {
         prop_assert!(decode(&bytes).is_err());
     }
 }
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn what_others_could_read_is_closed() {
+    let (_temp, dir) = dir();
+    drop(open(&dir));
+    for (folder, file) in [(0o777, 0o644), (0o750, 0o640), (0o705, 0o604)] {
+        fs::set_permissions(&dir, fs::Permissions::from_mode(folder)).unwrap();
+        fs::set_permissions(dir.join("state.json"), fs::Permissions::from_mode(file)).unwrap();
+        drop(open(&dir));
+        assert_eq!((mode(&dir), mode(&dir.join("state.json"))), (0o700, 0o600), "{folder:o} {file:o}");
+    }
+}
+
+#[test]
+fn a_lock_that_leads_elsewhere_is_refused_and_what_it_leads_to_is_left_alone() {
+    let (temp, dir) = dir();
+    drop(open(&dir));
+    let (lock, other) = (dir.join("lock"), temp.path().join("precious"));
+    fs::write(&other, "precious words").unwrap();
+    type Make = fn(&Path, &Path) -> io::Result<()>;
+    let ways: [(Make, &str); 2] = [
+        (|other, lock| std::os::unix::fs::symlink(other, lock), "a symbolic link"),
+        (|other, lock| fs::hard_link(other, lock), "other names"),
+    ];
+    for (make, says) in ways {
+        fs::remove_file(&lock).unwrap();
+        make(&other, &lock).unwrap();
+        let error = StateFile::open(&dir).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("remove it, or choose another --data-dir"), "{error}");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious words");
+    }
+}
+
+#[test]
+fn a_state_that_is_no_file_or_endless_is_refused_at_once() {
+    let (temp, dir) = dir();
+    drop(open(&dir));
+    let path = dir.join("state.json");
+    let refused = |says: &str| {
+        let error = StateFile::open(&dir).unwrap_err().to_string();
+        assert!(error.starts_with(&path.display().to_string()) && error.contains(says), "{error}");
+        fs::remove_file(&path).unwrap();
+    };
+    fs::rename(&path, temp.path().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(temp.path().join("elsewhere"), &path).unwrap();
+    refused("a symbolic link");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    refused("is a pipe");
+    File::create(&path).unwrap().set_len(3 << 30).unwrap();
+    refused("it has 3221225472 bytes, and no state is longer than 1073741824");
+}

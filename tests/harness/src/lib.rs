@@ -19,7 +19,7 @@ pub use http::{HttpResponse, http_get};
 pub use keeper::Keeper;
 pub use measure::{cpu_time, open_files, rss_bytes, thread_count};
 pub use observer::{Observer, Seen, seen};
-pub use process::{Ending, Line, Process};
+pub use process::{Ending, Line, Process, full_pipe};
 pub use puppet::{Call, Puppet, Stream, event, kept};
 pub use refusal::{Refusal, assert_refused, refusal};
 pub use server::{Server, ServerBuilder};

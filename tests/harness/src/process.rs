@@ -1,7 +1,9 @@
 //! A child process whose output is captured line by line, each with the moment it came.
 
 use anyhow::{Context as _, bail};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use std::io::{PipeReader, PipeWriter, Write as _};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
@@ -236,6 +238,23 @@ impl Process {
         self.stderr.finish().await;
         Ok(Ending { status, stdout: self.stdout(), stderr: self.stderr() })
     }
+}
+
+/// A pipe that holds as much as it can, so that whoever writes to it waits. It isn't full any more once somebody reads.
+///
+/// # Errors
+///
+/// When the system has no pipe left.
+pub fn full_pipe() -> anyhow::Result<(PipeReader, PipeWriter)> {
+    let (reader, mut writer) = std::io::pipe()?;
+    let flags = fcntl_getfl(&writer)?;
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK)?;
+    // Large pieces first: a pipe isn't full as long as one byte fits.
+    for piece in [4096, 1] {
+        while writer.write_all(&vec![b'.'; piece]).is_ok() {}
+    }
+    fcntl_setfl(&writer, flags)?;
+    Ok((reader, writer))
 }
 
 #[cfg(test)]

@@ -99,12 +99,12 @@ impl ServerBuilder {
         self.spawn(data.path())?.wait(START_TIMEOUT).await
     }
 
-    /// Starts it in the belief that it can't serve yet, and waits for nothing.
+    /// The command that starts it, for who wants to start it in a way of its own.
     ///
     /// # Errors
     ///
     /// When it isn't built.
-    pub fn spawn(&self, data_dir: &Path) -> anyhow::Result<Process> {
+    pub fn command(&self, data_dir: &Path) -> anyhow::Result<Command> {
         let server = binary("leasehold-server", "leasehold-server", self.profile)?;
         let limit = self.open_files.map(|limit| format!("ulimit -n {limit}; ")).unwrap_or_default();
         let ignore = self.signals_ignored.as_ref().map(|name| format!("trap '' {name}; ")).unwrap_or_default();
@@ -130,7 +130,16 @@ impl ServerBuilder {
             .arg(data_dir)
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)));
-        Process::spawn("leasehold-server", command)
+        Ok(command)
+    }
+
+    /// Starts it in the belief that it can't serve yet, and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it isn't built.
+    pub fn spawn(&self, data_dir: &Path) -> anyhow::Result<Process> {
+        Process::spawn("leasehold-server", self.command(data_dir)?)
     }
 }
 

@@ -1,0 +1,43 @@
+//! How messages are encoded: as tonic does it, with smaller buffers.
+//!
+//! tonic keeps a buffer of 8 KiB for each open stream, and encodes 32 KiB before it looks whether anybody reads. Most streams here wait
+//! for hours between two messages of some hundred bytes, and one that isn't read shall hold little.
+
+use prost::Message;
+use std::marker::PhantomData;
+use tonic::codec::{BufferSettings, Codec};
+use tonic_prost::ProstCodec;
+
+/// A buffer begins with this, and grows with its message.
+const BUFFER_BYTES: usize = 512;
+/// What is encoded at most before it is handed on, but for the last message.
+const YIELD_BYTES: usize = 8 * 1024;
+
+/// Encodes `T` and decodes `U`.
+#[derive(Clone, Debug)]
+pub struct Lean<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for Lean<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for Lean<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
+    type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+    }
+}

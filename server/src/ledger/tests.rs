@@ -1,0 +1,162 @@
+//! Tests of the ledger.
+
+use super::*;
+use bytes::Bytes;
+
+const LIMITS: Limits = Limits { unsent_bytes: 1000, calls: 8 };
+
+fn ledger() -> (Arc<Ledger>, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new());
+    (Ledger::new(LIMITS, Arc::clone(&metrics)), metrics)
+}
+
+fn ip(last: u8) -> IpAddr {
+    [10, 0, 0, last].into()
+}
+
+fn closed(metrics: &Metrics, reason: &str) -> bool {
+    metrics.encode().contains(&format!("leasehold_connections_closed_total{{reason=\"{reason}\"}} 1\n"))
+}
+
+#[tokio::test]
+async fn what_was_handed_over_is_crossed_out_when_its_last_byte_is_dropped() {
+    let (ledger, _) = ledger();
+    let (peer, _registered) = ledger.register(ip(1));
+    let call = peer.begin(Class::Stream).await.unwrap();
+    let bytes = call.hand_over(Bytes::from(vec![7; 100]));
+    let half = bytes.slice(50..);
+    assert_eq!((&half[..], peer.0.unsent()), (&[7; 50][..], 100));
+    drop(bytes);
+    assert_eq!(peer.0.unsent(), 100, "half of it is still there");
+    drop((call, half));
+    assert_eq!((peer.0.unsent(), ledger.unsent.load(Ordering::Relaxed)), (0, 0));
+    assert!(ledger.state().by_address.is_empty(), "the call is over");
+}
+
+#[tokio::test]
+async fn an_answer_that_isnt_read_in_time_closes_its_connection_and_a_stream_doesnt() {
+    let (ledger, metrics) = ledger();
+    let (reads, _reads) = ledger.register(ip(1));
+    let (unread, _unread) = ledger.register(ip(1));
+    let (slow, _slow) = ledger.register(ip(1));
+    let answer = reads.begin(Class::Unary).await.unwrap();
+    let held = answer.hand_over(Bytes::from_static(b"read"));
+    let call = unread.begin(Class::Unary).await.unwrap();
+    let _held = call.hand_over(Bytes::from_static(b"unread"));
+    let stream = slow.begin(Class::Stream).await.unwrap();
+    let _held_too = stream.hand_over(Bytes::from_static(b"slow"));
+    let now = clock::now();
+    ledger.look(now + SEND_TIMEOUT);
+    assert!(!unread.0.is_cut(), "it has that long");
+    drop(held);
+    ledger.look(now + SEND_TIMEOUT + Millis(1000));
+    assert!(unread.0.is_cut() && !reads.0.is_cut() && !slow.0.is_cut());
+    assert!(closed(&metrics, "UNREAD_ANSWER"));
+}
+
+#[tokio::test]
+async fn when_memory_is_short_whoever_holds_most_is_closed_and_nobody_else() {
+    let (ledger, metrics) = ledger();
+    let peers: Vec<_> = (0..3).map(|_| ledger.register(ip(1))).collect();
+    let mut held = Vec::new();
+    for ((peer, _), bytes) in peers.iter().zip([300, 500, 200]) {
+        let call = peer.begin(Class::Stream).await.unwrap();
+        held.push((call.hand_over(Bytes::from(vec![0; bytes])), call));
+    }
+    let cut = || peers.iter().map(|(peer, _)| peer.0.is_cut()).collect::<Vec<_>>();
+    assert_eq!(cut(), [false, false, false]);
+    let (_, call) = &held[2];
+    let more = call.hand_over(Bytes::from_static(b"1"));
+    assert_eq!(cut(), [false, true, false]);
+    // Nobody else is closed for what the one that was closed hasn't given back yet.
+    let more = (more, call.hand_over(Bytes::from(vec![0; 400])));
+    assert_eq!(cut(), [false, true, false]);
+    assert!(closed(&metrics, "UNREAD_ANSWERS_FILL_MEMORY"));
+    drop((more, held));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_gets_no_more_answers() {
+    let unsent_bytes = usize::MAX / 2;
+    let ledger = Ledger::new(Limits { unsent_bytes, calls: 10_000 }, Arc::new(Metrics::new()));
+    let (peer, _registered) = ledger.register(ip(1));
+    let waits =
+        |peer: Peer| async move { tokio::time::timeout(Duration::from_millis(50), peer.begin(Class::Unary)).await };
+    let full = peer.begin(Class::Unary).await.unwrap().hand_over(Bytes::from(vec![0; 4 << 20]));
+    assert!(waits(peer.clone()).await.is_err(), "its answers take all the room that it has");
+    // A stream needs no room: it makes one piece at a time.
+    peer.begin(Class::Stream).await.unwrap();
+    let next = tokio::spawn({
+        let peer = peer.clone();
+        async move { peer.begin(Class::Unary).await.map(|_| ()) }
+    });
+    drop(full);
+    tokio::time::timeout(Duration::from_secs(10), next).await.expect("it is woken").unwrap().unwrap();
+
+    let mut at_work = Vec::new();
+    while let Ok(call) = waits(peer.clone()).await {
+        at_work.push(call.unwrap());
+    }
+    assert_eq!(at_work.len(), 256, "so many are worked at");
+    at_work.pop();
+    assert!(waits(peer).await.is_ok());
+}
+
+#[tokio::test]
+async fn calls_have_limits_in_all_and_for_each_address_and_connection() {
+    let (ledger, _) = ledger();
+    let refused = |refusal: Refusal| refusal.to_string();
+    let (peer, _registered) = ledger.register(ip(1));
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(peer.begin(Class::Stream).await.unwrap());
+    }
+    let error = refused(peer.begin(Class::Unary).await.unwrap_err());
+    assert!(error.starts_with("there are 4 open calls from this address already"), "{error}");
+    let (other, _other) = ledger.register(ip(2));
+    for _ in 0..4 {
+        open.push(other.begin(Class::Unary).await.unwrap());
+    }
+    let (third, _third) = ledger.register(ip(3));
+    let error = refused(third.begin(Class::Unary).await.unwrap_err());
+    assert!(error.starts_with("there are 8 open calls in all already"), "{error}");
+    open.clear();
+    third.begin(Class::Unary).await.unwrap();
+}
+
+#[tokio::test]
+async fn watches_and_reflection_have_limits_of_their_own() {
+    let limits = Limits { unsent_bytes: 1000, calls: 100_000 };
+    let ledger = Ledger::new(limits, Arc::new(Metrics::new()));
+    for (class, each, address, all, what) in [
+        (Class::Watch, 16, 1024, 4096, "streams of grpc.health.v1.Health/Watch"),
+        (Class::Reflection, 8, 64, 128, "streams of gRPC reflection"),
+    ] {
+        let mut open = Vec::new();
+        let mut refusals = Vec::new();
+        for host in 0..10 {
+            loop {
+                let (peer, registered) = ledger.register(ip(host));
+                let mut calls = Vec::new();
+                let refusal = loop {
+                    match peer.begin(class).await {
+                        Ok(call) => calls.push(call),
+                        Err(refusal) => break refusal.to_string(),
+                    }
+                };
+                let full = calls.len() < each;
+                open.push((peer, registered, calls));
+                refusals.push(refusal);
+                if full {
+                    break;
+                }
+            }
+        }
+        let calls: usize = open.iter().map(|(_, _, calls)| calls.len()).sum();
+        assert_eq!(calls, all, "{what}");
+        for (limit, whose) in [(each, "on this connection"), (address, "from this address"), (all, "in all")] {
+            let said = format!("there are {limit} {what} {whose} already");
+            assert!(refusals.iter().any(|refusal| refusal.starts_with(&said)), "{said}: {refusals:?}");
+        }
+    }
+}
