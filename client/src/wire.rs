@@ -204,7 +204,8 @@ impl Wires {
     }
 
     /// Asks whether the service has come up again, if its last answers came from below. Before a
-    /// candidacy is entered, which would be granted and resigned otherwise, for all observers to see.
+    /// candidacy is entered, which would be granted and resigned otherwise, for all observers to
+    /// see.
     pub(crate) async fn ask_first(&self, election: &str) -> Result<(), Error> {
         if self.below_for(Duration::ZERO).is_none() {
             return Ok(());

@@ -1,5 +1,5 @@
-//! A service that has fallen back below what the client has seen of it, as after a restore: it isn't believed, and its queue
-//! isn't filled.
+//! A service that has fallen back below what the client has seen of it, as after a restore: it
+//! isn't believed, and its queue isn't filled.
 
 use crate::puppet::{Puppet, TENURE, answer, elected, enrolled, leading, resigned, state, waiting};
 use futures::StreamExt as _;

@@ -1,4 +1,5 @@
-//! Answers that aren't Leasehold's: a proxy's page, another program. None of them is believed, and the next endpoint is asked.
+//! Answers that aren't Leasehold's: a proxy's page, another program. None of them is believed, and
+//! the next endpoint is asked.
 
 use crate::page::Page;
 use crate::puppet::{Puppet, TENURE, elected, enrolled, leading};

@@ -1,5 +1,5 @@
-//! A proxy that speaks HTTP/2 and has a page for the case that nobody is behind it. Bytes and threads only: the command's tests use it
-//! as well.
+//! A proxy that speaks HTTP/2 and has a page for the case that nobody is behind it. Bytes and
+//! threads only: the command's tests use it as well.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -25,8 +25,8 @@ impl Page {
         Self::before(None, status)
     }
 
-    /// One that passes connections on to this service while somebody takes them there. After a page it closes its own: the next
-    /// one may be passed on.
+    /// One that passes connections on to this service while somebody takes them there. After a page
+    /// it closes its own: the next one may be passed on.
     pub(crate) fn before(service: Option<SocketAddr>, status: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -86,7 +86,8 @@ fn frame(kind: u8, flags: u8, stream: u32, body: &[u8]) -> Vec<u8> {
     [&[a, b, c, kind, flags], &stream.to_be_bytes()[..], body].concat()
 }
 
-/// `:status` and `content-type: text/html`, neither compressed nor indexed: 8 and 31 are the numbers of their names.
+/// `:status` and `content-type: text/html`, neither compressed nor indexed: 8 and 31 are the
+/// numbers of their names.
 fn page_headers(status: u16) -> Vec<u8> {
     [&[0x08, 3], status.to_string().as_bytes(), &[0x0f, 31 - 15, 9], b"text/html"].concat()
 }

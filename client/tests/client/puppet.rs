@@ -157,22 +157,28 @@ impl Puppet {
 
     /// Answers KeepAlives so until somebody resigns.
     pub(crate) async fn until_resigned(&mut self, answer: impl Fn() -> proto::KeepAliveResponse) -> Resign {
+        let end = tokio::time::sleep(PATIENCE);
+        tokio::pin!(end);
         loop {
             tokio::select! {
+                () = &mut end => panic!("nobody has resigned"),
                 Some(call) = self.keep_alives.recv() => call.answer(answer()),
                 Some(resign) = self.resigns.recv() => return resign,
             }
         }
     }
 
-    /// Answers KeepAlives and opened streams so, for ever.
+    /// Answers KeepAlives and opened streams so, for longer than the test needs.
     pub(crate) async fn always(
         &mut self,
         answer: impl Fn() -> proto::KeepAliveResponse,
         event: impl Fn() -> proto::CampaignResponse,
     ) -> Infallible {
+        let end = tokio::time::sleep(PATIENCE);
+        tokio::pin!(end);
         loop {
             tokio::select! {
+                () = &mut end => panic!("it goes on and on"),
                 Some(call) = self.keep_alives.recv() => call.answer(answer()),
                 Some(stream) = self.campaigns.recv() => stream.send(event()).await,
             }

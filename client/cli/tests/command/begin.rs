@@ -1,4 +1,5 @@
-//! How each subcommand begins: where the service is, that it may be just starting, and what is said when it can't be reached.
+//! How each subcommand begins: where the service is, that it may be just starting, and what is said
+//! when it can't be reached.
 
 use std::io::Write as _;
 use std::net::TcpListener;

@@ -13,7 +13,8 @@ fn printed(args: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// What bash would offer for a command line: words as bash cuts them, the last one under the cursor.
+/// What bash would offer for a command line: words as bash cuts them, the last one under the
+/// cursor.
 fn offered(server: Option<&Server>, words: &[&str]) -> Vec<String> {
     let folder = TempDir::new().unwrap();
     let script = folder.path().join("completions");

@@ -1,4 +1,5 @@
-//! `run`: what it finds out before it campaigns, and what becomes of its parts when it is killed while it starts.
+//! `run`: what it finds out before it campaigns, and what becomes of its parts when it is killed
+//! while it starts.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, IoSlice, Read as _};
