@@ -145,6 +145,9 @@ impl Model {
             _ => Vec::new(),
         };
         let Role::Active(elections) = &self.role else { return };
+        if self.right_until <= self.now {
+            return;
+        }
         let mine = |ticket: &Ticket| ticket.tenure == elections.tenure && ticket.highest() < elections.next;
         let strange = tickets.iter().filter(|ticket| !mine(ticket) && ticket.highest() >= elections.tenure.0);
         let Some(highest) = strange.map(|ticket| ticket.highest()).max() else { return };
