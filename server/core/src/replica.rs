@@ -339,7 +339,9 @@ impl Replica {
             ticket.highest() > limit
         };
         let Some(highest) = tickets.iter().filter(beyond).map(Ticket::highest).max() else { return };
-        self.seen = self.seen.max(highest.saturating_add(AHEAD_WHEN_LOST).min(NUMBER_LIMIT));
+        // The same ticket may be shown after another restore: that tenure is to have a number of its own.
+        let odd = self.clock_floor_now() % AHEAD_WHEN_LOST;
+        self.seen = self.seen.max(highest.saturating_add(AHEAD_WHEN_LOST + odd).min(NUMBER_LIMIT));
         self.end_tenure(TenureEnd::Behind);
     }
 

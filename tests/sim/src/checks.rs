@@ -1,9 +1,11 @@
 //! The guarantees, each in a file of its own.
 
+mod attempts;
 mod continuity;
 mod drains_end;
 mod fifo;
 mod flat_load;
+mod holds;
 mod no_phantom;
 mod no_zombie;
 mod one_active;
@@ -12,12 +14,13 @@ mod progress;
 mod silent_loser;
 mod tokens_rise;
 mod true_observe;
+mod versions;
 
 use crate::truth::{Fact, Truth};
 use leasehold_core::{Output, Time};
 
 /// The names of the guarantees that are checked.
-pub const GUARANTEES: [&str; 12] = [
+pub const GUARANTEES: [&str; 15] = [
     one_leader::NAME,
     tokens_rise::NAME,
     no_phantom::NAME,
@@ -30,6 +33,9 @@ pub const GUARANTEES: [&str; 12] = [
     drains_end::NAME,
     flat_load::NAME,
     one_active::NAME,
+    holds::NAME,
+    attempts::NAME,
+    versions::NAME,
 ];
 
 /// A promise that was broken.
@@ -67,6 +73,9 @@ impl Checks {
             Box::<drains_end::DrainsEnd>::default(),
             Box::<flat_load::FlatLoad>::default(),
             Box::<one_active::OneActive>::default(),
+            Box::<holds::Holds>::default(),
+            Box::<attempts::Attempts>::default(),
+            Box::<versions::Versions>::default(),
         ];
         Self { truth: Truth::new(replicas, with_lease), guarantees }
     }

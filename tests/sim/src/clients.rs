@@ -4,7 +4,7 @@ use crate::checks::Violation;
 use crate::truth::Fact;
 use crate::worker::Message;
 use crate::world::{Event, World};
-use leasehold_core::{Ask, Entry, Millis, Subject, Value};
+use leasehold_core::{Ask, Attempt, Entry, Millis, Subject, Value};
 
 impl World {
     pub(crate) fn worker_starts(&mut self, worker: usize) -> Result<(), Violation> {
@@ -92,10 +92,14 @@ impl World {
             return self.believe(worker);
         }
         self.roam(worker);
+        if self.asks_again(worker) {
+            return Ok(());
+        }
         let Some(candidacy) = &self.workers[worker].candidacy else { return Ok(()) };
         let late = candidacy.token.is_some() && candidacy.deadline.is_some_and(|deadline| deadline <= now);
         let never_heard = candidacy.enrolment.is_none() && now.since(candidacy.entered) > manners.patience;
         let (stream, ticket, leads) = (candidacy.stream, candidacy.ticket.clone(), candidacy.token.is_some());
+        let superseded = candidacy.superseded;
         let hands_over = candidacy.draining && manners.obliging && self.rng.chance(500);
         let leaves = !self.calm && self.rng.chance(manners.leaves);
         if late {
@@ -117,17 +121,18 @@ impl World {
         {
             self.cut(stream);
         }
-        if stream.is_none() && !manners.polls && self.rng.chance(600) {
+        if stream.is_none() && !superseded && !manners.polls && self.rng.chance(600) {
             self.reach("stream opened again");
             let stream = self.open(Some((worker, life)), Err(ticket.clone()));
-            self.workers[worker].reopened(now, stream);
+            self.workers[worker].reopened(stream);
         }
         if leads && self.rng.chance(30) {
             let value = Value::new(&format!("v{}", now.0)).expect("it is short");
             self.call(Some((worker, life)), Ask::Proclaim(ticket.clone(), value));
         }
+        let as_leader = ticket.token.is_some();
         let call = self.call(Some((worker, life)), Ask::KeepAlive(vec![ticket]));
-        self.workers[worker].asked(now, call);
+        self.workers[worker].asked(now, call, as_leader);
         self.believe(worker)
     }
 
@@ -141,6 +146,25 @@ impl World {
         }
     }
 
+    /// A Campaign of which it has heard nothing, and whose stream is over or silent, is sent once more if it has a
+    /// name.
+    fn asks_again(&mut self, worker: usize) -> bool {
+        let now = self.now;
+        let (life, manners) = (self.workers[worker].life, self.workers[worker].who.manners.clone());
+        let Some(candidacy) = &self.workers[worker].candidacy else { return false };
+        let silent = candidacy.stream.is_none() || now.since(candidacy.entered) > manners.patience;
+        let named = candidacy.entry.attempt.is_some() && candidacy.enrolment.is_none();
+        if !named || !silent || self.rng.chance(100) {
+            return false;
+        }
+        let (entry, stream) = (candidacy.entry.clone(), candidacy.stream);
+        stream.into_iter().for_each(|stream| self.cut(stream));
+        self.reach("Campaign sent once more");
+        let stream = self.open(Some((worker, life)), Ok(entry.clone()));
+        self.workers[worker].entered(now, stream, entry);
+        true
+    }
+
     fn enter(&mut self, worker: usize) {
         let who = self.workers[worker].who.clone();
         let tries = !self.calm && self.rng.chance(who.manners.tries);
@@ -148,6 +172,8 @@ impl World {
         if replace_former {
             self.reach("entered in the place of its former self");
         }
+        let attempt = Attempt::new(&format!("a{}", self.new_id())).expect("the name is fair");
+        let attempt = who.manners.attempts.then_some(attempt);
         let entry = Entry {
             election: who.election,
             candidate: who.name,
@@ -157,10 +183,12 @@ impl World {
             no_wait: tries && self.rng.chance(500),
             max_wait: if tries { Some(self.rng.millis(0, 5000)) } else { None },
             replace_former,
+            attempt,
+            hold: who.manners.hold,
         };
         let life = self.workers[worker].life;
-        let stream = self.open(Some((worker, life)), Ok(entry));
+        let stream = self.open(Some((worker, life)), Ok(entry.clone()));
         self.workers[worker].died = false;
-        self.workers[worker].entered(self.now, stream);
+        self.workers[worker].entered(self.now, stream, entry);
     }
 }

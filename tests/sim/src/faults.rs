@@ -3,6 +3,7 @@
 mod clients;
 mod processes;
 mod records;
+mod runbook;
 
 use crate::checks::Violation;
 use crate::plan::Fault;
@@ -47,6 +48,7 @@ impl World {
             | Fault::DurationChanged
             | Fault::Labelled
             | Fault::LeaseRestored => self.lease_fault(fault),
+            Fault::Runbook => self.follow_the_runbook(),
             Fault::MirrorCut => {
                 self.cut_a_mirror();
                 Ok(())
@@ -82,15 +84,23 @@ impl World {
             self.worker_resumes(worker, life)?;
             self.worker_starts(worker)?;
         }
+        if self.plan.faults.contains(&Fault::Runbook) {
+            return self.follow_the_runbook();
+        }
+        self.promises_fall_due(Millis(0));
+        Ok(())
+    }
+
+    /// From here on all is well, and all replicas run within that time.
+    fn promises_fall_due(&mut self, starting: Millis) {
         let longest = self.plan.longest_ttl();
         // Messages that were late are still on their way, and a process that was told to stop takes its time.
-        let mut due = self.now + self.latest() + Millis(3000) + longest.with_drift();
+        let mut due = self.now + starting + self.latest() + Millis(3000) + longest.with_drift();
         if self.plan.replicas > 0 {
             // By the slowest clock.
             due = due + self.plan.longest_duration().with_drift() + Millis(longest.0 / 10 + 3000);
         }
         self.at(due, Event::ProgressDue);
         self.at(due + longest.with_drift() + Millis(5000), Event::TheEnd);
-        Ok(())
     }
 }

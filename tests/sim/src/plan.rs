@@ -5,9 +5,9 @@ mod fault;
 
 use crate::clock::{FASTEST, SLOWEST, TRUE_RATE};
 use crate::rng::Rng;
-pub(crate) use candidate::Candidate;
+pub(crate) use candidate::{Candidate, Reads};
 pub(crate) use fault::Fault;
-use fault::{CLIENT_FAULTS, FILE_FAULTS, LEASE_FAULTS, OF_DELETING, OF_RESTORING};
+use fault::{CLIENT_FAULTS, FILE_FAULTS, LEASE_FAULTS, OF_DELETING, OF_RESTORING, OF_THE_RUNBOOK, OF_TICKETS};
 use leasehold_core::{Config, ElectionName, Holder, Limits, Millis, Store};
 
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Plan {
         let candidates = (0..count).map(|n| Candidate::new(rng, n, &elections, max_ttl, rates)).collect();
         let mut faults = faults(rng, replicas);
         let restoring = faults == OF_RESTORING;
-        let mixed_settings = !restoring && rng.chance(250);
+        let mixed_settings = !restoring && faults != OF_THE_RUNBOOK && rng.chance(250);
         // What loses the record loses the longest TTL and the longest duration: with mixed settings that is outside the promise.
         faults.retain(|fault| !mixed_settings || !fault.loses_the_record());
         if faults.is_empty() {
@@ -193,8 +193,11 @@ impl Timing {
 
 /// A world has a few kinds of faults, so that rare ones aren't drowned by frequent ones.
 fn faults(rng: &mut Rng, replicas: usize) -> Vec<Fault> {
-    if replicas > 1 && rng.chance(80) {
-        return rng.pick(&[OF_RESTORING, OF_DELETING]).to_vec();
+    if replicas > 1 && rng.chance(120) {
+        return rng.pick(&[OF_RESTORING, OF_DELETING, OF_THE_RUNBOOK]).to_vec();
+    }
+    if rng.chance(80) {
+        return OF_TICKETS.to_vec();
     }
     let of_the_store = if replicas == 0 { FILE_FAULTS } else { LEASE_FAULTS };
     let share = if replicas == 0 { 550 } else { rng.pick(&[150, 300, 450]) };

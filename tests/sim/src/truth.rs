@@ -1,15 +1,17 @@
 //! What is so, as far as it follows from what the cores were told and said, and from what is stored: the checks look things up here.
 
 mod fact;
+mod holds;
 mod known;
 mod past;
 mod view;
 
 use crate::clock::Clock;
 pub(crate) use fact::Fact;
+use holds::Holds;
 use leasehold_core::{
-    CandidateName, ElectionName, EndReason, Enrolment, FencingToken, Input, Millis, Mirrored, Record, StreamId, Tenure,
-    Ticket, Time, WriteId,
+    Attempt, CandidateName, ElectionName, EndReason, Enrolment, FencingToken, Input, Millis, Mirrored, Record,
+    StreamId, Tenure, Ticket, Time, WriteId,
 };
 use past::Past;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,8 @@ pub(crate) struct Known {
     pub(crate) token: Option<FencingToken>,
     pub(crate) draining: bool,
     pub(crate) stream: Option<StreamId>,
+    /// What names the entry that made it.
+    pub(crate) attempt: Option<Attempt>,
 }
 
 /// What a tenure knew when it ended.
@@ -66,6 +70,8 @@ pub(crate) struct View {
     pub(crate) outdated: bool,
     /// The tenure that it replaced, as it was when it ended.
     pub(crate) former: Former,
+    /// Its last tenure ended because a ticket showed higher numbers.
+    behind: bool,
     /// It must know all that the former one knew, and delay nobody.
     pub(crate) handed_over: bool,
     /// The moment before the last confirmed write of this tenure was sent, and what it is good for.
@@ -102,6 +108,9 @@ pub(crate) struct Truth {
     pub(crate) views: Vec<View>,
     /// Whom the fact at hand is about.
     pub(crate) at: usize,
+    /// Which elections are on hold.
+    pub(crate) holds: Holds,
+    now_for_all: Time,
     past: Past,
 }
 
@@ -115,12 +124,12 @@ impl Deref for Truth {
 impl Truth {
     pub(crate) fn new(replicas: usize, with_lease: bool) -> Self {
         let views = (0..replicas).map(|_| View { with_lease, ..View::default() }).collect();
-        Self { views, at: 0, past: Past::default() }
+        Self { views, at: 0, holds: Holds::default(), now_for_all: Time(0), past: Past::default() }
     }
 
     /// The fact at hand is about this replica.
     pub(crate) fn look_at(&mut self, now: Time, at: usize) {
-        self.at = at;
+        (self.at, self.now_for_all) = (at, now);
         self.views[at].now = self.views[at].clock.read(now);
     }
 
@@ -143,6 +152,7 @@ impl Truth {
 
     /// Before the checks look: what a tenure that begins comes after.
     pub(crate) fn tenure_begins(&mut self, tenure: Tenure) {
+        let behind = std::mem::take(&mut self.views[self.at].behind);
         let view = &self.views[self.at];
         let (found, outdated, mut handed_over) = if self.with_lease {
             let basis = self.past.basis(tenure).cloned().unwrap_or_default();
@@ -153,6 +163,8 @@ impl Truth {
             (view.found.clone(), view.outdated, complete)
         };
         let former = found.as_ref().map(|record| self.former(record.tenure)).unwrap_or_default();
+        // It doesn't trust what it has found then.
+        let outdated = outdated || behind;
         handed_over &= !outdated && former.orderly;
         let view = &mut self.views[self.at];
         (view.found, view.outdated, view.former, view.handed_over) = (found, outdated, former, handed_over);
@@ -173,8 +185,10 @@ impl Truth {
         if let Some(former) = view.note(fact) {
             self.past.remember(former);
         }
+        self.holds.note(self.now_for_all, view, fact);
         match fact {
             Fact::Stored { by_fault, .. } => self.past.tampered = *by_fault,
+            Fact::Fell => self.past = Past::default(),
             Fact::Read => self.past.read_tampered = self.past.tampered,
             Fact::Told(Input::Found { found, .. }) if !with_lease => view.found_file(found, self.past.read_tampered),
             Fact::Applied { record: Some(record), replaced, me, .. } => self.past.applied(record, *replaced, me),

@@ -1,36 +1,60 @@
-//! A worker: what an honest client makes of what it is told.
+//! A worker: what a client makes of what it is told.
 //!
-//! Its deadline counts from before the send of the last KeepAlive that was accepted. It sends its latest ticket, drops what comes
-//! from lower tenures than it has seen, and never uses a ticket again after Ended or from the moment it resigns.
+//! The rules are those of election.proto. How much of them a worker heeds is part of its manners.
 
-use crate::plan::Candidate;
+use crate::plan::{Candidate, Reads};
 use leasehold_core::{
-    CallId, ElectionName, Enrolment, Event, FencingToken, Kept, Millis, StreamId, Tenure, Ticket, Time,
+    CallId, ElectionName, Enrolment, Entry, Event, FencingToken, Kept, Millis, StateVersion, StreamId, Tenure, Ticket,
+    Time,
 };
 use std::collections::BTreeMap;
 
 /// What reaches a worker.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    Event { stream: StreamId, tenure: Tenure, event: Event },
-    StreamOver { stream: StreamId },
-    Answer { call: CallId, tenure: Tenure, kept: Kept },
+    Event {
+        stream: StreamId,
+        tenure: Tenure,
+        version: StateVersion,
+        event: Event,
+    },
+    /// Superseded: the stream of the candidacy was opened somewhere else.
+    StreamOver {
+        stream: StreamId,
+        superseded: bool,
+    },
+    Answer {
+        call: CallId,
+        tenure: Tenure,
+        kept: Kept,
+    },
 }
 
 #[derive(Debug)]
 pub(crate) struct Candidacy {
     /// When it sent Campaign.
     pub(crate) entered: Time,
+    /// What it asked for. With an attempt it may ask once more, until it is told that it is a candidate.
+    pub(crate) entry: Entry,
     pub(crate) enrolment: Option<Enrolment>,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) token: Option<FencingToken>,
-    /// When it learned that it leads, and from which tenure.
-    led_since: Option<(Time, Tenure)>,
     /// `None`: stream-bound.
     pub(crate) deadline: Option<Time>,
     pub(crate) stream: Option<StreamId>,
-    stream_opened: Time,
+    /// Its stream was opened somewhere else: it doesn't take it back.
+    pub(crate) superseded: bool,
     pub(crate) draining: bool,
+    /// The highest that it has seen.
+    version: StateVersion,
+}
+
+/// A KeepAlive without an answer.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    sent: Time,
+    /// With a leader's ticket.
+    as_leader: bool,
 }
 
 #[derive(Debug)]
@@ -46,9 +70,9 @@ pub(crate) struct Worker {
     pub(crate) candidacy: Option<Candidacy>,
     /// Its former process crashed.
     pub(crate) died: bool,
+    /// The highest tenure that it has seen as this candidate.
     highest: Tenure,
-    /// KeepAlives without an answer, and when they were sent.
-    calls: BTreeMap<CallId, Time>,
+    calls: BTreeMap<CallId, Asked>,
 }
 
 impl Worker {
@@ -80,24 +104,28 @@ impl Worker {
         sent + Millis(ttl.0 * 1_000_000 / self.who.manners.rate)
     }
 
-    pub(crate) fn entered(&mut self, now: Time, stream: StreamId) {
+    /// It sends Campaign, which counts as the first KeepAlive.
+    pub(crate) fn entered(&mut self, now: Time, stream: StreamId, entry: Entry) {
+        let deadline = entry.ttl.map(|ttl| self.deadline(now, ttl));
         self.candidacy = Some(Candidacy {
             entered: now,
+            entry,
             enrolment: None,
             ticket: None,
             token: None,
-            led_since: None,
-            deadline: self.who.manners.ttl.map(|ttl| self.deadline(now, ttl)),
+            deadline,
             stream: Some(stream),
-            stream_opened: now,
+            superseded: false,
             draining: false,
+            version: StateVersion(0),
         });
+        self.highest = Tenure(0);
         self.calls.clear();
     }
 
-    pub(crate) fn reopened(&mut self, now: Time, stream: StreamId) {
+    pub(crate) fn reopened(&mut self, stream: StreamId) {
         if let Some(candidacy) = &mut self.candidacy {
-            (candidacy.stream, candidacy.stream_opened) = (Some(stream), now);
+            candidacy.stream = Some(stream);
         }
     }
 
@@ -105,12 +133,12 @@ impl Worker {
     pub(crate) fn unanswered(&mut self, now: Time) -> bool {
         let before = self.calls.len();
         let patience = self.who.manners.patience;
-        self.calls.retain(|_, sent| now.since(*sent) <= patience);
+        self.calls.retain(|_, asked| now.since(asked.sent) <= patience);
         self.calls.len() < before
     }
 
-    pub(crate) fn asked(&mut self, now: Time, call: CallId) {
-        self.calls.insert(call, now);
+    pub(crate) fn asked(&mut self, now: Time, call: CallId, as_leader: bool) {
+        self.calls.insert(call, Asked { sent: now, as_leader });
     }
 
     /// The token with which it believes that it leads, and until when; a stream-bound one as long as its stream.
@@ -126,6 +154,11 @@ impl Worker {
         candidacy.enrolment.map(|_| &self.who.election)
     }
 
+    /// The highest tenure that it has heard of as the candidate that it is.
+    pub(crate) fn heard_of(&self) -> Option<Tenure> {
+        self.candidacy.as_ref().filter(|_| self.up).map(|_| self.highest)
+    }
+
     /// The candidacy that it believes to have.
     pub(crate) fn counts_on(&self, now: Time) -> Option<Enrolment> {
         let candidacy = self.candidacy.as_ref().filter(|_| self.up)?;
@@ -135,104 +168,111 @@ impl Worker {
 
     pub(crate) fn hear(&mut self, now: Time, message: Message) {
         match message {
-            Message::StreamOver { stream } => self.stream_over(stream),
-            Message::Event { stream, tenure, event } => {
+            Message::StreamOver { stream, superseded } => self.stream_over(stream, superseded),
+            Message::Event { stream, tenure, version, event } => {
                 let ours = self.candidacy.as_ref().is_some_and(|candidacy| candidacy.stream == Some(stream));
-                if ours && tenure >= self.highest {
-                    self.highest = tenure;
-                    self.on_event(now, tenure, event);
+                if ours && self.heeds(tenure, version) {
+                    self.on_event(event);
                 }
             }
             Message::Answer { call, tenure, kept } => {
-                let Some(sent) = self.calls.remove(&call) else { return };
-                if tenure >= self.highest && now.since(sent) <= self.who.manners.patience {
-                    self.highest = tenure;
-                    self.on_answer((now, tenure), sent, kept);
+                let Some(asked) = self.calls.remove(&call) else { return };
+                let in_time = now.since(asked.sent) <= self.who.manners.patience;
+                if in_time && self.heeds(tenure, version_of(&kept)) {
+                    self.on_answer(asked, kept);
                 }
             }
         }
     }
 
-    fn stream_over(&mut self, stream: StreamId) {
-        let leased = self.who.manners.ttl.is_some();
+    /// Whether a word counts that comes from this tenure, and is about this state of its candidacy. 0 is final.
+    fn heeds(&mut self, tenure: Tenure, version: StateVersion) -> bool {
+        if tenure < self.highest {
+            return false;
+        }
+        self.highest = self.highest.max(tenure);
+        let Some(candidacy) = self.candidacy.as_mut().filter(|_| version > StateVersion(0)) else { return true };
+        let newest = candidacy.version.max(version);
+        candidacy.version = newest;
+        self.who.manners.reads != Reads::Everything || version == newest
+    }
+
+    fn stream_over(&mut self, stream: StreamId, superseded: bool) {
         let Some(candidacy) = self.candidacy.as_mut().filter(|candidacy| candidacy.stream == Some(stream)) else {
             return;
         };
-        candidacy.stream = None;
-        if !leased || candidacy.ticket.is_none() {
+        (candidacy.stream, candidacy.superseded) = (None, superseded);
+        let asks_again = candidacy.entry.attempt.is_some() && candidacy.enrolment.is_none();
+        if !asks_again && candidacy.ticket.is_none() {
             self.candidacy = None;
         }
     }
 
-    fn on_event(&mut self, now: Time, tenure: Tenure, event: Event) {
-        let heard = (now, tenure);
+    fn on_event(&mut self, event: Event) {
+        let old_contract = self.who.manners.reads == Reads::OldContract;
         let Some(candidacy) = &mut self.candidacy else { return };
         match event {
             Event::Enrolled { enrolment, ticket } => {
                 candidacy.enrolment = Some(enrolment);
-                candidacy.take(ticket.map(|ticket| *ticket));
+                if !old_contract || !candidacy.has_led() {
+                    candidacy.ticket = ticket.map(|ticket| *ticket).or(candidacy.ticket.take());
+                }
             }
-            // It was asked when the lead was known already: the lead is gone.
-            Event::Waiting { .. } => candidacy.waits(candidacy.stream_opened, tenure),
+            Event::Waiting { .. } if old_contract => {}
+            Event::Waiting { .. } => candidacy.waits(),
             Event::Elected(lead) => {
-                candidacy.leads(heard, Some(lead.token));
-                candidacy.take(lead.ticket);
+                candidacy.token = Some(lead.token);
+                candidacy.ticket = lead.ticket.or(candidacy.ticket.take());
             }
-            Event::Draining { token, .. } => {
-                candidacy.leads(heard, Some(token));
-                candidacy.draining = true;
-            }
+            Event::Draining { token, .. } => (candidacy.token, candidacy.draining) = (Some(token), true),
             Event::Ended(_) => self.candidacy = None,
         }
     }
 
-    fn on_answer(&mut self, heard: (Time, Tenure), sent: Time, kept: Kept) {
-        let extended = self.who.manners.ttl.map(|ttl| self.deadline(sent, ttl));
+    fn on_answer(&mut self, asked: Asked, kept: Kept) {
+        let extended = self.who.manners.ttl.map(|ttl| self.deadline(asked.sent, ttl));
+        let old_contract = self.who.manners.reads == Reads::OldContract;
         let Some(candidacy) = &mut self.candidacy else { return };
+        if old_contract && candidacy.has_led() && !asked.as_leader {
+            return;
+        }
         match kept {
-            Kept::Waiting(ticket) => {
-                candidacy.waits(sent, heard.1);
+            Kept::Waiting { ticket, .. } => {
+                if !old_contract {
+                    candidacy.waits();
+                }
                 candidacy.deadline = candidacy.deadline.max(extended);
-                candidacy.take(Some(ticket));
+                candidacy.ticket = Some(ticket);
             }
-            Kept::Leading(ticket) => {
-                candidacy.leads(heard, ticket.token);
+            Kept::Leading { ticket, .. } => {
+                candidacy.token = ticket.token;
                 candidacy.deadline = candidacy.deadline.max(extended);
-                candidacy.take(Some(ticket));
+                candidacy.ticket = Some(ticket);
             }
             Kept::Draining { ticket, .. } => {
-                candidacy.leads(heard, ticket.token);
-                candidacy.draining = true;
-                candidacy.take(Some(ticket));
+                (candidacy.token, candidacy.draining) = (ticket.token, true);
+                candidacy.ticket = Some(ticket);
             }
             Kept::Ended(_) => self.candidacy = None,
         }
     }
 }
 
+fn version_of(kept: &Kept) -> StateVersion {
+    match kept {
+        Kept::Waiting { version, .. } | Kept::Leading { version, .. } | Kept::Draining { version, .. } => *version,
+        Kept::Ended(_) => StateVersion(0),
+    }
+}
+
 impl Candidacy {
-    /// It was told that it leads, then and by that tenure.
-    fn leads(&mut self, heard: (Time, Tenure), token: Option<FencingToken>) {
-        if token > self.token {
-            (self.token, self.led_since) = (token, Some(heard));
-        }
+    /// Its ticket is a leader's.
+    fn has_led(&self) -> bool {
+        self.ticket.as_ref().is_some_and(|ticket| ticket.token.is_some())
     }
 
-    /// It was told by a tenure that it waits, on asking at that moment. What was asked before it learned of its lead says nothing,
-    /// unless a later tenure says it: that one doesn't know of the lead, and will grant it to whoever is first.
-    fn waits(&mut self, asked: Time, tenure: Tenure) {
-        if self.led_since.is_some_and(|(since, told_by)| asked >= since || tenure > told_by) {
-            (self.token, self.led_since, self.draining) = (None, None, false);
-        }
-    }
-
-    /// Keeps the latest ticket: answers overtake each other.
-    fn take(&mut self, ticket: Option<Ticket>) {
-        let age = |ticket: &Ticket| (ticket.tenure, ticket.token, ticket.accepted_at);
-        if let Some(ticket) = ticket
-            && self.ticket.as_ref().is_none_or(|held| age(held) <= age(&ticket))
-        {
-            self.ticket = Some(ticket);
-        }
+    /// It doesn't lead, from now on.
+    fn waits(&mut self) {
+        (self.token, self.draining) = (None, false);
     }
 }

@@ -59,6 +59,8 @@ pub(crate) enum Event {
         life: u64,
         message: Message,
     },
+    /// Somebody waits until no replica runs.
+    AllStopped,
     /// A worker looks at its candidacy.
     Look {
         worker: usize,
@@ -78,6 +80,8 @@ pub(crate) enum Event {
     /// Old tickets are sent again.
     Replay,
     FaultsEnd,
+    /// Workers must be back after a restore.
+    BackDue,
     ProgressDue,
     TheEnd,
 }
@@ -102,6 +106,8 @@ pub(crate) struct World {
     pub(crate) tickets: Vec<Ticket>,
     /// Faults have ended.
     pub(crate) calm: bool,
+    /// Somebody follows the runbook for a restored cluster: no replica starts.
+    pub(crate) runbook: bool,
     /// Boxed: the map moves what is in it.
     queue: BTreeMap<(Time, u64), Box<Event>>,
     last_id: u64,
@@ -135,6 +141,7 @@ impl World {
             checks: Checks::new(count, plan.replicas > 0),
             tickets: Vec::new(),
             calm: false,
+            runbook: false,
             queue: BTreeMap::new(),
             last_id: 0,
             events: 0,
@@ -269,7 +276,9 @@ impl World {
                 self.replay();
                 Ok(())
             }
+            Event::AllStopped => self.all_stopped(),
             Event::FaultsEnd => self.faults_end(),
+            Event::BackDue => self.workers_are_back(),
             Event::ProgressDue => {
                 let wanted: Vec<_> = self.workers.iter().filter_map(Worker::wants).cloned().collect();
                 let at = self.active().unwrap_or(0);
@@ -277,6 +286,13 @@ impl World {
             }
             Event::TheEnd => Ok(()),
         }
+    }
+
+    /// None of them drops what it is told for having heard of higher tenures.
+    fn workers_are_back(&mut self) -> Result<(), Violation> {
+        let heard: Vec<_> = self.workers.iter().enumerate().filter_map(|(n, w)| Some((n, w.heard_of()?))).collect();
+        let at = self.active().unwrap_or(0);
+        self.note(at, &Fact::BackDue { heard: &heard })
     }
 
     fn the_end(&mut self) -> Result<(), Violation> {

@@ -55,8 +55,9 @@ impl Elections {
     /// Finds a ticket's candidacy without putting it back. `None`: nothing is known of it.
     pub(super) fn find(&self, turn: &Turn<'_>, ticket: &Ticket) -> Option<Located> {
         let id = ticket.enrolment;
-        if self.candidacies.contains_key(&id) {
-            return Some(Located::Known(id));
+        if let Some(candidacy) = self.candidacies.get(&id) {
+            let known = candidacy.is_named_by(ticket);
+            return Some(if known { Located::Known(id) } else { Located::Over(EndReason::Expired) });
         }
         if let Some(reason) = self.ends.reason(id) {
             return Some(Located::Over(reason));
@@ -122,6 +123,14 @@ fn recent(turn: &Turn<'_>, ticket: &Ticket) -> bool {
 }
 
 impl Candidacy {
+    /// Whether it is this ticket's. Numbers can repeat when the record was lost and the clock is behind:
+    /// then a ticket from before has the number of somebody else.
+    fn is_named_by(&self, ticket: &Ticket) -> bool {
+        let same =
+            (&self.election, &self.candidate, &self.subject) == (&ticket.election, &ticket.candidate, &ticket.subject);
+        same && self.lease.is_some_and(|lease| lease.ttl == ticket.ttl)
+    }
+
     /// A waiting candidacy from a ticket.
     pub(super) fn restored(ticket: &Ticket, accepted_at: Time, active: &Active) -> Self {
         Self {

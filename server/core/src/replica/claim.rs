@@ -64,10 +64,9 @@ impl Replica {
             },
             (found, _) => (found, outdated),
         };
-        let (clock_floor, at) = self.clock_floor;
         let start = Start {
             longest_ttl: self.longest_ttl,
-            floor: clock_floor.saturating_add(self.now.since(at).0.saturating_mul(NUMBERS_PER_MS)),
+            floor: self.clock_floor_now(),
             seen: self.seen,
             unclaimed: self.unclaimed,
             outdated,
@@ -89,6 +88,12 @@ impl Replica {
         });
         self.write(write, over, record);
         self.role = Role::Claiming(Box::new(claim));
+    }
+
+    /// The number that the clock vouches for now.
+    pub(super) fn clock_floor_now(&self) -> u64 {
+        let (floor, at) = self.clock_floor;
+        floor.saturating_add(self.now.since(at).0.saturating_mul(NUMBERS_PER_MS))
     }
 
     pub(super) fn written(&mut self, write: WriteId, outcome: Outcome) {

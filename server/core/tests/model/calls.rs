@@ -16,8 +16,10 @@ impl Elections {
     /// What a ticket stands for, without putting anything back.
     fn known(&self, ticket: &Ticket) -> Option<Result<u64, EndReason>> {
         let id = ticket.enrolment.0;
-        if self.get(id).is_some() {
-            return Some(Ok(id));
+        if let Some(c) = self.get(id) {
+            let mine = (&c.election, &c.label, &c.subject, c.ttl)
+                == (&ticket.election, &ticket.candidate, &ticket.subject, Some(ticket.ttl));
+            return Some(if mine { Ok(id) } else { Err(EndReason::Expired) });
         }
         let ended = self.ended.iter().find(|(ended, _)| *ended == id).map(|(_, reason)| *reason);
         let over = ended.or((ticket.tenure == self.tenure).then_some(EndReason::Expired));
@@ -268,7 +270,7 @@ impl Elections {
                 self.get_mut(id).expect("it exists").version = revision;
                 self.changed(&election, revision, ChangeReason::Proclaimed);
                 let revision = Revision(revision);
-                let ticket = self.get(id).and_then(|c| self.ticket(c)).ok_or(Reject::NotLeading { election })?;
+                let ticket = self.get(id).and_then(|c| self.ticket(c)).expect("only the leased have tickets");
                 Ok(Reply::Proclaimed { revision, ticket })
             }
             Ask::StepDown(name, only) => self.step_down(&name, only),
@@ -305,8 +307,7 @@ impl Elections {
             c.accepted = now;
         }
         let c = c.clone();
-        // After a fall of the numbers a ticket may name somebody else.
-        let Some(ticket) = self.ticket(&c) else { return Kept::Ended(EndReason::Expired) };
+        let ticket = self.ticket(&c).expect("only the leased have tickets");
         let version = StateVersion(c.version);
         match (c.token, c.drains_until) {
             (None, _) => Kept::Waiting { ticket, version },

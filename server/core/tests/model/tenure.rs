@@ -30,6 +30,8 @@ pub(crate) struct Model {
     role: Role,
     seen: u64,
     writes: u64,
+    /// What the clock vouched for, and when.
+    floor: (u64, Time),
     /// Of the tenure under way.
     right_until: Time,
     renew_at: Time,
@@ -54,6 +56,7 @@ impl Model {
             writes: 0,
             claimed: None,
             closed: Vec::new(),
+            floor: (0, Time(0)),
             right_until: Time(0),
             renew_at: Time(0),
             pending: None,
@@ -142,10 +145,15 @@ impl Model {
             _ => Vec::new(),
         };
         let Role::Active(elections) = &self.role else { return };
+        if self.right_until <= self.now {
+            return;
+        }
         let mine = |ticket: &Ticket| ticket.tenure == elections.tenure && ticket.highest() < elections.next;
         let strange = tickets.iter().filter(|ticket| !mine(ticket) && ticket.highest() >= elections.tenure.0);
         let Some(highest) = strange.map(|ticket| ticket.highest()).max() else { return };
-        self.seen = self.seen.max(highest + AHEAD_WHEN_LOST);
+        let (floor, at) = self.floor;
+        let floor = floor + self.now.since(at).0 * ((1 << 20) / 1000);
+        self.seen = self.seen.max(highest + AHEAD_WHEN_LOST + floor % AHEAD_WHEN_LOST);
         self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Behind });
         self.read();
     }
@@ -230,6 +238,7 @@ impl Model {
         if !matches!(self.role, Role::Reading) {
             return;
         }
+        self.floor = (floor, self.now);
         let mut found = found;
         if let Found::Record(record) = &found {
             self.seen = self.seen.max(record.ceiling);

@@ -88,7 +88,7 @@ impl World {
         self.edit(Some(content))
     }
 
-    fn delete_lease(&mut self) -> Result<(), Violation> {
+    pub(crate) fn delete_lease(&mut self) -> Result<(), Violation> {
         self.reach("Lease deleted");
         self.api.restored = false;
         self.edit(None)

@@ -72,8 +72,10 @@ impl Guarantee for Continuity {
             Fact::Said(Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. }) => {
                 for (ticket, kept) in truth.tickets().iter().zip(kept) {
                     let leads = match kept {
-                        Kept::Leading(new) | Kept::Draining { ticket: new, .. } => new.token == ticket.token,
-                        Kept::Waiting(_) | Kept::Ended(_) => false,
+                        Kept::Leading { ticket: new, .. } | Kept::Draining { ticket: new, .. } => {
+                            new.token == ticket.token
+                        }
+                        Kept::Waiting { .. } | Kept::Ended(_) => false,
                     };
                     wrong(must_stay(truth, &self.last, ticket) && !leads, || {
                         format!("{ticket:?} led, and is told {kept:?}")
@@ -89,7 +91,7 @@ impl Guarantee for Continuity {
                 let newest = self.last.get(&ended.election) == ended.token.as_ref();
                 wrong(newest && last && !truth.outdated, || format!("{ended:?} led when the tenure before ended"))?;
             }
-            Fact::Said(Output::Event { stream, event: Event::Ended(reason) }) => {
+            Fact::Said(Output::Event { stream, event: Event::Ended(reason), .. }) => {
                 if let Some(Input::Reopen { stream: asked, ticket }) = &truth.input {
                     // It isn't a sign of life: what the tenure before accepted was sent before this one began.
                     let alive = truth.age() < ticket.ttl.with_drift();

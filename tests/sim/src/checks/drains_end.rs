@@ -56,7 +56,7 @@ impl Guarantee for DrainsEnd {
                 let left = self.left.remove(&truth.former.tenure).unwrap_or_default();
                 self.until.extend(left.into_iter().map(|(id, left)| ((truth.at, id), *began + left)));
             }
-            Fact::Said(Output::Event { stream, event: Event::Draining { remaining, .. } }) => {
+            Fact::Said(Output::Event { stream, event: Event::Draining { remaining, .. }, .. }) => {
                 let known = truth.candidacies.iter().find(|(_, known)| known.stream == Some(*stream));
                 if let Some((id, _)) = known {
                     self.told(truth, *id, *remaining)?;
@@ -70,11 +70,11 @@ impl Guarantee for DrainsEnd {
             Fact::Said(Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. }) => {
                 for kept in kept {
                     match kept {
-                        Kept::Draining { ticket, remaining } => {
+                        Kept::Draining { ticket, remaining, .. } => {
                             self.told(truth, ticket.enrolment, *remaining)?;
                             self.ends_with_its_ticket(truth, ticket)?;
                         }
-                        Kept::Leading(ticket) => {
+                        Kept::Leading { ticket, .. } => {
                             let drains = self.until.contains_key(&(truth.at, ticket.enrolment));
                             wrong(drains, || format!("{ticket:?} drains, and is kept alive"))?;
                         }

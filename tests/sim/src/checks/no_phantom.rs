@@ -55,6 +55,7 @@ impl Guarantee for NoPhantom {
                     self.early.push((lead.election.clone(), lead.token));
                 }
             }
+            Fact::Fell => self.last = Revision(0),
             Fact::Said(Output::TenureBegan { .. }) => self.last_before = self.last,
             Fact::Said(Output::Ended(ended)) if ended.token.is_some() && truth.tenure.is_some() => {
                 let by_itself =
@@ -76,7 +77,7 @@ impl Guarantee for NoPhantom {
                 self.last = change.revision;
                 self.early.retain(|early| (&early.0, Some(early.1)) != (&change.election, token));
             }
-            Fact::Said(Output::Event { stream, event: Event::Enrolled { .. } }) if matches!(&truth.input, Some(Input::Reopen { stream: asked, .. }) if asked == stream) =>
+            Fact::Said(Output::Event { stream, event: Event::Enrolled { .. }, .. }) if matches!(&truth.input, Some(Input::Reopen { stream: asked, .. }) if asked == stream) =>
             {
                 Self::is_there(truth)?;
             }
@@ -86,7 +87,7 @@ impl Guarantee for NoPhantom {
                     Self::is_there(truth)?;
                 }
                 for kept in kept {
-                    if let Kept::Leading(ticket) | Kept::Draining { ticket, .. } = kept {
+                    if let Kept::Leading { ticket, .. } | Kept::Draining { ticket, .. } = kept {
                         Self::alive(truth, Some(ticket))?;
                         let leader = truth.leaders.get(&ticket.election).copied();
                         wrong(leader != ticket.token || leader.is_none(), || {

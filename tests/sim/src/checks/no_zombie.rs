@@ -25,14 +25,14 @@ impl Guarantee for NoZombie {
                 let stream = truth.candidacies.get(&ended.enrolment).and_then(|known| known.stream);
                 self.owed = stream.map(|stream| (stream, ended.reason));
             }
-            Fact::Said(Output::Event { stream, event: Event::Ended(reason) })
+            Fact::Said(Output::Event { stream, event: Event::Ended(reason), .. })
                 if self.owed == Some((*stream, *reason)) =>
             {
                 self.owed = None;
             }
             Fact::Said(Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. }) => {
                 for kept in kept {
-                    if let Kept::Waiting(ticket) = kept {
+                    if let Kept::Waiting { ticket, .. } = kept {
                         let ended = truth.ended.get(&ticket.enrolment);
                         wrong(ended.is_some(), || format!("{ticket:?} is told to wait, and has ended: {ended:?}"))?;
                     }

@@ -15,16 +15,22 @@ impl Guarantee for Progress {
         NAME
     }
 
-    fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
+    fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::ProgressDue { wanted } => {
                 wrong(truth.tenure.is_none(), || "no replica is active".to_owned())?;
                 for election in *wanted {
-                    wrong(!truth.leaders.contains_key(election), || {
-                        format!("{election} has candidates and no leader")
-                    })?;
+                    let led = truth.leaders.contains_key(election) || truth.holds.may_last(election, now);
+                    wrong(!led, || format!("{election} has candidates and no leader"))?;
                 }
                 Ok(())
+            }
+            Fact::BackDue { heard } => {
+                wrong(truth.tenure.is_none(), || "no replica is active".to_owned())?;
+                let deaf = heard.iter().find(|(_, tenure)| Some(*tenure) > truth.tenure);
+                wrong(deaf.is_some(), || {
+                    format!("after a restore {deaf:?} listens to no lower tenure, and {:?} is active", truth.tenure)
+                })
             }
             Fact::TheEnd { led, .. } => {
                 wrong(truth.tenure.is_none(), || "no replica is active".to_owned())?;
@@ -34,8 +40,10 @@ impl Guarantee for Progress {
                     format!("a TTL later still {idle:?} is the leader, and no worker believes that it leads: {known:?}")
                 })
             }
-            Fact::SaidAll if truth.settled && truth.tenure.is_some() => {
-                let waiting = truth.candidacies.values().find(|known| !truth.leaders.contains_key(&known.election));
+            // While its right has lapsed a server with a file grants nothing.
+            Fact::SaidAll if truth.settled && truth.tenure.is_some() && truth.right_until > truth.now => {
+                let idle = |election| !truth.leaders.contains_key(election) && !truth.holds.may_last(election, now);
+                let waiting = truth.candidacies.values().find(|known| idle(&known.election));
                 wrong(waiting.is_some(), || format!("settled and vacant, yet this one waits: {waiting:?}"))
             }
             _ => Ok(()),

@@ -1,8 +1,9 @@
-//! Of two grants the later has the higher token; and no number is handed out that the stored ceiling doesn't lie above.
+//! Of two grants the later has the higher token; and no number is handed out that the stored ceiling doesn't lie above. Where the
+//! Lease was deleted and clocks are behind, tokens fall until a ticket shows higher numbers, and are above those from then on.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
-use leasehold_core::{ChangeReason, Event, FencingToken, Found, Output, Record, Tenure, Time};
+use leasehold_core::{ChangeReason, Event, FencingToken, Found, Output, Record, Tenure, TenureEnd, Ticket, Time};
 use std::collections::BTreeMap;
 
 pub(crate) const NAME: &str = "tokens-rise";
@@ -15,6 +16,10 @@ pub(crate) struct TokensRise {
     highest: u64,
     /// The highest ceiling that each tenure has stored.
     ceilings: BTreeMap<Tenure, u64>,
+    /// Numbers may have fallen.
+    fell: bool,
+    /// What a ticket has shown to each replica that was behind.
+    shown: BTreeMap<usize, u64>,
 }
 
 impl TokensRise {
@@ -42,7 +47,18 @@ impl Guarantee for TokensRise {
         match fact {
             Fact::Stored { found: Found::Record(record), by_fault: false } => self.stored(record),
             Fact::Applied { record: Some(record), .. } => self.stored(record),
+            Fact::Fell => *self = Self { fell: true, ..Self::default() },
+            Fact::Said(Output::TenureEnded { tenure, why: TenureEnd::Behind }) => {
+                wrong(!self.fell, || format!("tenure {tenure} is behind, and no number was lost"))?;
+                let highest = truth.tickets().iter().map(Ticket::highest).max().unwrap_or_default();
+                wrong(highest <= tenure.0, || format!("{:?} doesn't show that {tenure} is behind", truth.input))?;
+                self.shown.insert(truth.at, highest);
+            }
+            // Only the process itself knew.
+            Fact::Started { .. } => _ = self.shown.remove(&truth.at),
             Fact::Said(Output::TenureBegan { tenure, .. }) => {
+                let shown = self.shown.remove(&truth.at).unwrap_or_default();
+                wrong(tenure.0 <= shown, || format!("tenure {tenure} begins after a ticket with {shown}"))?;
                 let last = self.tenure.0.max(self.highest);
                 wrong(tenure.0 <= last, || format!("tenure {tenure} begins after the number {last}"))?;
                 self.tenure = *tenure;

@@ -3,7 +3,7 @@
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
 use leasehold_core::{Batch, Change, ChangeReason, ElectionName, FencingToken, Output, Revision, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) const NAME: &str = "true-observe";
@@ -16,10 +16,12 @@ pub(crate) struct TrueObserve {
     pictures: BTreeMap<usize, Picture>,
 }
 
-/// What one observer has been told.
+/// What one observer has been told. It forgets nothing before it has to.
 #[derive(Debug, Default)]
 struct Picture {
     leaders: BTreeMap<ElectionName, FencingToken>,
+    /// What a snapshot has named so far: when it is complete, all others are vacant.
+    named: Option<BTreeSet<ElectionName>>,
     last: Revision,
     live: bool,
 }
@@ -42,15 +44,20 @@ impl TrueObserve {
 }
 
 impl Picture {
+    fn begins_anew(&mut self) {
+        (self.named, self.last, self.live) = (Some(BTreeSet::new()), Revision(0), false);
+    }
+
     fn shown(&mut self, batch: &Batch, changes: &BTreeMap<Revision, Arc<Change>>) -> Result<(), String> {
         if batch.reset {
-            *self = Self::default();
+            self.begins_anew();
         }
         for seen in &batch.changes {
             let change = &seen.change;
             wrong(changes.get(&change.revision) != Some(change), || format!("{change:?} never happened"))?;
             wrong(change.revision <= self.last, || format!("{change:?} comes after revision {}", self.last))?;
             self.last = change.revision;
+            self.named.iter_mut().for_each(|named| _ = named.insert(change.election.clone()));
             let token = change.leader.as_ref().map(|leader| leader.token);
             let before = match token {
                 Some(token) => self.leaders.insert(change.election.clone(), token),
@@ -62,7 +69,12 @@ impl Picture {
         for name in &batch.vacant {
             self.leaders.remove(name);
         }
-        self.live |= batch.synced.is_some();
+        if batch.synced.is_some() {
+            self.live = true;
+            if let Some(named) = self.named.take() {
+                self.leaders.retain(|election, _| named.contains(election));
+            }
+        }
         Ok(())
     }
 }
@@ -74,11 +86,13 @@ impl Guarantee for TrueObserve {
 
     fn note(&mut self, _: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
+            Fact::Fell => self.last = Revision(0),
             Fact::Said(Output::Changed(change)) => self.changed(truth, change)?,
             Fact::ObserverConnects { observer, resumes } => {
                 let picture = self.pictures.entry(*observer).or_default();
-                if !resumes {
-                    *picture = Picture::default();
+                match resumes {
+                    Some(last) => (picture.last, picture.named) = (*last, None),
+                    None => picture.begins_anew(),
                 }
                 // Until it is synced it is told states: a stream that broke may have owed it the mark of a gap.
                 picture.live = false;
@@ -86,6 +100,12 @@ impl Guarantee for TrueObserve {
             Fact::Observed { observer, batch } => {
                 let picture = self.pictures.entry(*observer).or_default();
                 picture.shown(batch, &self.changes).map_err(|why| format!("observer {observer}: {why}"))?;
+                // Whoever has read everything sees what is.
+                let untrue = picture.live && !batch.more && picture.leaders != truth.leaders;
+                wrong(untrue, || {
+                    let sees = &picture.leaders;
+                    format!("observer {observer} has read all and sees {sees:?}; the truth is {:?}", truth.leaders)
+                })?;
             }
             Fact::TheEnd { .. } => {
                 for (observer, picture) in &self.pictures {

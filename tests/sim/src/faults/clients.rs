@@ -115,7 +115,16 @@ impl World {
             let mut candidates = self.tickets.iter().rev().skip(back);
             let any = candidates.clone().next().cloned();
             let leaders = candidates.find(|ticket| ticket.token.is_some()).cloned();
-            let ticket = if self.rng.chance(500) { leaders.or(any) } else { any };
+            // From when that one waited.
+            let before = leaders.as_ref().and_then(|leader| {
+                let older = |ticket: &&Ticket| ticket.enrolment == leader.enrolment && ticket.token.is_none();
+                self.tickets.iter().rev().find(older).cloned()
+            });
+            let ticket = match self.rng.between(0, 9) {
+                0..=3 => leaders.or(any),
+                4..=6 => before.or(any),
+                _ => any,
+            };
             if let Some(ticket) = ticket {
                 self.replay_ticket(ticket);
             }

@@ -106,7 +106,7 @@ impl World {
         let (worker, life) = to;
         let delay = self.delay();
         let due = match &message {
-            Message::Event { stream, .. } | Message::StreamOver { stream } => {
+            Message::Event { stream, .. } | Message::StreamOver { stream, .. } => {
                 let apart = self.parted(Party::Replica(at), Party::Worker(worker)).unwrap_or_default();
                 self.down_last_hop(*stream, delay).max(apart)
             }
@@ -130,7 +130,7 @@ impl World {
     /// Nobody is there to take it.
     pub(crate) fn refuse(&mut self, input: &Input) {
         if let Input::Campaign { stream, .. } | Input::Reopen { stream, .. } = input {
-            self.end_stream(*stream);
+            self.end_stream(*stream, false);
         }
     }
 
@@ -143,11 +143,7 @@ impl World {
             Output::Event { event: Told::Elected(lead), .. } => self.tickets.extend(lead.ticket.clone()),
             Output::Reply { reply: Ok(Reply::Proclaimed { ticket, .. }), .. } => self.tickets.push(ticket.clone()),
             Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {
-                for kept in kept {
-                    if let Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } = kept {
-                        self.tickets.push(ticket.clone());
-                    }
-                }
+                self.tickets.extend(kept.iter().filter_map(|kept| kept.ticket().cloned()));
             }
             _ => {}
         }
@@ -164,6 +160,6 @@ impl World {
 
     /// How long a message may still be on its way when faults have ended.
     pub(crate) fn latest(&self) -> Millis {
-        if self.plan.replicas == 0 { Millis(8000) } else { Millis(8000 + 12_000) }
+        if self.plan.replicas == 0 { Millis(12_000) } else { Millis(12_000 + 12_000) }
     }
 }

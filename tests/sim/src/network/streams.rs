@@ -5,7 +5,7 @@ use crate::observers::Observer;
 use crate::server::{Parcel, Proc};
 use crate::worker::Message;
 use crate::world::{Event, World};
-use leasehold_core::{Entry, Input, Millis, StreamId, Ticket, Time};
+use leasehold_core::{Entry, Input, Millis, StateVersion, StreamId, Ticket, Time};
 
 /// A Campaign stream.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ impl World {
     pub(crate) fn open(&mut self, owner: Option<(usize, u64)>, ask: Result<Entry, Ticket>) -> StreamId {
         let stream = StreamId(self.new_id());
         let at = self.entry(owner);
-        let (now, delay, entry) = (self.now, self.delay(), self.proc(at));
+        let named = ask.as_ref().is_ok_and(|entry| entry.attempt.is_some());
+        let (now, delay, entry) = (self.now, self.delay_of_opening(named), self.proc(at));
         let up_last = now + delay;
         let pipe =
             Pipe { owner, entry, handler: None, up_last, up_hop: now, down_last: now, last_hop: now, cut: false };
@@ -44,6 +45,15 @@ impl World {
         stream
     }
 
+    /// A Campaign with a name may come when its sender has sent it once more.
+    fn delay_of_opening(&mut self, named: bool) -> Millis {
+        if named && !self.calm && self.rng.chance(self.plan.late) {
+            self.reach("Campaign held up");
+            return self.rng.millis(500, 12_000);
+        }
+        self.delay()
+    }
+
     /// The worker is gone from a stream, or it broke: each side notices when it does.
     pub(crate) fn cut(&mut self, stream: StreamId) {
         let slow = if self.calm || self.rng.chance(700) { 100 } else { 10_000 };
@@ -55,7 +65,7 @@ impl World {
         let (owner, at, up, down) = (pipe.owner, pipe.entry.at, pipe.up_last, now + down);
         self.at(up, Event::Arrive { at, parcel: Parcel::Ask(Input::StreamClosed { stream }) });
         if let Some((worker, life)) = owner {
-            self.at(down, Event::Deliver { worker, life, message: Message::StreamOver { stream } });
+            self.at(down, Event::Deliver { worker, life, message: Message::StreamOver { stream, superseded: false } });
         }
     }
 
@@ -119,7 +129,7 @@ impl World {
         let proc = self.proc(at);
         self.observers.iter_mut().for_each(|observer: &mut Observer| observer.disconnect(at));
         for stream in self.open_streams(|pipe| pipe.handler == Some(proc)) {
-            self.end_stream(stream);
+            self.end_stream(stream, false);
         }
     }
 
@@ -164,7 +174,7 @@ impl World {
     }
 
     /// The server ends a stream: what was said on it arrives before that.
-    pub(crate) fn end_stream(&mut self, stream: StreamId) {
+    pub(crate) fn end_stream(&mut self, stream: StreamId, superseded: bool) {
         let now = self.now;
         let Some(pipe) = self.network.pipes.get_mut(&stream).filter(|pipe| !pipe.cut) else { return };
         pipe.cut = true;
@@ -174,14 +184,20 @@ impl World {
             self.at(up, Event::Arrive { at, parcel: Parcel::Ask(Input::StreamClosed { stream }) });
         }
         if owner.is_some() {
-            self.say_on(stream, Message::StreamOver { stream });
+            self.say_on(stream, Message::StreamOver { stream, superseded });
         }
     }
 
-    pub(crate) fn send_event(&mut self, at: usize, stream: StreamId, event: leasehold_core::Event) {
+    pub(crate) fn send_event(
+        &mut self,
+        at: usize,
+        stream: StreamId,
+        version: StateVersion,
+        event: leasehold_core::Event,
+    ) {
         let tenure = self.servers[at].tenure.unwrap_or_default();
         if !self.is_cut(stream) {
-            self.say_on(stream, Message::Event { stream, tenure, event });
+            self.say_on(stream, Message::Event { stream, tenure, version, event });
         }
     }
 

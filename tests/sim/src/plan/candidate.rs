@@ -3,6 +3,18 @@
 use crate::rng::Rng;
 use leasehold_core::{CandidateName, ElectionName, Millis};
 
+/// What a worker makes of what it hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// It drops what comes from lower tenures, and of its candidacy what has a lower version.
+    Everything,
+    /// It drops what comes from lower tenures. Of the rest the last word to arrive counts, and the last ticket.
+    LastWord,
+    /// It has read an older contract: WAITING is a sign of life as well, and says nothing of a lead. It knows no
+    /// versions. Once it has a leader's ticket it keeps that one, and drops what is said to a waiter's.
+    OldContract,
+}
+
 /// How a worker behaves. All are honest: they differ in what the rules leave open.
 #[derive(Clone, Debug)]
 pub(crate) struct Manners {
@@ -14,6 +26,11 @@ pub(crate) struct Manners {
     pub(crate) interval: Millis,
     /// How long it waits for an answer.
     pub(crate) patience: Millis,
+    pub(crate) reads: Reads,
+    /// It names its entries: a Campaign whose stream breaks before Enrolled has come is sent once more.
+    pub(crate) attempts: bool,
+    /// For how long from its grant its election isn't granted again.
+    pub(crate) hold: Millis,
     /// Gives up a lead whose deadline has passed, rather than ask whether it still leads.
     pub(crate) gives_up: bool,
     /// Never keeps a stream open: polls with KeepAlive.
@@ -29,6 +46,9 @@ pub(crate) struct Manners {
     /// How often it turns to another replica, in a thousand looks.
     pub(crate) roams: u64,
 }
+
+/// No worker puts its election on hold for longer.
+const LONGEST_HOLD: Millis = Millis(20_000);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -47,6 +67,11 @@ impl Candidate {
     ) -> Self {
         let ttl = rng.chance(850).then(|| if rng.chance(500) { max_ttl } else { rng.millis(1000, max_ttl.0) });
         let base = ttl.unwrap_or(Millis(4000)).0;
+        let reads = match rng.between(0, 99) {
+            0..=39 => Reads::Everything,
+            40..=79 => Reads::LastWord,
+            _ => Reads::OldContract,
+        };
         Candidate {
             name: CandidateName::new(&format!("w{number}")).expect("the name is fair"),
             election: elections[rng.index(elections.len())].clone(),
@@ -55,7 +80,10 @@ impl Candidate {
                 rate: if rng.chance(400) { rng.pick(&[slowest, fastest]) } else { rng.between(slowest, fastest) },
                 interval: Millis(if rng.chance(800) { base / 3 } else { rng.between(base / 6, base * 5 / 6) }),
                 patience: Millis(rng.between(base / 3, base * 2)),
-                gives_up: rng.chance(500),
+                reads,
+                attempts: rng.chance(500),
+                hold: if rng.chance(700) { Millis(0) } else { rng.millis(1, LONGEST_HOLD.0) },
+                gives_up: reads == Reads::Everything && rng.chance(500),
                 polls: rng.chance(200),
                 obliging: rng.chance(500),
                 replaces: rng.chance(500),

@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     Labelled,
     /// An older Lease is put back while all that live have seen later ones.
     LeaseRestored,
+    /// All replicas are stopped, the Lease is deleted, and they start again.
+    Runbook,
 
     StreamsCut,
     Partition,
@@ -125,6 +127,31 @@ pub(crate) const OF_RESTORING: &[Fault] = &[
     Fault::Replay,
     Fault::StepDown,
     Fault::WorkerPause,
+];
+
+/// Numbers fall: clocks are an hour apart, and the Lease is deleted while no replica runs.
+pub(crate) const OF_THE_RUNBOOK: &[Fault] = &[
+    Fault::Runbook,
+    Fault::Crash,
+    Fault::Rolling,
+    Fault::WallClock,
+    Fault::StreamsCut,
+    Fault::Partition,
+    Fault::WorkerCrash,
+    Fault::WorkerPause,
+    Fault::StepDown,
+    Fault::Replay,
+];
+
+/// Leaders aren't heard until others lead, and their older tickets come again after a crash.
+pub(crate) const OF_TICKETS: &[Fault] = &[
+    Fault::Crash,
+    Fault::Crash,
+    Fault::WorkerPause,
+    Fault::Partition,
+    Fault::StreamsCut,
+    Fault::Replay,
+    Fault::Replay,
 ];
 
 /// The Lease is gone again and again, and who makes it hears little.

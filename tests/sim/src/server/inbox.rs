@@ -118,7 +118,7 @@ impl World {
             }
             Parcel::Ask(input) | Parcel::Forwarded { input, .. } => self.refuse(&input),
             Parcel::Back { to, message, .. } => {
-                if let Message::Event { stream, .. } | Message::StreamOver { stream } = message {
+                if let Message::Event { stream, .. } | Message::StreamOver { stream, .. } = message {
                     self.tell_over(to, stream);
                     self.give_up(stream);
                 }
@@ -136,6 +136,6 @@ impl World {
     /// A worker notices that a stream is over, because whoever passed it on is gone.
     pub(crate) fn tell_over(&mut self, (worker, life): (usize, u64), stream: StreamId) {
         let delay = self.rng.millis(1, if self.calm { 100 } else { 5000 });
-        self.after(delay, Event::Deliver { worker, life, message: Message::StreamOver { stream } });
+        self.after(delay, Event::Deliver { worker, life, message: Message::StreamOver { stream, superseded: false } });
     }
 }

@@ -6,8 +6,8 @@ use crate::store::Job;
 use crate::truth::Fact;
 use crate::world::{Event, World};
 use leasehold_core::{
-    Board, Change, ChangeReason as Why, EndReason as End, Found, Input, Lease, Millis, Output, Replica, Tenure,
-    TenureEnd,
+    Board, Change, ChangeReason as Why, EndReason as End, Found, Input, Lease, Millis, Output, Reject, Replica,
+    Revision, Tenure, TenureEnd,
 };
 
 impl World {
@@ -37,6 +37,9 @@ impl World {
     pub(super) fn say(&mut self, at: usize) -> Result<(), Violation> {
         while let Some(output) = self.servers[at].replica.as_mut().and_then(Replica::poll_output) {
             self.trace(|| format!("    r{at}: {output:?}"));
+            if matches!(output, Output::TenureEnded { why: TenureEnd::Shutdown, .. }) {
+                self.last_words_to_observers(at)?;
+            }
             self.note(at, &Fact::Said(&output))?;
             self.act(at, output);
         }
@@ -53,7 +56,9 @@ impl World {
                 let sent = self.servers[at].local(self.now);
                 self.push_job(at, Job::Write { write, over, record, sent });
             }
-            Output::TenureBegan { tenure, settles_in, .. } => self.tenure_began(at, tenure, settles_in),
+            Output::TenureBegan { tenure, settles_in, resumes_after, .. } => {
+                self.tenure_began(at, (tenure, resumes_after), settles_in);
+            }
             Output::RightUntil(until) => self.servers[at].right_until = until,
             Output::Follow(active) => self.follow(at, active),
             Output::MirrorSnapshot(batch) => self.tell_new_mirror(at, Input::MirrorSnapshot(*batch)),
@@ -68,6 +73,7 @@ impl World {
                 self.reach(match why {
                     TenureEnd::RightEnded => "right ended",
                     TenureEnd::Lost => "lost to another holder",
+                    TenureEnd::Behind => "a ticket showed higher numbers",
                     TenureEnd::Shutdown => "shut down while active",
                 });
                 (self.servers[at].board, self.servers[at].tenure) = (None, None);
@@ -76,8 +82,14 @@ impl World {
             }
             Output::Stopped => self.process_gone(at),
             Output::Reply { call, reply } => self.reply(at, call, reply),
-            Output::Event { stream, event } => self.send_event(at, stream, event),
-            Output::Close { stream, .. } => self.end_stream(stream),
+            Output::Event { stream, version, event } => self.send_event(at, stream, version, event),
+            Output::Close { stream, why } => {
+                let superseded = why == Some(Reject::Superseded);
+                if superseded {
+                    self.reach("stream superseded");
+                }
+                self.end_stream(stream, superseded);
+            }
             Output::Changed(change) => {
                 self.reach_change(&change);
                 if let Some(board) = &mut self.servers[at].board {
@@ -87,13 +99,13 @@ impl World {
         }
     }
 
-    fn tenure_began(&mut self, at: usize, tenure: Tenure, settles_in: Millis) {
+    fn tenure_began(&mut self, at: usize, (tenure, resumes_after): (Tenure, Option<Revision>), settles_in: Millis) {
         self.reach(if settles_in == Millis(0) { "tenure began settled" } else { "tenure began with a wait" });
         let history = self.rng.index(40) + 3;
         let server = &mut self.servers[at];
         (server.was_active, server.tenure) = (true, Some(tenure));
         server.knows = server.knows.max((tenure, Millis(0)));
-        server.board = Some(Board::new(tenure, history));
+        server.board = Some(Board::resuming(tenure, history, resumes_after));
         // What was handed over is put to the test by a crash soon after.
         if settles_in == Millis(0) && self.plan.faults.contains(&Fault::Crash) && !self.calm && self.rng.chance(200) {
             let soon = if self.rng.chance(500) { 400 } else { 5000 };

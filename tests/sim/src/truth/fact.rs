@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use leasehold_core::{
-    Batch, Content, ElectionName, Enrolment, FencingToken, Found, Input, Millis, Output, Record, Time,
+    Batch, Content, ElectionName, Enrolment, FencingToken, Found, Input, Millis, Output, Record, Revision, Tenure, Time,
 };
 
 /// Something that happened.
@@ -26,6 +26,8 @@ pub(crate) enum Fact<'a> {
     Applied { record: Option<&'a Record>, replaced: Option<&'a Content>, me: &'a str },
     /// Somebody else changed the Lease.
     Edited,
+    /// The Lease is deleted, no replica runs, and clocks may be behind: numbers may fall.
+    Fell,
     /// A worker believes that it leads.
     Believes { worker: usize, election: &'a ElectionName, token: FencingToken, until: Option<Time> },
     /// A worker doesn't believe that it leads.
@@ -33,9 +35,11 @@ pub(crate) enum Fact<'a> {
     /// An observer was told this.
     Observed { observer: usize, batch: &'a Batch },
     /// An observer's stream begins: after what it was told last, or anew.
-    ObserverConnects { observer: usize, resumes: bool },
+    ObserverConnects { observer: usize, resumes: Option<Revision> },
     /// Faults have ended; no replica renews its right more often than this.
     FaultsEnded { renew_interval: Millis },
+    /// Workers must be back after a restore: the highest tenures that they have heard of.
+    BackDue { heard: &'a [(usize, Tenure)] },
     /// Faults have ended long enough ago for every election with a live candidate to have a leader.
     ProgressDue { wanted: &'a [ElectionName] },
     /// The end: what each live worker takes for its candidacy, and the tokens with which workers believe that they lead.

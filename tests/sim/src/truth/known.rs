@@ -2,8 +2,8 @@
 
 use super::{Known, View};
 use leasehold_core::{
-    Ask, CandidateName, ChangeReason, ElectionName, EndReason, Enrolment, Event, Input, Kept, Leader, Output, Reject,
-    Reply, StreamId, Ticket,
+    Ask, CandidateName, ChangeReason, ElectionName, EndReason, Enrolment, Event, Input, Leader, Output, Reject, Reply,
+    StreamId, Ticket,
 };
 
 impl View {
@@ -12,11 +12,11 @@ impl View {
             Output::Write { write, record: Some(record), .. } => self.asks_to_write(*write, record),
             Output::TenureBegan { tenure, began, .. } => self.begins(*tenure, *began),
             Output::Settled => self.settled = true,
-            Output::Event { stream, event: Event::Enrolled { enrolment, ticket } } => {
+            Output::Event { stream, event: Event::Enrolled { enrolment, ticket }, .. } => {
                 self.newcomer = Some(*enrolment);
                 self.enrolled(*stream, *enrolment, ticket.as_deref());
             }
-            Output::Event { stream, event: Event::Ended(_) } => {
+            Output::Event { stream, event: Event::Ended(_), .. } => {
                 if let Some(Input::Reopen { stream: asked, ticket }) = &self.input
                     && asked == stream
                 {
@@ -42,30 +42,24 @@ impl View {
     }
 
     fn enrolled(&mut self, stream: StreamId, enrolment: Enrolment, ticket: Option<&Ticket>) {
-        let inherited = self.inherits.unwrap_or(enrolment);
-        match (ticket, &self.input) {
-            (Some(ticket), _) => {
-                let ticket = ticket.clone();
-                let enters = matches!(self.input, Some(Input::Campaign { .. }));
-                let known = self.learn(&ticket, Some(stream));
-                if enters {
-                    known.place = inherited;
-                }
+        let Some(Input::Campaign { entry, .. }) = self.input.clone() else {
+            if let Some(ticket) = ticket {
+                self.learn(&ticket.clone(), Some(stream));
             }
-            (None, Some(Input::Campaign { entry, .. })) => {
-                let known = Known {
-                    election: entry.election.clone(),
-                    name: entry.candidate.clone(),
-                    place: inherited,
-                    leased: false,
-                    token: None,
-                    draining: false,
-                    stream: Some(stream),
-                };
-                self.candidacies.insert(enrolment, known);
-            }
-            _ => {}
-        }
+            return;
+        };
+        let place = self.inherits.unwrap_or(enrolment);
+        let known = self.candidacies.entry(enrolment).or_insert_with(|| Known {
+            election: entry.election,
+            name: entry.candidate,
+            place,
+            leased: entry.ttl.is_some(),
+            token: None,
+            draining: false,
+            stream: None,
+            attempt: entry.attempt,
+        });
+        known.stream = Some(stream);
     }
 
     fn changed(&mut self, election: &ElectionName, leader: Option<&Leader>, why: ChangeReason) {
@@ -114,11 +108,9 @@ impl View {
         match reply {
             Ok(Reply::KeptAlive(kept)) => {
                 for (asked, kept) in self.tickets().iter().zip(kept) {
-                    match kept {
-                        Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } => {
-                            _ = self.learn(ticket, None);
-                        }
-                        Kept::Ended(_) => self.refuses(asked),
+                    match kept.ticket() {
+                        Some(ticket) => _ = self.learn(ticket, None),
+                        None => self.refuses(asked),
                     }
                 }
             }
@@ -162,6 +154,7 @@ impl View {
             token: None,
             draining: false,
             stream: None,
+            attempt: None,
         });
         known.stream = stream.or(known.stream);
         known

@@ -20,6 +20,7 @@ impl View {
             }
             // While its right has lapsed a server with a file doesn't know whose time is over.
             Fact::Said(Output::TenureEnded { why, .. }) => {
+                self.behind = *why == TenureEnd::Behind;
                 self.end_tenure(*why == TenureEnd::Shutdown && self.right_until > self.now)
             }
             Fact::Said(output) => {
@@ -131,7 +132,7 @@ impl View {
             return self.mirrored.values().map(|mirrored| mirrored.ticket.clone()).collect();
         }
         let carried = self.found.as_ref().and_then(|record| record.handover.clone()).unwrap_or_default();
-        carried.into_iter().map(|carried| carried.ticket).collect()
+        carried.candidacies.into_iter().map(|carried| carried.ticket).collect()
     }
 
     pub(super) fn begins(&mut self, tenure: leasehold_core::Tenure, began: Time) {
@@ -141,7 +142,9 @@ impl View {
         let carries = self.handed_over || (!self.with_lease && !self.outdated);
         if carries {
             for ticket in self.carried() {
-                self.learn(&ticket, None);
+                // Which entry made it, only its own tenure knew.
+                let attempt = self.former.candidacies.get(&ticket.enrolment).and_then(|known| known.attempt.clone());
+                self.learn(&ticket, None).attempt = attempt;
             }
         }
     }
