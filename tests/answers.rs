@@ -1,4 +1,5 @@
-//! Answers that no service gives, but what is before it: each with its code, its reason and what its text says.
+//! Answers that no service gives, but what is before it: each with its code, its reason and what
+//! its text says.
 
 use leasehold_harness::{Server, assert_refused, http_get};
 use leasehold_proto::v1::{GetElectionRequest, GetElectionResponse};

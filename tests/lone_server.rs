@@ -1,4 +1,5 @@
-//! A lone server whose machine or disk lets it down: while it has its lock and its folder is the same, nobody else can be active.
+//! A lone server whose machine or disk lets it down: while it has its lock and its folder is the
+//! same, nobody else can be active.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{
@@ -72,7 +73,8 @@ fn on_a_disk() -> ServerBuilder {
     Server::builder().arg("--max-ttl").arg("4s").signals_ignored("XFSZ")
 }
 
-/// The tenure ended after 2.7 s, every leader was lost at its deadline, and nothing was granted then.
+/// The tenure ended after 2.7 s, every leader was lost at its deadline, and nothing was granted
+/// then.
 #[tokio::test]
 async fn on_a_full_disk_leaders_stay_and_grants_go_on() -> anyhow::Result<()> {
     let mut server = on_a_disk().start().await?;
@@ -125,7 +127,8 @@ async fn when_the_disk_has_room_again_the_record_is_stored() -> anyhow::Result<(
     Ok(())
 }
 
-/// Another server is started where the folder of a first one was. What the first one knows is worth nothing from then on.
+/// Another server is started where the folder of a first one was. What the first one knows is worth
+/// nothing from then on.
 #[tokio::test]
 async fn whose_folder_was_replaced_serves_nobody() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -149,7 +152,8 @@ async fn whose_folder_was_replaced_serves_nobody() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The folder is replaced while the server stands still: what it says when it goes on must not come before it has looked.
+/// The folder is replaced while the server stands still: what it says when it goes on must not come
+/// before it has looked.
 #[tokio::test]
 async fn whose_folder_was_replaced_while_it_stood_still_says_nothing_more() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;

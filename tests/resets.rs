@@ -1,4 +1,5 @@
-//! Calls that are given up before the server has looked at them: a stall makes many, and so does an attack.
+//! Calls that are given up before the server has looked at them: a stall makes many, and so does an
+//! attack.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Campaign, Keeper, PATIENCE, Server, http_get, leased, stream_bound};
@@ -34,7 +35,8 @@ fn reset(number: u32) -> Vec<u8> {
     [frame(HEADERS, END_HEADERS, stream, &headers), frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())].concat()
 }
 
-/// Reads frames until GOAWAY, or the end of the connection: the code and the words of the one, or nothing.
+/// Reads frames until GOAWAY, or the end of the connection: the code and the words of the one, or
+/// nothing.
 async fn goaway(mut reader: impl tokio::io::AsyncRead + Unpin) -> anyhow::Result<Option<(u32, String)>> {
     loop {
         let mut head = [0; 9];
@@ -58,7 +60,8 @@ async fn preface(server: &Server) -> anyhow::Result<(tokio::net::tcp::OwnedReadH
     Ok((reader, writer))
 }
 
-/// It closed the connection on waking (GOAWAY, too_many_resets), and its stream-bound leaders lost their lead.
+/// It closed the connection on waking (GOAWAY, too_many_resets), and its stream-bound leaders lost
+/// their lead.
 #[tokio::test]
 async fn a_stall_in_which_many_calls_time_out_breaks_no_connection() -> anyhow::Result<()> {
     const CALLS: usize = 500;
@@ -123,7 +126,8 @@ async fn a_flood_of_calls_that_are_given_up_at_once_ends_its_connection_and_no_o
     Ok(())
 }
 
-/// However long it lasts: it costs what as many calls cost, and workers on other connections are answered.
+/// However long it lasts: it costs what as many calls cost, and workers on other connections are
+/// answered.
 #[tokio::test]
 async fn a_steady_stream_of_calls_that_are_given_up_holds_nobody_up() -> anyhow::Result<()> {
     let server = Server::start().await?;

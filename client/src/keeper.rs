@@ -408,7 +408,8 @@ impl Keeper {
     }
 }
 
-/// What is left of a time is seldom whole milliseconds, and the service takes no others. Rounded up: nothing left is nothing.
+/// What is left of a time is seldom whole milliseconds, and the service takes no others. Rounded
+/// up: nothing left is nothing.
 fn whole_millis(time: Duration) -> Duration {
     let part = u64::from(time.subsec_nanos() % 1_000_000);
     if part == 0 { time } else { time.saturating_add(Duration::from_nanos(1_000_000 - part)) }

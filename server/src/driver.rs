@@ -203,8 +203,9 @@ impl Driver {
         }
     }
 
-    /// Whether calls wait in the inbox: the right has just lapsed, and may be back in a moment. A server that stood still, or whose machine did, finds it
-    /// so when it goes on, and its first write brings it back.
+    /// Whether calls wait in the inbox: the right has just lapsed, and may be back in a moment. A
+    /// server that stood still, or whose machine did, finds it so when it goes on, and its first
+    /// write brings it back.
     fn watch_the_right(&mut self) -> bool {
         if !self.inbox.right.has_lapsed() {
             return false;

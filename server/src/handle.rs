@@ -102,7 +102,8 @@ pub(crate) struct Events {
     ended: bool,
 }
 
-/// A handle and what it leads to, with room for `inbox` calls. Of a server with a file, the right may lapse.
+/// A handle and what it leads to, with room for `inbox` calls. Of a server with a file, the right
+/// may lapse.
 pub(crate) fn channel(inbox: usize, may_lapse: bool) -> (Handle, Inbox) {
     let (inbox, messages) = mpsc::channel(inbox);
     let (closed, closings) = mpsc::unbounded_channel();

@@ -6,7 +6,7 @@
 //! service.rs   gRPC: checks, converts, streams     observers.rs    the board, and whom to wake
 //! store.rs     the store: file or Lease             state_file.rs   the record and the keys on disk
 //! kubernetes.rs  the Lease and the Secret           mirror.rs       what replicas tell each other
-//! forward.rs   standbys hand calls on              calls.rs        an answer in time, a reason with each refusal
+//! forward.rs   standbys hand calls on              calls.rs        an answer in time, a reason
 //! ticket.rs    seals and opens tickets             task_token.rs   signs and checks task tokens
 //! errors.rs    the table of refusals               clock.rs        the only reader of clocks
 //! gate.rs      what is served at all             ledger.rs       what nobody reads, and how many calls there are

@@ -180,10 +180,12 @@ impl Observer {
         self.tenure
     }
 
-    /// What has come since the last read: at most about `limit` changes. Waits while the right has lapsed.
+    /// What has come since the last read: at most about `limit` changes. Waits while the right has
+    /// lapsed.
     pub(crate) async fn read(&mut self, limit: usize) -> Result<Batch, Reject> {
         let batch = self.observers.peek(|_, board| board.read(&self.selection, &mut self.cursor, limit))?;
-        // The loop may hang, or the whole process may have: the right is checked after the state was read.
+        // The loop may hang, or the whole process may have: the right is checked after the state
+        // was read.
         self.check().await?;
         Ok(batch)
     }

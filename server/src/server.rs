@@ -38,11 +38,12 @@ const MAX_ADMIN_REQUEST_BYTES: usize = 64 * 1024;
 /// A client that is gone without a word is noticed after both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// So many calls of a connection may be begun and given up by their caller before this server has looked at them. h2 closes a
-/// connection that has more, at 20 unless told otherwise: it takes them for an attack (rapid reset, CVE-2023-44487). But a server
-/// that stands still for a second finds as many as its clients made in it. All of them are begun at once when it looks, and
-/// whoever floods it holds up the others for as long as that takes: with 1000 for a tenth of a second at most, with 4096 for
-/// two seconds (tests/resets.rs, in a debug build).
+/// So many calls of a connection may be begun and given up by their caller before this server has
+/// looked at them. h2 closes a connection that has more, at 20 unless told otherwise: it takes them
+/// for an attack (rapid reset, CVE-2023-44487). But a server that stands still for a second finds
+/// as many as its clients made in it. All of them are begun at once when it looks, and whoever
+/// floods it holds up the others for as long as that takes: with 1000 for a tenth of a second at
+/// most, with 4096 for two seconds (tests/resets.rs, in a debug build).
 const MAX_PENDING_RESETS: usize = 1000;
 /// Calls that cost much are worked at so many at a time: the others wait in line, and cheap ones don't.
 const COSTLY_CALLS: usize = 2;

@@ -1,12 +1,14 @@
 //! The embedded store: keys and record in one small file, in a directory that is locked against a second process.
 //!
 //! ```text
-//! DIR/lock             locked while a server runs; its text is that server's process id, and ends with `!` when the mark `steady` doesn't
-//!                      count. Empty until a state was stored here once
+//! DIR/lock             locked while a server runs; its text is that server's process id, and ends
+//!                      with `!` when the mark `steady` doesn't count. Empty until a state was
+//!                      stored here once
 //! DIR/state.json       keys and record, see format.rs; always whole: written beside and renamed
 //! DIR/state.json.new   the next one, while it is being written
-//! DIR/steady           there for as long as the record is renewed in time: its tenure ended when its right did, at the latest. A server
-//!                      that goes on though it can't store, as on a full disk, removes it first, or says in `lock` that it doesn't count
+//! DIR/steady           there for as long as the record is renewed in time: its tenure ended when
+//!                      its right did, at the latest. A server that goes on though it can't store,
+//!                      as on a full disk, removes it first, or says in `lock` that it doesn't count
 //! ```
 
 pub(crate) mod format;
@@ -196,7 +198,8 @@ impl StateFile {
             // That something was lost must outlive this process as well, should it end before its first record.
             None => this.store(used_before, None, None)?,
         }
-        // What the last record is worth must outlive this process as well, should it end before its first one.
+        // What the last record is worth must outlive this process as well, should it end before its
+        // first one.
         this.sign_lock(found_steady)?;
         Ok(this)
     }
@@ -229,9 +232,10 @@ impl StateFile {
         })
     }
 
-    /// How long the tenure of this record can have lasted. The lock was free, so the process that wrote it was gone when this one took it: where
-    /// both read the same clock, that is known, and a leader that was heard shortly before a crash is put back even if its TTL is
-    /// short. Otherwise its right bounds it, if the record was renewed in time.
+    /// How long the tenure of this record can have lasted. The lock was free, so the process that
+    /// wrote it was gone when this one took it: where both read the same clock, that is known, and
+    /// a leader that was heard shortly before a crash is put back even if its TTL is short.
+    /// Otherwise its right bounds it, if the record was renewed in time.
     fn bounded(&self, record: Record, began: Option<Began>) -> Record {
         if record.ended_at.is_some() {
             return record;
@@ -269,13 +273,14 @@ impl StateFile {
         Ok(())
     }
 
-    /// The record couldn't be renewed, and its tenure goes on all the same. When this returns `Ok`, that outlives a loss of power: whoever comes next
-    /// doesn't believe that it ended when the right of its last record did. It takes no room on the disk, and works in a folder that this process may
-    /// no longer write to.
+    /// The record couldn't be renewed, and its tenure goes on all the same. When this returns `Ok`,
+    /// that outlives a loss of power: whoever comes next doesn't believe that it ended when the
+    /// right of its last record did. It takes no room on the disk, and works in a folder that this
+    /// process may no longer write to.
     ///
     /// # Errors
-    /// [`StateFileError`]: the directory isn't this process's any more, there is no record of this tenure, or not even that can be
-    /// stored.
+    /// [`StateFileError`]: the directory isn't this process's any more, there is no record of this
+    /// tenure, or not even that can be stored.
     pub fn go_on_without(&self, record: &Record) -> Result<(), StateFileError> {
         let mut own = self.own();
         self.check_place(&mut own, record.tenure)?;
@@ -338,8 +343,9 @@ impl StateFile {
         self.sync_dir()
     }
 
-    /// Whether the directory is still this process's alone. A lock can fail: on a network file system it may not reach other machines. Two
-    /// servers in one directory find each other's records there; the one with the higher tenure is the later one, and goes on.
+    /// Whether the directory is still this process's alone. A lock can fail: on a network file
+    /// system it may not reach other machines. Two servers in one directory find each other's
+    /// records there; the one with the higher tenure is the later one, and goes on.
     fn check_place(&self, own: &mut Own, tenure: Tenure) -> Result<(), StateFileError> {
         self.check_lock()?;
         // What can't be read is written anew.
@@ -373,8 +379,9 @@ impl StateFile {
         }
     }
 
-    /// Writes the process id, and whether the mark `steady` counts, in one piece of constant length: once a state was stored, the lock is never
-    /// empty again, and nothing more is needed of the disk.
+    /// Writes the process id, and whether the mark `steady` counts, in one piece of constant
+    /// length: once a state was stored, the lock is never empty again, and nothing more is needed
+    /// of the disk.
     fn sign_lock(&self, steady: bool) -> Result<(), StateFileError> {
         let text = format!("{:<10}{}", std::process::id(), if steady { '\n' } else { '!' });
         let written = self.lock.write_all_at(text.as_bytes(), 0).and_then(|()| self.lock.sync_all());

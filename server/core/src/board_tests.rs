@@ -72,8 +72,8 @@ fn a_named_vacancy_is_part_of_the_snapshot() {
     assert_eq!(revisions(&board.read(&named, &mut Cursor::snapshot(), 10)), [12]);
 }
 
-/// What comes before Synced is what is, not what was: the vacancy between two leaders may be left out without a mark, also
-/// where the first of them was shown.
+/// What comes before Synced is what is, not what was: the vacancy between two leaders may be left
+/// out without a mark, also where the first of them was shown.
 #[test]
 fn a_snapshot_shows_states_and_not_changes() {
     for selection in [all(), Selection::Named(BTreeSet::from([name(1), name(2)]))] {

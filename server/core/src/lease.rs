@@ -80,8 +80,9 @@ pub enum Outcome {
     Conflict,
     /// No answer, or an error: it may be stored all the same.
     Unknown,
-    /// Not stored; with a file only. The file's place is still this replica's alone, and it stands there that the tenure goes on
-    /// without being stored: whoever comes next doesn't believe that it ended with its last record.
+    /// Not stored; with a file only. The file's place is still this replica's alone, and it stands
+    /// there that the tenure goes on without being stored: whoever comes next doesn't believe that
+    /// it ended with its last record.
     Held,
     /// Not stored, and never again; with a file only. Its place is another's now.
     Lost,

@@ -38,8 +38,9 @@ pub enum Output {
         /// Observers that have seen this change of the former tenure can resume here.
         resumes_after: Option<Revision>,
     },
-    /// Unless extended again, the right to be active ends then: after it nothing may be answered from this tenure's state. With a file it
-    /// only lapses: another of these may bring it back, in the same tenure.
+    /// Unless extended again, the right to be active ends then: after it nothing may be answered
+    /// from this tenure's state. With a file it only lapses: another of these may bring it back, in
+    /// the same tenure.
     RightUntil(Time),
     /// The tenure has settled: whoever hasn't come back won't.
     Settled,

@@ -15,7 +15,8 @@ pub struct Record {
     pub margin: Millis,
     /// How far into the tenure the write was sent.
     pub renewed_at: Millis,
-    /// How far the tenure got, if it ended in good order; or if the store knows how far it can have got. Otherwise its right bounds that.
+    /// How far the tenure got, if it ended in good order; or if the store knows how far it can have
+    /// got. Otherwise its right bounds that.
     pub ended_at: Option<Millis>,
     /// The longest TTL that any live candidacy may have. Only rises.
     pub longest_ttl: Millis,
@@ -62,7 +63,8 @@ pub(crate) struct Former {
 }
 
 impl Record {
-    /// When its right had ended, counted from the beginning of the tenure, if this was its last record.
+    /// When its right had ended, counted from the beginning of the tenure, if this was its last
+    /// record.
     #[must_use]
     pub fn right_ended(&self) -> Millis {
         self.renewed_at + (self.duration - self.margin)

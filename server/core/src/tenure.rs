@@ -202,7 +202,8 @@ impl Active {
         self.renewed_at
     }
 
-    /// A renewal is stored. With a Lease, a right that has ended stays ended: the caller has checked that it hasn't.
+    /// A renewal is stored. With a Lease, a right that has ended stays ended: the caller has
+    /// checked that it hasn't.
     pub(crate) fn renewed(&mut self, config: &Config, pending: Pending) {
         self.failing = false;
         self.right_until = self.right_until.max(right(config, pending.sent));
@@ -211,13 +212,15 @@ impl Active {
         self.unconfirmed.retain(|pending| right(config, pending.sent) > right_until);
     }
 
-    /// A renewal isn't stored, but nobody else can be active: only the numbers aren't more than before.
+    /// A renewal isn't stored, but nobody else can be active: only the numbers aren't more than
+    /// before.
     pub(crate) fn held(&mut self, config: &Config, pending: Pending) {
         self.failing = true;
         self.right_until = self.right_until.max(right(config, pending.sent));
     }
 
-    /// Whether the right has lapsed. With a file it may come back: while this process has the lock, nobody else can have begun.
+    /// Whether the right has lapsed. With a file it may come back: while this process has the lock,
+    /// nobody else can have begun.
     pub(crate) fn lapsed(&self, now: Time) -> bool {
         self.right_until <= now
     }

@@ -93,8 +93,9 @@ impl Open {
         }
     }
 
-    /// What was decided while the right lasted may come out of a channel, or a pause, after its end. One that has lapsed is waited for: the end
-    /// of this stream would be the end of a candidacy that is bound to it.
+    /// What was decided while the right lasted may come out of a channel, or a pause, after its
+    /// end. One that has lapsed is waited for: the end of this stream would be the end of a
+    /// candidacy that is bound to it.
     async fn lawful(&self, response: v1::CampaignResponse) -> Result<v1::CampaignResponse, Refusal> {
         if self.context.handle.right.back().await { Ok(response) } else { Err(Reject::NotActive.into()) }
     }

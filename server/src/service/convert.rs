@@ -15,8 +15,8 @@ use std::time::Duration;
 /// How long the task token of a stream-bound leader is good for: it has no lease whose end could be named.
 const STREAM_BOUND_TASK_TOKEN: Millis = Millis(60_000);
 
-/// A duration that was asked for. One that isn't whole milliseconds is refused: cut, it would be another one than the worker
-/// counts with.
+/// A duration that was asked for. One that isn't whole milliseconds is refused: cut, it would be
+/// another one than the worker counts with.
 pub(crate) fn millis(what: &str, duration: &prost_types::Duration) -> Result<Millis, Refusal> {
     // Not by its Display, which panics at the lowest number.
     let (s, ns) = (duration.seconds, duration.nanos);

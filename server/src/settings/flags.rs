@@ -180,8 +180,9 @@ pub struct Flags {
     #[serde(alias = "log_format")]
     pub log_format: Option<LogFormat>,
 
-    /// What is logged: error, warn, info, debug, trace, or by module like info,leasehold_server::mirror=debug; libraries only
-    /// where they are named, like info,kube_client=debug [default: info]
+    /// What is logged: error, warn, info, debug, trace, or by module like
+    /// info,leasehold_server::mirror=debug; libraries only where they are named, like
+    /// info,kube_client=debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "LEASEHOLD_LOG_LEVEL", hide_env_values = true)]
     #[serde(alias = "log_level")]
     pub log_level: Option<String>,

@@ -1,14 +1,16 @@
-//! What is logged: this program's own lines, and those of the libraries below it only where they are named.
+//! What is logged: this program's own lines, and those of the libraries below it only where they
+//! are named.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-/// What the names of the libraries that log begin with. What they say of a request that failed, this program says as
-/// well, in a line of its own. With both, an hour without an API server had hundreds of lines that said nothing new.
+/// What the names of the libraries that log begin with. What they say of a request that failed,
+/// this program says as well, in a line of its own. With both, an hour without an API server had
+/// hundreds of lines that said nothing new.
 const LIBRARIES: [&str; 6] = ["h2", "hyper", "kube", "rustls", "tonic", "tower"];
 
-/// The filter for these words of tracing's `EnvFilter`. A level alone is for this program; a library is heard when it is named, as in
-/// `info,kube_client=debug`.
+/// The filter for these words of tracing's `EnvFilter`. A level alone is for this program; a
+/// library is heard when it is named, as in `info,kube_client=debug`.
 pub(crate) fn log_filter(level: &str) -> Result<EnvFilter, ParseError> {
     let mut words: String = LIBRARIES.map(|library| format!("{library}=off,")).concat();
     // What comes later for the same module counts.

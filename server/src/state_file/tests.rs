@@ -85,7 +85,8 @@ fn a_tenure_that_went_on_without_a_record_did_not_end_with_it() {
     drop(first);
     fs::remove_dir(dir.join("state.json.new")).unwrap();
 
-    // By the record its right ended 6.7 s after it began, however long the process lived; by the clock it is gone since now.
+    // By the record its right ended 6.7 s after it began, however long the process lived; by the
+    // clock it is gone since now.
     let mut next = open(&dir);
     next.locked_at = began + Millis(60_000);
     assert_eq!(ended_at(&next), Some(Millis(60_000)));
@@ -148,8 +149,8 @@ fn a_tenure_can_go_on_in_a_folder_that_cannot_be_written() {
     assert_eq!(ended_at(&last), None);
 }
 
-/// Whoever has an older record put back under it writes its own again; one that finds a later tenure has been overtaken, whatever the lock
-/// says.
+/// Whoever has an older record put back under it writes its own again; one that finds a later
+/// tenure has been overtaken, whatever the lock says.
 #[test]
 fn of_two_servers_in_one_directory_the_later_one_goes_on() {
     let (_temp, dir) = dir();

@@ -195,7 +195,8 @@ impl Process {
         self.signal(Signal::USR1)
     }
 
-    /// Lets none of its files grow longer than this from now on, as on a full disk; or any. It must ignore SIGXFSZ, or it dies of it.
+    /// Lets none of its files grow longer than this from now on, as on a full disk; or any. It must
+    /// ignore SIGXFSZ, or it dies of it.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! What a process asks its store for, one after the other; and the store that is a file: slow, hung, failed and full.
+//! What a process asks its store for, one after the other; and the store that is a file: slow,
+//! hung, failed and full.
 
 use crate::checks::Violation;
 use crate::clock::Clock;
@@ -93,8 +94,8 @@ impl Store {
         }
     }
 
-    /// What the process of this life reads, which started at that moment: on the same start of the machine as the one before, or not. The lock
-    /// was free, so that one was gone by then.
+    /// What the process of this life reads, which started at that moment: on the same start of the
+    /// machine as the one before, or not. The lock was free, so that one was gone by then.
     fn read(&self, life: u64, (started, same_boot): (Time, bool)) -> Found {
         let Written { found: Found::Record(record), life: author, began } = &self.file else {
             return self.file.found.clone();
@@ -164,7 +165,8 @@ impl World {
     }
 
     fn write_file(&mut self, record: Record, sent: Time) -> Result<Outcome, Violation> {
-        // A tenure that has its record there may go on without storing it: whoever comes next is told so.
+        // A tenure that has its record there may go on without storing it: whoever comes next is
+        // told so.
         let own = matches!(&self.store.file.found, Found::Record(stored) if stored.tenure == record.tenure);
         let fails = self.store.fails_until > self.now;
         if self.store.full_until > self.now && !fails {
@@ -181,7 +183,8 @@ impl World {
         Ok(if fails { Outcome::Unknown } else { Outcome::Stored(None) })
     }
 
-    /// `sent`: by the clock of the process that writes it, or that has just died with it half written.
+    /// `sent`: by the clock of the process that writes it, or that has just died with it half
+    /// written.
     pub(crate) fn put_record(&mut self, record: Record, sent: Time) -> Result<(), Violation> {
         let server = &self.servers[0];
         let began = Time(sent.since(Time(record.renewed_at.0)).0);

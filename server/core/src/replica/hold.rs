@@ -92,7 +92,8 @@ impl Replica {
         }
     }
 
-    /// The right has lapsed and is back. First ends whatever has run out meanwhile, and only then is anything granted.
+    /// The right has lapsed and is back. First ends whatever has run out meanwhile, and only then
+    /// is anything granted.
     fn go_on(&mut self) {
         let Role::Active(active) = &mut self.role else { return };
         let closed = std::mem::take(&mut active.closed);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! start [max-ttl=15s] [elections=N] [candidacies=N] [per-election=N] [per-subject=N] [ends=N]
-//!                                     a process starts on what the store holds; with same-boot it knows when the last one was gone
+//!                                     a process starts on what the store holds; with same-boot it
+//!                                     knows when the last one was gone
 //! crash [stored]                      it is killed; a write that is under way was stored
 //! shutdown                            it ends in good order
 //! advance 5s                          time passes, and the replica looks whenever it wants to

@@ -90,7 +90,8 @@ impl Store {
         self.found = Found::Record(record);
     }
 
-    /// A process starts, so the last one is gone; in the same start of the machine its clock tells since when at the latest.
+    /// A process starts, so the last one is gone; in the same start of the machine its clock tells
+    /// since when at the latest.
     pub(crate) fn bound(&mut self, now: Time, same_boot: bool) {
         let Found::Record(record) = &mut self.found else { return };
         let by_right = (!self.unsteady).then(|| record.right_ended());

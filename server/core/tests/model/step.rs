@@ -56,12 +56,14 @@ pub(crate) enum Step {
     /// And the next one starts at once, after which tickets come back.
     Restart(usize),
     Shutdown,
-    /// A process starts, unless one runs. In the same start of the machine it knows when the last one was gone.
+    /// A process starts, unless one runs. In the same start of the machine it knows when the last
+    /// one was gone.
     Start {
         max_ttl: Millis,
         same_boot: bool,
     },
-    /// The process is killed and started at once, and several come back: what chance seldom brings together.
+    /// The process is killed and started at once, and several come back: what chance seldom brings
+    /// together.
     Failover {
         same_boot: bool,
         tickets: Vec<usize>,

@@ -138,7 +138,8 @@ impl View {
     pub(super) fn begins(&mut self, tenure: leasehold_core::Tenure, began: Time) {
         (self.tenure, self.began) = (Some(tenure), began);
         (self.settled, self.claim) = (false, None);
-        // A handover that was written while the right had lapsed lacks whom nobody could end then: what is in it counts.
+        // A handover that was written while the right had lapsed lacks whom nobody could end then:
+        // what is in it counts.
         let carries = self.handed_over || (!self.with_lease && !self.outdated);
         if carries {
             for ticket in self.carried() {
