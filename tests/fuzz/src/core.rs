@@ -3,7 +3,7 @@
 use crate::script::Script;
 use crate::trace;
 use leasehold_core::{
-    Ask, CallId, Config, Content, Enrolment, Entry, Event, FencingToken, Found, Holder, Input, Kept, Lease, Limits,
+    Ask, CallId, Config, Content, Enrolment, Entry, Event, FencingToken, Found, Holder, Input, Lease, Limits,
     MAX_MAX_TTL, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Over, Record, Replica, Reply, Signed,
     StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
 };
@@ -178,10 +178,7 @@ impl World {
                 Output::Event { event: Event::Enrolled { ticket: Some(ticket), .. }, .. } => self.tickets.push(*ticket),
                 Output::Event { event: Event::Elected(lead), .. } => self.tickets.extend(lead.ticket),
                 Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {
-                    self.tickets.extend(kept.into_iter().filter_map(|kept| match kept {
-                        Kept::Waiting(ticket) | Kept::Leading(ticket) | Kept::Draining { ticket, .. } => Some(ticket),
-                        Kept::Ended(_) => None,
-                    }));
+                    self.tickets.extend(kept.iter().filter_map(|kept| kept.ticket().cloned()));
                 }
                 _ => {}
             }
@@ -321,10 +318,11 @@ impl World {
             .map(|_| Mirrored {
                 ticket: self.ticket(script),
                 drains_until: script.flag().then(|| Millis(script.below(NUMBER_LIMIT))),
+                attempt: script.attempt(),
             })
             .collect();
         let gone = (0..script.byte() % 4).map(|_| Enrolment(script.number())).collect();
-        MirrorBatch { tenure, after, number, there, gone }
+        MirrorBatch { tenure, after, number, there, gone, holds: script.holds() }
     }
 
     /// One that was handed out, one like it, or one that only a replica with other ideas can have sealed.
@@ -386,6 +384,8 @@ fn entry(script: &mut Script<'_>) -> Entry {
         no_wait: flags & 4 != 0,
         max_wait: (flags & 8 != 0).then(|| Millis(script.number())),
         replace_former: flags & 16 != 0,
+        attempt: if flags & 32 == 0 { None } else { script.attempt() },
+        hold: if flags & 64 == 0 { Millis(0) } else { Millis(script.number()) },
     }
 }
 

@@ -2,7 +2,7 @@
 //! Written down once, so that the targets of both sides can't drift apart; and written anew here, not taken from the code that is
 //! fuzzed.
 
-use leasehold_core::{MAX_MAX_TTL, MirrorBatch, NUMBER_LIMIT, Record, Ticket};
+use leasehold_core::{Attempt, MAX_MAX_TTL, MirrorBatch, NUMBER_LIMIT, Record, Ticket};
 use std::collections::BTreeSet;
 
 /// Durations that outlive a tenure are below this many milliseconds: 285,000 years.
@@ -31,11 +31,17 @@ pub fn is_value(value: &str) -> bool {
     value.len() <= 4096
 }
 
+fn is_attempt(attempt: &Attempt) -> bool {
+    let text = attempt.as_str();
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| (0x21..0x7f).contains(&byte))
+}
+
 fn words(ticket: &Ticket) {
     assert!(is_election(ticket.election.as_str()), "{ticket:?}");
     assert!(is_candidate(ticket.candidate.as_str()), "{ticket:?}");
     assert!(is_candidate(ticket.subject.as_str()), "{ticket:?}");
     assert!(is_value(ticket.value.as_str()), "{ticket:?}");
+    assert!(ticket.hold.0 < LONGEST_MS, "{ticket:?}");
     assert!(ticket.place <= ticket.enrolment, "nobody's place is behind its own enrolment: {ticket:?}");
 }
 
@@ -66,13 +72,18 @@ pub fn record(record: &Record) {
         assert!(time.0 < LONGEST_MS, "{record:?}");
     }
     let mut enrolments = BTreeSet::new();
-    for carried in record.handover.iter().flatten() {
+    assert!(record.last_revision.unwrap_or_default().0 <= NUMBER_LIMIT, "{record:?}");
+    for held in record.handover.iter().flat_map(|handover| &handover.holds) {
+        assert!(is_election(held.election.as_str()) && held.left.0 < LONGEST_MS, "{held:?}");
+    }
+    for carried in record.handover.iter().flat_map(|handover| &handover.candidacies) {
         let ticket = &carried.ticket;
         words(ticket);
         assert!(enrolments.insert(ticket.enrolment), "twice in one handover: {ticket:?}");
         assert!(numbers(ticket).iter().all(|number| *number < record.ceiling), "{ticket:?} below {}", record.ceiling);
         assert!(ticket.ttl <= MAX_MAX_TTL, "{ticket:?}");
         assert!(carried.drain_left.unwrap_or_default().0 < LONGEST_MS, "{carried:?}");
+        assert!(carried.attempt.iter().all(is_attempt), "{carried:?}");
     }
 }
 
@@ -85,5 +96,9 @@ pub fn batch(batch: &MirrorBatch) {
         words(&mirrored.ticket);
         assert!(numbers(&mirrored.ticket).iter().all(|number| *number < NUMBER_LIMIT), "{mirrored:?}");
         assert!(mirrored.ticket.ttl <= MAX_MAX_TTL, "{mirrored:?}");
+        assert!(mirrored.attempt.iter().all(is_attempt), "{mirrored:?}");
+    }
+    for held in &batch.holds {
+        assert!(is_election(held.election.as_str()) && held.until.0 < LONGEST_MS, "{held:?}");
     }
 }

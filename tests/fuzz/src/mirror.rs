@@ -47,10 +47,11 @@ fn batch(script: &mut Script<'_>) -> MirrorBatch {
         .map(|_| Mirrored {
             ticket: script.ticket(),
             drains_until: script.flag().then(|| Millis(script.below(NUMBER_LIMIT))),
+            attempt: script.attempt(),
         })
         .collect();
     let gone = (0..script.byte() % 8).map(|_| Enrolment(script.number())).collect();
-    MirrorBatch { tenure, after, number, there, gone }
+    MirrorBatch { tenure, after, number, there, gone, holds: script.holds() }
 }
 
 /// Any byte that is changed, and any frame that isn't in its place, is noticed. One that is missing at the end is the reader's

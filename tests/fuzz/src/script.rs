@@ -2,8 +2,8 @@
 //! input means something, and cutting or joining inputs makes new ones that do as well.
 
 use leasehold_core::{
-    CandidateName, Carried, ElectionName, Enrolment, FencingToken, MAX_MAX_TTL, Millis, NUMBER_LIMIT, Record, Subject,
-    Tenure, Ticket, Value,
+    Attempt, CandidateName, Carried, ElectionName, Enrolment, FencingToken, Handover, Held, HeldElection, MAX_MAX_TTL,
+    Millis, NUMBER_LIMIT, Record, Revision, Subject, Tenure, Ticket, Value,
 };
 
 /// Numbers around which something changes.
@@ -156,6 +156,7 @@ impl<'a> Script<'a> {
             token: self.flag().then(|| FencingToken(number(self))),
             tenure: Tenure(number(self)),
             accepted_at: Millis(self.below(NUMBER_LIMIT)),
+            hold: Millis(if self.flag() { self.below(NUMBER_LIMIT) } else { 0 }),
         };
         ticket.place = ticket.place.min(ticket.enrolment);
         ticket
@@ -175,11 +176,23 @@ impl<'a> Script<'a> {
             longest_ttl: Millis(self.below(1 << 50)),
             last_change: None,
             handover: None,
+            last_revision: self.flag().then(|| Revision(self.below(NUMBER_LIMIT))),
         }
     }
 
+    /// The name of an entry, or none.
+    pub fn attempt(&mut self) -> Option<Attempt> {
+        self.flag().then(|| fixed(Attempt::new(["a", "b", "~", "6f1c2b1e-31f7"][usize::from(self.byte() % 4)])))
+    }
+
+    /// Elections whose hold began or ended.
+    pub fn holds(&mut self) -> Vec<Held> {
+        let count = self.byte() % 4;
+        (0..count).map(|_| Held { election: self.election(), until: Millis(self.below(NUMBER_LIMIT)) }).collect()
+    }
+
     /// The handover of a record: see [`lawful::record`](crate::lawful::record).
-    pub fn handover(&mut self, record: &Record) -> Vec<Carried> {
+    pub fn handover(&mut self, record: &Record) -> Handover {
         let mut all: Vec<Carried> = Vec::new();
         for _ in 0..self.byte() % 8 {
             let mut ticket = self.ticket();
@@ -190,10 +203,11 @@ impl<'a> Script<'a> {
             ticket.token = ticket.token.map(|token| FencingToken(token.0 % record.ceiling));
             let drain_left = self.flag().then(|| Millis(self.below(NUMBER_LIMIT)));
             if all.iter().all(|other| other.ticket.enrolment != ticket.enrolment) {
-                all.push(Carried { ticket, drain_left });
+                all.push(Carried { ticket, drain_left, attempt: self.attempt() });
             }
         }
-        all
+        let held = |Held { election, until }| HeldElection { election, left: until };
+        Handover { candidacies: all, holds: self.holds().into_iter().map(held).collect() }
     }
 }
 

@@ -60,7 +60,7 @@ fn seeds_are_what_they_say() {
         assert!(snapshot && batch.there.len() == frames.len());
     }
     let stored = decode_state(&state_file::seeds()[0][1..]).expect("this is a state file");
-    assert_eq!(stored.record.and_then(|record| record.handover).map(|all| all.len()), Some(1));
+    assert_eq!(stored.record.and_then(|record| record.handover).map(|all| all.candidacies.len()), Some(1));
     let leases = lease::seeds();
     let [held, released, half] =
         [0, 1, 2].map(|index| seen(&serde_json::from_slice(&leases[index][1..]).expect("this is a Lease")).content);
