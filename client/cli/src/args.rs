@@ -75,7 +75,7 @@ pub(crate) enum Command {
     #[command(after_help = help::OBSERVE)]
     Observe(ObserveArgs),
 
-    /// List the elections that have a candidate.
+    /// List the elections that have a candidate or are on hold.
     #[command(after_help = help::LIST)]
     List {
         /// Only elections whose names begin with this.
@@ -160,6 +160,11 @@ pub(crate) struct CandidateArgs {
     #[arg(long, value_name = "TIME", value_parser = time::time)]
     pub(crate) timeout: Option<Duration>,
 
+    /// Once per tick: for this long after the grant nobody is granted the election again, whoever
+    /// resigns or dies. 24h at most.
+    #[arg(long, value_name = "TIME", value_parser = time::hold)]
+    pub(crate) hold: Option<Duration>,
+
     /// What observers see beside the leader's name, such as an address.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) value: String,
@@ -202,7 +207,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) health: HealthArgs,
 
-    /// Don't say what happens on standard error.
+    /// Don't say what happens on standard error, nor that the election couldn't be had in time.
     #[arg(long, short)]
     pub(crate) quiet: bool,
 

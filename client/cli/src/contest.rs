@@ -73,6 +73,9 @@ pub(crate) fn campaign(client: &Client, args: &CandidateArgs, patience: Duration
     if let Some(timeout) = args.timeout {
         campaign = campaign.max_wait(timeout);
     }
+    if let Some(hold) = args.hold {
+        campaign = campaign.hold(hold);
+    }
     if args.replace_former {
         campaign = campaign.replace_former();
     }

@@ -163,7 +163,8 @@ fn explain_client(error: &leasehold::Error, endpoint: &str) -> Report {
 
 fn exit_of_refusal(code: Code, reason: &Reason) -> Exit {
     match reason {
-        Reason::InvalidRequest | Reason::InvalidName | Reason::InvalidTtl | Reason::ValueTooLong => Exit::Usage,
+        Reason::InvalidRequest | Reason::InvalidName | Reason::InvalidTtl | Reason::InvalidHold => Exit::Usage,
+        Reason::ValueTooLong => Exit::Usage,
         Reason::NoLeader | Reason::OtherLeader => Exit::No,
         // Whatever the reason: this replica can't do it now.
         _ if code == Code::Unavailable => Exit::Unreachable,

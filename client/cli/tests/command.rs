@@ -12,6 +12,8 @@ mod campaign;
 mod end;
 #[path = "command/health.rs"]
 mod health;
+#[path = "command/hold.rs"]
+mod hold;
 #[path = "../../tests/client/page.rs"]
 mod page;
 #[path = "command/pause.rs"]

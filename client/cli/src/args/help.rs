@@ -18,6 +18,7 @@ is no command yet that it could ask.
 Examples:
   leasehold run backup -- ./backup.sh --full
   leasehold run --no-wait nightly/report -- make report   # not if another machine is at it
+  leasehold run --no-wait --hold 1m nightly/report -- make report   # nor if it was within the last minute
   leasehold run --timeout 30s --ttl 5s billing/poller -- python3 poller.py
   leasehold run --health-cmd 'test -w /mnt/data' billing/poller -- python3 poller.py
   leasehold run db/console -- psql                        # has the terminal, and ^Z works";

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// day.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
+/// No election is on hold for longer.
+const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A time of ten years at most.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
@@ -19,6 +22,15 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     let time = time(text)?;
     if time.is_zero() { Err("it must be longer than 0s".to_owned()) } else { Ok(time) }
+}
+
+/// A time for which an election is on hold.
+pub(super) fn hold(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    if time > LONGEST_HOLD {
+        return Err("it is longer than 24h".to_owned());
+    }
+    if time.subsec_nanos() % 1_000_000 == 0 { Ok(time) } else { Err("give it in whole milliseconds".to_owned()) }
 }
 
 #[cfg(test)]
@@ -35,5 +47,14 @@ mod tests {
         }
         assert_eq!(some_time("1ms"), Ok(Duration::from_millis(1)));
         assert!(some_time("0ms").is_err());
+    }
+
+    #[test]
+    fn a_hold_lasts_a_day_at_most() {
+        for fine in ["0s", "1ms", "1m", "24h", "1day"] {
+            assert_eq!(hold(fine), time(fine));
+        }
+        assert_eq!(hold("24h 1ms"), Err("it is longer than 24h".to_owned()));
+        assert_eq!(hold("1us"), Err("give it in whole milliseconds".to_owned()));
     }
 }

@@ -1,7 +1,7 @@
 //! `leasehold get`.
 
 use super::Context;
-use super::list::{HEADINGS, row};
+use super::list::{HEADINGS, add_holds, row};
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::output::{self, json, table, words};
@@ -11,10 +11,11 @@ pub(crate) async fn get(context: &Context, election: String) -> anyhow::Result<E
     let text = match context.format {
         Format::Json => json::line("Election", &election)?,
         Format::Table => {
-            let headings = [&HEADINGS[..], &["LAST-CHANGE", "REVISION"]].concat();
-            let mut cells = row(&election);
-            cells.extend([words::change(election.reason()).to_owned(), election.revision.to_string()]);
-            table::table(&headings, [cells])
+            let mut headings = [&HEADINGS[..], &["LAST-CHANGE", "REVISION"]].concat();
+            let mut rows = [row(&election)];
+            rows[0].extend([words::change(election.reason()).to_owned(), election.revision.to_string()]);
+            add_holds(&mut headings, &mut rows, std::slice::from_ref(&election));
+            table::table(&headings, rows)
         }
     };
     output::line(&text)?;

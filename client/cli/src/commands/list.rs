@@ -13,15 +13,18 @@ pub(super) const HEADINGS: [&str; 6] = ["NAME", "LEADER", "TOKEN", "STATE", "WAI
 
 pub(crate) async fn list(context: &Context, prefix: &str) -> anyhow::Result<Exit> {
     let mut elections = Box::pin(context.client().await?.list(prefix));
-    let mut rows = Vec::new();
+    let mut found = Vec::new();
     while let Some(election) = elections.try_next().await? {
         match context.format {
             Format::Json => output::line(&json::line("Election", &election)?)?,
-            Format::Table => rows.push(row(&election)),
+            Format::Table => found.push(election),
         }
     }
     if context.format == Format::Table {
-        output::line(&table::table(&HEADINGS, rows))?;
+        let mut headings = HEADINGS.to_vec();
+        let mut rows: Vec<_> = found.iter().map(row).collect();
+        add_holds(&mut headings, &mut rows, &found);
+        output::line(&table::table(&headings, rows))?;
     }
     Ok(Exit::Done)
 }
@@ -43,9 +46,21 @@ pub(super) fn row(election: &Election) -> Vec<String> {
     ]
 }
 
+/// Adds a last column for how long elections are on hold, if one is: the others keep their places.
+pub(super) fn add_holds(headings: &mut Vec<&str>, rows: &mut [Vec<String>], elections: &[Election]) {
+    if elections.iter().all(|election| election.hold.is_none()) {
+        return;
+    }
+    headings.push("HOLD");
+    for (row, election) in rows.iter_mut().zip(elections) {
+        row.push(words::cell(election.hold.map(words::api_time).unwrap_or_default()));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use leasehold_proto::v1::{Leader, Leadership};
+    use prost_reflect::prost_types::Duration;
 
     use super::*;
 
@@ -68,5 +83,19 @@ mod tests {
         assert_eq!(row(&led(&leader)), ["demo", "a", "7", "led", "0", "x:1"]);
         leader.draining = true;
         assert_eq!(row(&led(&leader))[3], "draining");
+    }
+
+    #[test]
+    fn holds_are_shown_only_where_there_is_one() {
+        let held = |seconds| Election { hold: Some(Duration { seconds, nanos: 0 }), ..Default::default() };
+        let shown = |elections: &[Election]| {
+            let (mut headings, mut rows) = (vec!["NAME"], vec![vec!["x".to_owned()]; elections.len()]);
+            add_holds(&mut headings, &mut rows, elections);
+            (headings.join(" "), rows.iter().map(|row| row.join(" ")).collect::<Vec<_>>())
+        };
+        assert_eq!(shown(&[]), ("NAME".to_owned(), vec![]));
+        assert_eq!(shown(&[Election::default()]), ("NAME".to_owned(), vec!["x".to_owned()]));
+        let rows = vec!["x 1m 30s".to_owned(), "x -".to_owned()];
+        assert_eq!(shown(&[held(90), Election::default()]), ("NAME HOLD".to_owned(), rows));
     }
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use futures::StreamExt as _;
 use leasehold::{Observed, Selection};
-use leasehold_proto::v1::{ElectionChange, Synced};
+use leasehold_proto::v1::{ElectionChange, Settling, Synced};
 
 use super::Context;
 use crate::args::{Format, ObserveArgs};
@@ -35,6 +35,13 @@ pub(crate) async fn observe(context: &Context, args: ObserveArgs) -> anyhow::Res
                 let delay = words::time(delay);
                 voice.say(format_args!("what was told may be old by now: {error}; trying again in {delay}"));
             }
+            Some(Observed::Settling { remaining }) if context.format == Format::Table => {
+                let left = words::time(remaining);
+                voice.say(format_args!(
+                    "the service started a short while ago, and grants nothing for another {left}; until then \
+                     an election that isn't named may have a leader, too"
+                ));
+            }
             Some(observed) => print(context.format, &observed)?,
         }
     }
@@ -54,6 +61,9 @@ fn print(format: Format, observed: &Observed) -> anyhow::Result<()> {
         (Observed::Synced { revision }, Format::Json) => {
             output::event("synced", "Synced", &Synced { revision: *revision })
         }
+        (Observed::Settling { remaining }, Format::Json) => {
+            output::event("settling", "Settling", &Settling { remaining: (*remaining).try_into().ok() })
+        }
         (Observed::Change(change), Format::Table) => Ok(output::line(&row(change, SystemTime::now()))?),
         _ => Ok(()),
     }
@@ -67,8 +77,16 @@ fn row(change: &ElectionChange, now: SystemTime) -> String {
     let candidate = words::cell(leader.map(|leader| words::printable(&leader.candidate)).unwrap_or_default());
     let token = words::cell(leader.map(|leader| leader.fencing_token.to_string()).unwrap_or_default());
     let value = words::cell(leader.map(|leader| words::brief(&leader.value)).unwrap_or_default());
-    let missed = if change.missed_changes { " (others before it were missed)" } else { "" };
-    columns([&time, &election, &candidate, &token, &format!("{}{missed}", words::change(change.reason())), &value])
+    columns([&time, &election, &candidate, &token, &reason(change), &value])
+}
+
+/// Why it changed, and what else there is to know.
+fn reason(change: &ElectionChange) -> String {
+    let missed = change.missed_changes.then(|| "others before it were missed".to_owned());
+    let hold = change.hold.map(|left| format!("on hold for {}", words::api_time(left)));
+    let notes: Vec<_> = [missed, hold].into_iter().flatten().collect();
+    let reason = words::change(change.reason());
+    if notes.is_empty() { reason.to_owned() } else { format!("{reason} ({})", notes.join(", ")) }
 }
 
 /// Lines come one by one, so widths are guessed: a longer cell moves the rest of its line.
@@ -106,5 +124,14 @@ mod tests {
         let reason = ChangeReason::Elected.into();
         let change = ElectionChange { leader: Some(leader), reason, missed_changes: true, ..Default::default() };
         assert!(row(&change, SystemTime::UNIX_EPOCH).contains("elected (others before it were missed)"));
+    }
+
+    #[test]
+    fn a_hold_is_told_with_what_is_left_of_it() {
+        let hold = Some(prost_reflect::prost_types::Duration { seconds: 59, nanos: 0 });
+        let mut change = ElectionChange { reason: ChangeReason::Resigned.into(), hold, ..Default::default() };
+        assert_eq!(reason(&change), "resigned (on hold for 59s)");
+        change.missed_changes = true;
+        assert_eq!(reason(&change), "resigned (others before it were missed, on hold for 59s)");
     }
 }

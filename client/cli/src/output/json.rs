@@ -87,7 +87,7 @@ mod tests {
         let settling = Some(Duration { seconds: 1, nanos: 500_000_000 });
         let event = v1::campaign_response::Event::Waiting(v1::Waiting { ahead: 0, settling, hold: None });
         let response = v1::CampaignResponse { tenure: 5, event: Some(event), version: 0 };
-        let json = r#"{"tenure":5,"waiting":{"ahead":0,"settling":"1.500s"}}"#;
+        let json = r#"{"tenure":5,"waiting":{"ahead":0,"settling":"1.500s"},"version":0}"#;
         assert_eq!(line("CampaignResponse", &response).unwrap(), json);
     }
 

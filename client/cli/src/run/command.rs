@@ -51,9 +51,12 @@ pub(crate) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
     let health = Health::new(args, endpoint, voice);
     let campaign = campaign(&client, &args.candidate, patience);
     let campaign = if let Some(health) = &health { health.tie(campaign) } else { campaign };
-    match contend(campaign, &mut signals, tell).await? {
-        Contest::Interrupted(signal) => Ok(Exit::signal(signal)),
-        Contest::Won(leadership) => {
+    match contend(campaign, &mut signals, tell).await {
+        // Cron sends a mail for each line, and every machine but one comes here.
+        Err(error) if args.quiet && is_not_granted(&error) => Ok(Exit::NotGranted),
+        Err(error) => Err(error),
+        Ok(Contest::Interrupted(signal)) => Ok(Exit::signal(signal)),
+        Ok(Contest::Won(leadership)) => {
             voice.say(format_args!("leading {election} with fencing token {}", leadership.fencing_token()));
             let way = Way { endpoint, args, timing, health: health.as_ref(), voice };
             let outcome = lead(way, &leadership, &mut signals).await;
@@ -65,6 +68,10 @@ pub(crate) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
             })
         }
     }
+}
+
+fn is_not_granted(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(leasehold::Error::NotGranted { .. }))
 }
 
 /// How the command is to be run.
