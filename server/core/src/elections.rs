@@ -1,6 +1,7 @@
 //! The elections of one tenure: candidacies, queues, leaders, and their deadlines in one ordered structure.
 
 mod answer;
+mod budget;
 mod changes;
 mod check;
 mod end;
@@ -30,6 +31,8 @@ pub(crate) struct Elections {
     deadlines: BTreeSet<(Time, Enrolment)>,
     streams: BTreeMap<StreamId, Enrolment>,
     subjects: BTreeMap<Subject, usize>,
+    /// What all candidacies take.
+    bytes: usize,
     leaders: usize,
     ends: Ends,
     refusals: Refusals,
@@ -177,6 +180,7 @@ impl Elections {
             deadlines: BTreeSet::new(),
             streams: BTreeMap::new(),
             subjects: BTreeMap::new(),
+            bytes: 0,
             leaders: 0,
             ends: Ends::new(config.limits.remembered_ends),
             refusals: Refusals::new(config.limits.remembered_ends),
@@ -233,6 +237,7 @@ impl Elections {
     /// Adds a waiting candidacy.
     fn insert(&mut self, candidacy: Candidacy) {
         let id = candidacy.id;
+        self.bytes += candidacy.bytes();
         *self.subjects.entry(candidacy.subject.clone()).or_default() += 1;
         let election = self.by_name.entry(candidacy.election.clone()).or_default();
         election.queue.insert(candidacy.key());

@@ -8,7 +8,9 @@ impl Elections {
     /// A worker enters an election.
     pub(crate) fn campaign(&mut self, turn: &mut Turn<'_>, stream: StreamId, entry: Entry) -> Result<(), Reject> {
         let formers = if entry.replace_former { self.formers(&entry) } else { Vec::new() };
+        let freed = formers.iter().filter_map(|(id, ..)| self.candidacies.get(id)).map(Candidacy::bytes).sum();
         self.admit(turn, &entry, formers.len())?;
+        self.afford(turn, freed, entry.bytes())?;
         let mut place = None;
         let mut led = false;
         for (former, at, leads, drains) in formers {

@@ -1,6 +1,6 @@
 //! The naive model of what tickets and calls do.
 
-use crate::naive::{Candidate, Elections};
+use crate::naive::{Candidate, Elections, bytes};
 use leasehold_core::{
     Ask, Carried, ChangeReason, ElectionName, ElectionState, EndReason, Event, Kept, Millis, Output, Reject, Reply,
     Revision, Status, StreamId, Ticket,
@@ -43,7 +43,9 @@ impl Elections {
                 let recent = ticket.token.is_none() || self.recent(ticket);
                 let limits = &self.config.limits;
                 let names = self.names();
+                let bytes = bytes([&ticket.election, &ticket.candidate, &ticket.subject, &ticket.value]);
                 let room = self.everybody.len() < limits.candidacies
+                    && self.bytes_of(|_| true).saturating_add(bytes) <= limits.bytes
                     && (names.contains(&ticket.election) || names.len() < limits.elections);
                 let barred = ticket.token.is_none() && self.led_later(ticket);
                 if !(unsettled && earlier && alive && recent && room) || self.forgot || barred {
@@ -187,12 +189,17 @@ impl Elections {
             Ask::Proclaim(ticket, value) => {
                 let election = ticket.election.clone();
                 let id = self.locate(&ticket, false).map_err(|reason| Reject::Ended { election, reason })?;
-                let c = self.get_mut(id).expect("it exists");
+                let c = self.get(id).expect("it exists");
                 let election = c.election.clone();
                 if c.token.is_none() {
                     return Err(Reject::NotLeading { election });
                 }
-                c.value = value;
+                let bytes = bytes([&c.election, &c.label, &c.subject, &value]);
+                let (now, others) = (self.bytes_of(|_| true), self.bytes_of(|c| c.id != id));
+                if let Some(reject) = self.over_the_budget(now, others, bytes) {
+                    return Err(reject);
+                }
+                self.get_mut(id).expect("it exists").value = value;
                 let revision = self.changed(&election, None, ChangeReason::Proclaimed);
                 let ticket = self.get(id).and_then(|c| self.ticket(c)).expect("only the leased have tickets");
                 Ok(Reply::Proclaimed { revision, ticket })

@@ -3,9 +3,11 @@
 //! No index, no deadline structure, no count is kept; what is due is found by looking at everybody.
 
 use leasehold_core::{
-    CandidateName, Change, ChangeReason, Config, ElectionName, EndReason, Ended, Enrolment, Entry, Event, FencingToken,
-    Lead, Leader, MIN_TTL, Millis, Output, Reject, Revision, StreamId, Subject, Tenure, Ticket, Time, Value,
+    CANDIDACY_BYTES, CandidateName, Change, ChangeReason, Config, ElectionName, EndReason, Ended, Enrolment, Entry,
+    Event, FencingToken, Lead, Leader, MIN_TTL, Millis, Output, Reject, Revision, StreamId, Subject, Tenure, Ticket,
+    Time, Value,
 };
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
@@ -281,12 +283,7 @@ impl Elections {
         if let Some(ttl) = entry.ttl.filter(|ttl| *ttl < MIN_TTL || *ttl > max) {
             return Some(Reject::TtlOutOfRange { ttl, min: MIN_TTL, max });
         }
-        let replaced = |c: &&Candidate| {
-            entry.replace_former
-                && c.election == entry.election
-                && c.label == entry.candidate
-                && c.subject == entry.subject
-        };
+        let replaced = |c: &&Candidate| entry.replace_former && c.is_former_of(entry);
         let replaced = self.everybody.iter().filter(replaced).count();
         if self.everybody.len() - replaced >= limits.candidacies {
             return Some(Reject::TooManyCandidacies { limit: limits.candidacies });
@@ -300,7 +297,37 @@ impl Elections {
         if members == 0 && self.names().len() >= limits.elections {
             return Some(Reject::TooManyElections { limit: limits.elections });
         }
-        (members > 0 && members - replaced >= limits.candidacies_per_election)
-            .then(|| Reject::ElectionFull { election: entry.election.clone(), limit: limits.candidacies_per_election })
+        if members > 0 && members - replaced >= limits.candidacies_per_election {
+            let limit = limits.candidacies_per_election;
+            return Some(Reject::ElectionFull { election: entry.election.clone(), limit });
+        }
+        let bytes = bytes([&entry.election, &entry.candidate, &entry.subject, &entry.value]);
+        let others = self.bytes_of(|c| !(entry.replace_former && c.is_former_of(entry)));
+        self.over_the_budget(self.bytes_of(|_| true), others, bytes)
     }
+
+    /// What these take together.
+    pub(crate) fn bytes_of(&self, which: impl Fn(&Candidate) -> bool) -> usize {
+        let those = self.everybody.iter().filter(|c| which(c));
+        those.map(|c| bytes([&c.election, &c.label, &c.subject, &c.value])).sum()
+    }
+
+    /// Whether so many bytes more than the others take don't fit.
+    pub(crate) fn over_the_budget(&self, now: usize, others: usize, bytes: usize) -> Option<Reject> {
+        let limit = self.config.limits.bytes;
+        let room = if bytes <= CANDIDACY_BYTES + 512 { limit } else { limit - limit / 8 };
+        (others + bytes > now && others + bytes > room).then_some(Reject::OutOfMemoryBudget { limit })
+    }
+}
+
+impl Candidate {
+    fn is_former_of(&self, entry: &Entry) -> bool {
+        self.election == entry.election && self.label == entry.candidate && self.subject == entry.subject
+    }
+}
+
+/// What a candidacy with these words takes; the last one is its value.
+pub(crate) fn bytes(words: [&dyn Borrow<str>; 4]) -> usize {
+    let [names @ .., value] = words.map(|word| word.borrow().len());
+    CANDIDACY_BYTES + names.iter().sum::<usize>() + 2 * value
 }
