@@ -5,13 +5,14 @@
 
 use prost::Message;
 use std::marker::PhantomData;
-use tonic::codec::{BufferSettings, Codec};
+use tonic::Status;
+use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use tonic_prost::ProstCodec;
 
-/// A buffer begins with this, and grows with its message.
+/// A buffer begins with this, and grows with its messages.
 const BUFFER_BYTES: usize = 512;
 /// What is encoded at most before it is handed on, but for the last message.
-const YIELD_BYTES: usize = 8 * 1024;
+const YIELD_BYTES: usize = 4 * 1024;
 
 /// Encodes `T` and decodes `U`.
 #[derive(Clone, Debug)]
@@ -30,14 +31,32 @@ where
 {
     type Encode = T;
     type Decode = U;
-    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
+    type Encoder = Exact<T>;
     type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+        Exact(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
         ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+    }
+}
+
+/// Encodes `T` into as much room as it takes. A buffer that grows piece by piece doubles each time, and a stream keeps it.
+#[derive(Clone, Debug)]
+pub struct Exact<T>(PhantomData<T>);
+
+impl<T: Message> Encoder for Exact<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, item: T, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buf.reserve(item.encoded_len());
+        item.encode(buf).map_err(|error| Status::internal(format!("a message can't be encoded: {error}")))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
     }
 }

@@ -283,8 +283,12 @@ reasons! {
     ElectionFull = "ELECTION_FULL",
     /// This caller has as many candidacies as it may.
     SubjectFull = "SUBJECT_FULL",
+    /// The candidacies take as much memory as the service has for them.
+    OutOfMemoryBudget = "OUT_OF_MEMORY_BUDGET",
     /// The service has as many observers as it may.
     TooManyObservers = "TOO_MANY_OBSERVERS",
+    /// The service has as many open calls or streams of this kind as it may, in all or from this address.
+    TooManyCalls = "TOO_MANY_CALLS",
     /// Only the leader may do that.
     NotLeading = "NOT_LEADING",
     /// The candidacy is over; the metadata `end_reason` says why.

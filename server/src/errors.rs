@@ -147,6 +147,7 @@ impl Refusal {
                 Reject::HoldTooLong { .. } => (Code::InvalidArgument, "INVALID_HOLD"),
                 Reject::TooManyElections { .. } => (Code::ResourceExhausted, "TOO_MANY_ELECTIONS"),
                 Reject::TooManyCandidacies { .. } => (Code::ResourceExhausted, "TOO_MANY_CANDIDACIES"),
+                Reject::OutOfMemoryBudget { .. } => (Code::ResourceExhausted, "OUT_OF_MEMORY_BUDGET"),
                 Reject::ElectionFull { .. } => (Code::ResourceExhausted, "ELECTION_FULL"),
                 Reject::SubjectFull { .. } => (Code::ResourceExhausted, "SUBJECT_FULL"),
                 Reject::NotLeading { .. } => (Code::FailedPrecondition, "NOT_LEADING"),
@@ -174,6 +175,7 @@ impl Refusal {
                 }
                 Reject::TooManyElections { limit }
                 | Reject::TooManyCandidacies { limit }
+                | Reject::OutOfMemoryBudget { limit }
                 | Reject::SubjectFull { limit } => vec![("limit", limit.to_string())],
                 Reject::ElectionFull { election, limit } => {
                     vec![("election", election.to_string()), ("limit", limit.to_string())]

@@ -4,7 +4,7 @@ mod body;
 
 use crate::errors::Refusal;
 use crate::ledger::{Class, Peer};
-use crate::line::Turn;
+use crate::line::{Line, Owner, Turn};
 use crate::metrics::Metrics;
 use body::Counted;
 use std::pin::Pin;
@@ -20,9 +20,55 @@ use tower::{Layer, Service};
 /// Reflection is for people who look around: whoever does so for longer opens another stream.
 const REFLECTION_LASTS: Duration = Duration::from_secs(60);
 
+tokio::task_local! {
+    /// Whose call is being handled.
+    static PEER: Peer;
+}
+
+/// Who calls, as far as one is told from another.
+#[derive(Debug)]
+pub(crate) struct Caller(Option<Peer>);
+
+/// Whose call is being handled. A test calls without a connection.
+pub(crate) fn caller() -> Caller {
+    Caller(PEER.try_with(Peer::clone).ok())
+}
+
+impl Caller {
+    /// For work that costs little.
+    pub(crate) fn connection(&self) -> Owner {
+        self.0.as_ref().map_or(Owner::Connection(0), Peer::connection)
+    }
+
+    /// For work that costs much.
+    pub(crate) fn host(&self) -> Owner {
+        self.0.as_ref().map_or(Owner::Connection(0), Peer::host)
+    }
+
+    /// A turn for a call that costs much. Nobody gets one who doesn't read the answers that were made before.
+    pub(crate) async fn turn(&self, line: &Arc<Line>, cost: usize) -> Turn {
+        loop {
+            if let Some(peer) = &self.0 {
+                peer.room().await;
+            }
+            let turn = line.turn(self.host(), cost as u64).await;
+            if self.0.as_ref().is_none_or(Peer::has_room) {
+                return turn;
+            }
+        }
+    }
+}
+
 /// A right to work that ends when the answer's first bytes have been made.
 #[derive(Clone, Debug)]
-pub(crate) struct Held(#[expect(dead_code, reason = "it is kept, and dropped")] pub(crate) Arc<Turn>);
+struct Held(#[expect(dead_code, reason = "it is kept, and dropped")] Arc<Turn>);
+
+/// An answer that was worked at in a turn: the turn ends when the answer's bytes have been made.
+pub(crate) fn held<T>(message: T, turn: Turn) -> tonic::Response<T> {
+    let mut response = tonic::Response::new(message);
+    response.extensions_mut().insert(Held(Arc::new(turn)));
+    response
+}
 
 /// Puts [`Gate`] before the services.
 #[derive(Clone, Debug)]
@@ -72,14 +118,16 @@ where
             // A test calls without a connection.
             let Some(peer) = peer else { return inner.call(request).await };
             let class = class(request.uri().path());
-            let call = match peer.begin(class).await {
-                Ok(call) => call,
+            let (call, at_work) = match peer.begin(class).await {
+                Ok(begun) => begun,
                 Err(refusal) => {
                     metrics.refused(refusal.code_and_reason().1);
                     return Ok(Status::from(refusal).into_http());
                 }
             };
-            let mut response = inner.call(request).await?;
+            let mut response = PEER.scope(peer, inner.call(request)).await?;
+            // A stream that has begun does nothing most of its time.
+            drop(at_work);
             let turn = response.extensions_mut().remove::<Held>();
             let lasts = (class == Class::Reflection).then_some(REFLECTION_LASTS);
             Ok(response.map(|body| Body::new(Counted::new(body, call, turn, lasts))))

@@ -1,7 +1,9 @@
-//! The way to the loop: one bounded inbox, and for streams that are gone a way that is never full.
+//! The way to the loop: a fair line before one bounded inbox, and for streams that are gone a way that is never full.
 
 use crate::errors::Refusal;
 use crate::forward::meant_for;
+use crate::gate::caller;
+use crate::line::{Line, Turn};
 use crate::mirror::News;
 use crate::right::Right;
 use futures::StreamExt;
@@ -16,8 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 const EVENTS_PER_STREAM: usize = 16;
 /// A mirror that is so many changes behind isn't reading: it begins anew.
 const MIRROR_NEWS: usize = 8192;
-/// How long a call waits for a place in the inbox.
-const INBOX_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a call waits in line for a place in the inbox.
+const INBOX_PATIENCE: Duration = Duration::from_secs(2);
+/// Places that calls can't take: for what replicas tell each other, and for the shutdown.
+const RESERVED: usize = 16;
 
 /// The loop's end of a Campaign stream. Not tokio's channel: that reserves room for 32 events as soon as it is made.
 pub(crate) type EventSender = channel::Sender<StreamItem>;
@@ -78,6 +82,8 @@ pub(crate) enum StreamKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     inbox: mpsc::Sender<Message>,
+    /// Before it, so that whoever sends much waits behind whoever sends little.
+    line: Arc<Line>,
     /// Holds at most one message for each stream that was opened.
     closed: mpsc::UnboundedSender<StreamId>,
     streams: Arc<AtomicU64>,
@@ -100,15 +106,18 @@ pub(crate) struct Events {
     closed: mpsc::UnboundedSender<StreamId>,
     /// The loop has closed it, and knows.
     ended: bool,
+    /// Until the loop has answered.
+    turn: Option<Turn>,
 }
 
 /// A handle and what it leads to, with room for `inbox` calls. Of a server with a file, the right
 /// may lapse.
 pub(crate) fn channel(inbox: usize, may_lapse: bool) -> (Handle, Inbox) {
-    let (inbox, messages) = mpsc::channel(inbox);
+    let line = Line::new(inbox);
+    let (inbox, messages) = mpsc::channel(inbox + RESERVED);
     let (closed, closings) = mpsc::unbounded_channel();
     let right = Arc::new(Right::new(may_lapse));
-    let handle = Handle { inbox, closed, streams: Arc::default(), right: Arc::clone(&right) };
+    let handle = Handle { inbox, line, closed, streams: Arc::default(), right: Arc::clone(&right) };
     (handle, Inbox { messages, closed: closings, right })
 }
 
@@ -121,7 +130,7 @@ impl Handle {
     /// Asks the loop, and says when it answered, or a moment before.
     pub(crate) async fn ask_when(&self, ask: Ask) -> Result<(Tenure, Reply, Time), Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Ask { ask, reply, meant_for: meant_for() }).await?;
+        let _until_it_is_answered = self.send(Message::Ask { ask, reply, meant_for: meant_for() }).await?;
         let Answer { tenure, at, reply } = answer.await.map_err(|_| Reject::ShuttingDown)?;
         if tenure != Tenure(0) && !self.right.back_soon().await {
             return Err(Reject::NotActive.into());
@@ -131,19 +140,21 @@ impl Handle {
 
     /// Enters an election.
     pub(crate) async fn campaign(&self, entry: Entry) -> Result<Events, Refusal> {
-        let (events, events_sender) = self.events();
+        let (mut events, events_sender) = self.events();
         let stream = events.stream;
         let meant_for = meant_for();
-        self.send(Message::Campaign { stream, entry: Box::new(entry), events: events_sender, meant_for }).await?;
+        let message = Message::Campaign { stream, entry: Box::new(entry), events: events_sender, meant_for };
+        events.turn = Some(self.send(message).await?);
         Ok(events)
     }
 
     /// Opens the stream of a candidacy again.
     pub(crate) async fn reopen(&self, ticket: Ticket) -> Result<Events, Refusal> {
-        let (events, events_sender) = self.events();
+        let (mut events, events_sender) = self.events();
         let stream = events.stream;
         let meant_for = meant_for();
-        self.send(Message::Reopen { stream, ticket: Box::new(ticket), events: events_sender, meant_for }).await?;
+        let message = Message::Reopen { stream, ticket: Box::new(ticket), events: events_sender, meant_for };
+        events.turn = Some(self.send(message).await?);
         Ok(events)
     }
 
@@ -153,7 +164,7 @@ impl Handle {
             return Err(Reject::NotActive.into());
         }
         let (sender, news) = mpsc::channel(MIRROR_NEWS);
-        self.send(Message::Mirror(sender)).await?;
+        let _until_it_is_there = self.send(Message::Mirror(sender)).await?;
         Ok(news)
     }
 
@@ -172,21 +183,15 @@ impl Handle {
     fn events(&self) -> (Events, EventSender) {
         let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = channel::channel(EVENTS_PER_STREAM);
-        (Events { stream, events, closed: self.closed.clone(), ended: false }, sender)
+        (Events { stream, events, closed: self.closed.clone(), ended: false, turn: None }, sender)
     }
 
-    async fn send(&self, message: Message) -> Result<(), Refusal> {
-        // Without a timer where there is room at once.
-        let message = match self.inbox.try_send(message) {
-            Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Full(message)) => message,
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Reject::ShuttingDown.into()),
-        };
-        match self.inbox.send_timeout(message, INBOX_PATIENCE).await {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Refusal::InboxFull),
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Reject::ShuttingDown.into()),
-        }
+    async fn send(&self, message: Message) -> Result<Turn, Refusal> {
+        let turn = tokio::time::timeout(INBOX_PATIENCE, self.line.turn(caller().connection(), 1)).await;
+        let turn = turn.map_err(|_| Refusal::InboxFull)?;
+        // Whoever has a turn finds a place.
+        self.inbox.send(message).await.map_err(|_| Reject::ShuttingDown)?;
+        Ok(turn)
     }
 }
 
@@ -194,6 +199,7 @@ impl Events {
     /// The next event. `None` without a `Close` before it: the loop gave up on a slow reader.
     pub(crate) async fn next(&mut self) -> Option<StreamItem> {
         let item = self.events.next().await;
+        self.turn = None;
         self.ended |= matches!(item, Some(StreamItem { kind: StreamKind::Close(_), .. }));
         item
     }

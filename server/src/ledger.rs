@@ -40,7 +40,7 @@ pub(crate) enum Class {
 
 const CLASSES: usize = 4;
 
-/// How many open calls of one class there may be.
+/// How many open calls of one class there may be. One host alone can't take all places.
 #[derive(Clone, Copy, Debug)]
 struct Most {
     on_a_connection: usize,
@@ -54,20 +54,10 @@ impl Class {
         self != Self::Stream
     }
 
-    /// Beside the limit on all calls together. Few need these, and they cost more than they look.
-    fn most(self) -> Most {
-        match self {
-            Self::Unary | Self::Stream => {
-                Most { on_a_connection: usize::MAX, from_an_address: usize::MAX, in_all: usize::MAX }
-            }
-            Self::Watch => Most { on_a_connection: 16, from_an_address: 1024, in_all: 4096 },
-            Self::Reflection => Most { on_a_connection: 8, from_an_address: 64, in_all: 128 },
-        }
-    }
-
     fn what(self) -> &'static str {
         match self {
-            Self::Unary | Self::Stream => "open calls",
+            Self::Unary => "calls under way",
+            Self::Stream => "streams",
             Self::Watch => "streams of grpc.health.v1.Health/Watch",
             Self::Reflection => "streams of gRPC reflection",
         }
@@ -79,14 +69,21 @@ impl Class {
 pub(crate) struct Limits {
     /// Bytes that were handed over and aren't sent.
     pub(crate) unsent_bytes: usize,
-    /// Open calls.
-    pub(crate) calls: usize,
+    /// Open streams. A quarter as many calls with one answer may be under way beside them.
+    pub(crate) streams: usize,
 }
 
 impl Limits {
-    /// One host alone can't take all.
-    fn calls_from_an_address(&self) -> usize {
-        (self.calls / 2).max(1)
+    fn most(&self, class: Class) -> Most {
+        let any = usize::MAX;
+        let half = |in_all: usize| Most { on_a_connection: any, from_an_address: (in_all / 2).max(1), in_all };
+        match class {
+            Class::Unary => half((self.streams / 4).max(1)),
+            Class::Stream => half(self.streams),
+            // Few need these, and they cost more than they look.
+            Class::Watch => Most { on_a_connection: 16, from_an_address: 1024, in_all: 4096 },
+            Class::Reflection => Most { on_a_connection: 8, from_an_address: 64, in_all: 128 },
+        }
     }
 }
 
@@ -154,16 +151,13 @@ impl Ledger {
     /// Takes up a call, unless there are too many.
     fn enter(&self, peer: &Shared, class: Class) -> Result<(), Refusal> {
         let index = class as usize;
-        let most = class.most();
+        let (what, most) = (class.what(), self.limits.most(class));
         let mut state = self.state();
         let of_address = state.by_address.get(&peer.address()).copied().unwrap_or_default();
-        let what = class.what();
-        for (open, limit, what, whose) in [
-            (state.open.all(), self.limits.calls, "open calls", "in all"),
-            (of_address.all(), self.limits.calls_from_an_address(), "open calls", "from this address"),
-            (state.open.0[index], most.in_all, what, "in all"),
-            (of_address.0[index], most.from_an_address, what, "from this address"),
-            (peer.open(class), most.on_a_connection, what, "on this connection"),
+        for (open, limit, whose) in [
+            (state.open.0[index], most.in_all, "in all"),
+            (of_address.0[index], most.from_an_address, "from this address"),
+            (peer.open(class), most.on_a_connection, "on this connection"),
         ] {
             if open >= limit {
                 return Err(Refusal::TooManyCalls { what, whose, limit });

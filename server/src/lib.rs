@@ -13,6 +13,7 @@
 //! line.rs      before what costs much
 //! connections.rs  accepted up to a limit             net.rs          the system's network, or a simulated one
 //! log.rs       the log, without floods
+//! memory.rs    who may have what of it
 //! http.rs      health, metrics, keys over HTTP     metrics.rs      what is counted
 //! right.rs     whether this replica may answer
 //! ```
@@ -37,6 +38,7 @@ mod ledger;
 mod line;
 #[cfg(not(turmoil))]
 mod log;
+mod memory;
 pub mod metrics;
 mod mirror;
 pub mod net;

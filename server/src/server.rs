@@ -9,7 +9,7 @@ use crate::gate::GateLayer;
 use crate::handle;
 use crate::health;
 use crate::http::{self, HttpState};
-use crate::ledger::{self, Ledger};
+use crate::ledger::Ledger;
 use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::mirror::{self, Mirrors, Seals};
@@ -230,7 +230,7 @@ fn serve_grpc(
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
     let limits = Limits::of_this_process(settings.max_connections_per_address);
-    let ledger = Ledger::new(ledger::Limits { unsent_bytes: 64 << 20, calls: 50_000 }, Arc::clone(&context.metrics));
+    let ledger = Ledger::new(settings.budget().ledger, Arc::clone(&context.metrics));
     tokio::spawn(Arc::clone(&ledger).watch(closing.clone()));
     let incoming = connections::incoming(listener, limits, Arc::clone(&context.metrics), ledger);
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()))

@@ -11,10 +11,8 @@ pub(crate) use admin::Admin;
 pub(crate) use election::Elections;
 
 use crate::errors::Refusal;
-use crate::gate::Held;
 use crate::handle::Handle;
-use crate::ledger::Peer;
-use crate::line::{Line, Owner, Turn};
+use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::observers::Observers;
 use crate::task_token::Signer;
@@ -23,8 +21,7 @@ use leasehold_core::Active;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tonic::codegen::http::Extensions;
-use tonic::{Response, Status};
+use tonic::Status;
 
 /// Streams carry something at least this often. Some load balancers cut what is idle for 60 s, and don't count PINGs.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -50,45 +47,6 @@ pub(crate) struct Context {
     pub(crate) replica: (String, String),
     /// Whom this replica forwards to.
     pub(crate) active: watch::Receiver<Option<Active>>,
-}
-
-/// Who calls, as far as one is told from another.
-pub(crate) struct Caller(Option<Peer>);
-
-impl Caller {
-    pub(crate) fn of(extensions: &Extensions) -> Self {
-        Self(extensions.get::<Peer>().cloned())
-    }
-
-    /// For work that costs little.
-    pub(crate) fn connection(&self) -> Owner {
-        self.0.as_ref().map_or(Owner::Connection(0), Peer::connection)
-    }
-
-    /// For work that costs much.
-    pub(crate) fn host(&self) -> Owner {
-        self.0.as_ref().map_or(Owner::Connection(0), Peer::host)
-    }
-
-    /// A turn for a call that costs much. Nobody gets one who doesn't read the answers that were made before.
-    pub(crate) async fn turn(&self, line: &Arc<Line>, cost: usize) -> Turn {
-        loop {
-            if let Some(peer) = &self.0 {
-                peer.room().await;
-            }
-            let turn = line.turn(self.host(), cost as u64).await;
-            if self.0.as_ref().is_none_or(Peer::has_room) {
-                return turn;
-            }
-        }
-    }
-}
-
-/// An answer that was worked at in a turn: the turn ends when the answer's bytes have been made.
-pub(crate) fn held<T>(message: T, turn: Turn) -> Response<T> {
-    let mut response = Response::new(message);
-    response.extensions_mut().insert(Held(Arc::new(turn)));
-    response
 }
 
 impl Context {

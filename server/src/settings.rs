@@ -4,11 +4,13 @@ mod flags;
 mod log_filter;
 mod replica;
 
+pub use crate::memory::Size;
 pub use flags::{CommandLine, Flags, LogFormat, Span};
 #[cfg(not(turmoil))]
 pub(crate) use log_filter::log_filter;
 pub use replica::ReplicaSettings;
 
+use crate::memory::{self, Budget};
 use leasehold_core::{BadConfig, BadWord, Config, ElectionName, Holder, Limits, Millis};
 use std::ffi::OsString;
 use std::io;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 const DEFAULT_MAX_TTL: Millis = Millis(15_000);
 const DEFAULT_MAX_OBSERVERS: usize = 10_000;
 const DEFAULT_MAX_STREAMS_PER_CONNECTION: u32 = 4096;
-const DEFAULT_INBOX: usize = 8192;
+const DEFAULT_INBOX: usize = 1024;
 /// Above this a limit limits nothing.
 const MOST: usize = 1_000_000;
 /// Each has metrics of its own, on each replica.
@@ -43,11 +45,13 @@ pub struct Settings {
     pub limits: Limits,
     /// Open Observe streams.
     pub max_observers: usize,
+    /// What this process may take, in bytes.
+    pub max_memory: u64,
     /// Connections from one address; `None`: a quarter of all.
     pub max_connections_per_address: Option<usize>,
     /// Open streams of one gRPC connection.
     pub max_streams_per_connection: u32,
-    /// Calls that wait for the loop.
+    /// Calls that lie before the loop; more wait in a fair line.
     pub inbox: usize,
     /// Elections with metrics of their own.
     pub watch_elections: Vec<ElectionName>,
@@ -136,6 +140,15 @@ pub enum SettingsError {
         /// The highest.
         most: usize,
     },
+    /// Too little to work with.
+    #[error(
+        "--max-memory is {}; this server takes {} at least: set it higher, or raise the limit of the control group that it \
+         is taken from when it isn't set", Size(*bytes), Size(memory::LEAST)
+    )]
+    TooLittleMemory {
+        /// Its value.
+        bytes: u64,
+    },
     /// A name that no election can have.
     #[error("--watch-elections names {name:?}, which no election can be called: {why}")]
     BadWatched {
@@ -222,6 +235,7 @@ impl Settings {
             max_ttl: flags.max_ttl.map_or(DEFAULT_MAX_TTL, Span::millis),
             limits,
             max_observers: flags.max_observers.unwrap_or(DEFAULT_MAX_OBSERVERS),
+            max_memory: flags.max_memory.map_or_else(memory::available, |size| size.0),
             max_connections_per_address: flags.max_connections_per_address,
             max_streams_per_connection: flags.max_streams_per_connection.unwrap_or(DEFAULT_MAX_STREAMS_PER_CONNECTION),
             inbox: flags.inbox.unwrap_or(DEFAULT_INBOX),
@@ -263,6 +277,9 @@ impl Settings {
                 return Err(SettingsError::OutOfRange { flag, value, most: MOST });
             }
         }
+        if self.max_memory < memory::LEAST {
+            return Err(SettingsError::TooLittleMemory { bytes: self.max_memory });
+        }
         if self.issuer.is_empty() || self.issuer.len() > MAX_ISSUER_BYTES || self.issuer.contains(char::is_control) {
             return Err(SettingsError::BadIssuer { issuer: self.issuer.clone() });
         }
@@ -272,12 +289,18 @@ impl Settings {
         Ok(self.core_config(Holder(String::new())).validate()?)
     }
 
+    /// Who may have what of the memory.
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::of(self.max_memory)
+    }
+
     /// What the core needs to know; `me` is the name of a replica on Kubernetes.
     #[must_use]
     pub fn core_config(&self, me: Holder) -> Config {
+        let limits = Limits { bytes: self.budget().candidacies, ..self.limits.clone() };
         match &self.replica {
-            Some(replica) => replica.core_config(me, self.max_ttl, self.limits.clone()),
-            None => Config { limits: self.limits.clone(), ..Config::embedded(self.max_ttl) },
+            Some(replica) => replica.core_config(me, self.max_ttl, limits),
+            None => Config { limits, ..Config::embedded(self.max_ttl) },
         }
     }
 }

@@ -11,6 +11,10 @@ use std::sync::Arc;
 const MAX_CHAIN: usize = 64;
 /// So many entries are looked at in one read at most.
 const MAX_SCAN: usize = 4096;
+/// The last changes are kept as long as they take no more than this.
+const MAX_RECENT_BYTES: usize = 16 << 20;
+/// What a change takes beside its value.
+const CHANGE_BYTES: usize = 512;
 
 /// The changes of one tenure.
 #[derive(Debug)]
@@ -19,6 +23,7 @@ pub struct Board {
     log: BTreeMap<Revision, Entry>,
     newest: BTreeMap<ElectionName, Revision>,
     recent: VecDeque<Revision>,
+    recent_bytes: usize,
     history: usize,
     head: Revision,
     /// Every change after this one is in the log.
@@ -124,8 +129,12 @@ impl Cursor {
     }
 }
 
+fn bytes(change: &Change) -> usize {
+    CHANGE_BYTES + change.leader.as_ref().map_or(0, |leader| leader.value.as_str().len())
+}
+
 impl Board {
-    /// An empty board that keeps the last `history` changes.
+    /// An empty board that keeps the last `history` changes, or fewer if their values are long.
     #[must_use]
     pub fn new(tenure: Tenure, history: usize) -> Self {
         Self::resuming(tenure, history, None)
@@ -142,6 +151,7 @@ impl Board {
             log: BTreeMap::new(),
             newest: BTreeMap::new(),
             recent: VecDeque::new(),
+            recent_bytes: 0,
             history,
             head: start,
             complete_after: known,
@@ -160,13 +170,14 @@ impl Board {
         assert!(revision > self.head, "revision {revision} after {}", self.head);
         self.head = revision;
         let previous = self.newest.insert(change.election.clone(), revision).unwrap_or_default();
+        self.recent_bytes += bytes(&change);
         self.log.insert(revision, Entry { change, previous });
         self.recent.push_back(revision);
         // What has left the recent changes stays only as long as it is the newest of a led election.
         if previous < self.oldest_recent() {
             self.log.remove(&previous);
         }
-        if self.recent.len() > self.history {
+        while self.recent.len() > self.history || self.recent_bytes > MAX_RECENT_BYTES {
             self.forget_oldest();
         }
     }
@@ -179,6 +190,7 @@ impl Board {
         let Some(oldest) = self.recent.pop_front() else { return };
         self.complete_after = oldest;
         let Some(entry) = self.log.get(&oldest) else { return };
+        self.recent_bytes -= bytes(&entry.change);
         let newest = self.newest.get(&entry.change.election) == Some(&oldest);
         if newest && entry.change.leader.is_some() {
             return;

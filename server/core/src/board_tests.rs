@@ -52,6 +52,29 @@ fn a_snapshot_names_leaders_then_syncs_then_every_change_follows() {
 }
 
 #[test]
+fn changes_with_long_values_are_fewer() {
+    let long = |revision: u64| {
+        let mut change = Change::clone(&change(1, revision, true));
+        let leader = change.leader.as_mut().unwrap();
+        leader.value = Value::new(&"v".repeat(4096)).unwrap();
+        Arc::new(change)
+    };
+    let mut board = board(&[], 16_384);
+    for revision in 11..20_000 {
+        board.apply(long(revision));
+        assert!(board.recent_bytes <= MAX_RECENT_BYTES && board.log.len() == board.recent.len());
+    }
+    assert_eq!(board.recent.len(), MAX_RECENT_BYTES / (CHANGE_BYTES + 4096));
+    // Short ones push them out, and then as many are kept as may be.
+    for revision in 20_000..40_000 {
+        board.apply(change(1, revision, true));
+    }
+    assert_eq!((board.recent.len(), board.recent_bytes), (16_384, 16_384 * CHANGE_BYTES));
+    let mut cursor = Cursor::after(Revision(39_990));
+    assert_eq!(board.read(&all(), &mut cursor, 100).changes.len(), 9);
+}
+
+#[test]
 fn absence_says_nothing_before_the_tenure_has_settled() {
     let mut board = Board::new(Tenure(10), 100);
     let mut cursor = Cursor::snapshot();

@@ -15,6 +15,9 @@ pub const MAX_LEASE_DURATION: Millis = Millis(600_000);
 /// More candidacies than this could exhaust the line of numbers between two renewals.
 pub const MAX_MAX_CANDIDACIES: usize = 100_000;
 
+/// What a candidacy takes beside its words: its own fields, its places in tables, its election.
+pub const CANDIDACY_BYTES: usize = 1024;
+
 /// Settings of a [`Replica`](crate::Replica).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -57,6 +60,8 @@ pub struct Limits {
     pub candidacies_per_election: usize,
     /// Candidacies of one subject.
     pub candidacies_per_subject: usize,
+    /// Memory of all candidacies: [`CANDIDACY_BYTES`] for each, and its words. The last eighth is for those whose words are short.
+    pub bytes: usize,
     /// Ended candidacies whose reason is remembered for a late KeepAlive. When more end before a tenure has settled, it puts
     /// nobody else back: whoever ended mustn't come back with an older ticket.
     pub remembered_ends: usize,
@@ -69,6 +74,7 @@ impl Default for Limits {
             candidacies: 100_000,
             candidacies_per_election: 10_000,
             candidacies_per_subject: 100_000,
+            bytes: usize::MAX,
             remembered_ends: 100_000,
         }
     }

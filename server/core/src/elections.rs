@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempt;
+mod budget;
 mod changes;
 mod check;
 mod end;
@@ -37,6 +38,8 @@ pub(crate) struct Elections {
     attempts: BTreeMap<AttemptKey, Enrolment>,
     /// The elections on hold, and until when.
     holds: BTreeSet<(Time, ElectionName)>,
+    /// What all candidacies take.
+    bytes: usize,
     leaders: usize,
     /// The last change that observers were told of.
     last_revision: Option<Revision>,
@@ -204,6 +207,7 @@ impl Elections {
             subjects: BTreeMap::new(),
             attempts: BTreeMap::new(),
             holds: BTreeSet::new(),
+            bytes: 0,
             leaders: 0,
             last_revision: None,
             ends: Ends::new(config.limits.remembered_ends),
@@ -272,6 +276,7 @@ impl Elections {
     /// Adds a waiting candidacy.
     fn insert(&mut self, candidacy: Candidacy) {
         let id = candidacy.id;
+        self.bytes += candidacy.bytes();
         *self.subjects.entry(candidacy.subject.clone()).or_default() += 1;
         let election = self.by_name.entry(candidacy.election.clone()).or_default();
         election.queue.insert(candidacy.key());

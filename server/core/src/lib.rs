@@ -35,8 +35,8 @@ mod time;
 
 pub use board::{Batch, Board, Cursor, Seen, Selection};
 pub use config::{
-    BadConfig, Config, Limits, MAX_HOLD, MAX_LEASE_DURATION, MAX_MAX_CANDIDACIES, MAX_MAX_TTL, MIN_LEASE_DURATION,
-    MIN_TTL, Store,
+    BadConfig, CANDIDACY_BYTES, Config, Limits, MAX_HOLD, MAX_LEASE_DURATION, MAX_MAX_CANDIDACIES, MAX_MAX_TTL,
+    MIN_LEASE_DURATION, MIN_TTL, Store,
 };
 pub use input::{Ask, CallId, Entry, Input, StreamId, WriteId};
 pub use lease::{Content, Holder, Lease, Outcome, Over, Signed, Version};

@@ -47,6 +47,15 @@ pub enum Reject {
         /// The limit.
         limit: usize,
     },
+    /// The candidacies take as much memory as allowed.
+    #[error(
+        "the candidacies of this server take nearly all of the {limit} bytes that it has for them (a part of the setting \
+         max_memory); give a shorter value, or end some of them"
+    )]
+    OutOfMemoryBudget {
+        /// The limit.
+        limit: usize,
+    },
     /// The election has as many candidacies as allowed.
     #[error(
         "the election {election} has {limit} candidacies already, the most that one may have (setting \

@@ -34,9 +34,11 @@ fn limits() -> impl Strategy<Value = Limits> {
             candidacies_per_election,
             candidacies_per_subject,
             remembered_ends,
+            ..Limits::default()
         },
     );
-    prop_oneof![3 => Just(Limits::default()), 1 => tight]
+    let little_memory = (2000..12_000_usize).prop_map(|bytes| Limits { bytes, ..Limits::default() });
+    prop_oneof![6 => Just(Limits::default()), 2 => tight, 1 => little_memory]
 }
 
 fn run(limits: &Limits, steps: Vec<Step>) -> Pair {
@@ -92,6 +94,7 @@ fn the_steps_reach_what_matters() {
         "NotActive",
         "NotLeading",
         "OtherLeader",
+        "OutOfMemoryBudget",
         "Proclaimed",
         "Restored in the wait",
         "Lost",

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn start(limits: Limits) -> (Incoming, SocketAddr, Arc<Metrics>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, metrics) = (listener.local_addr().unwrap(), Arc::new(Metrics::new()));
-    let ledger = Ledger::new(ledger::Limits { unsent_bytes: 1, calls: 1 }, Arc::clone(&metrics));
+    let ledger = Ledger::new(ledger::Limits { unsent_bytes: 1, streams: 1 }, Arc::clone(&metrics));
     (Box::pin(incoming(listener, limits, Arc::clone(&metrics), ledger)), address, metrics)
 }
 

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// So many calls with one answer are worked at on a connection, or have an answer that isn't sent: the next ones wait.
-const AT_WORK: usize = 256;
+/// So many calls of a connection are worked at, or have one answer that isn't sent: the next ones wait.
+const AT_WORK: usize = 128;
 /// With more than this unsent on a connection, no more of its calls are begun.
 const ROOM_BYTES: usize = 4 << 20;
 
@@ -52,7 +52,7 @@ struct Unsent {
 pub(crate) struct Call {
     peer: Peer,
     class: Class,
-    _at_work: Option<OwnedSemaphorePermit>,
+    at_work: Option<OwnedSemaphorePermit>,
 }
 
 /// A piece of an answer, on its way.
@@ -88,19 +88,21 @@ impl Peer {
         &self.0.cut
     }
 
-    /// Begins a call. One with one answer waits until others of its connection have been read.
-    pub(crate) async fn begin(&self, class: Class) -> Result<Arc<Call>, Refusal> {
+    /// Begins a call, when others of its connection make room for it. What comes with a stream is dropped when it has begun; with
+    /// one answer that is when it was read.
+    pub(crate) async fn begin(&self, class: Class) -> Result<(Arc<Call>, Option<OwnedSemaphorePermit>), Refusal> {
         self.0.ledger.enter(&self.0, class)?;
-        let mut call = Call { peer: self.clone(), class, _at_work: None };
-        if class == Class::Unary {
-            let permit = match Arc::clone(&self.0.at_work).try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_) => Arc::clone(&self.0.at_work).acquire_owned().await.ok(),
-            };
-            call._at_work = permit;
-            self.room().await;
+        let mut call = Call { peer: self.clone(), class, at_work: None };
+        let permit = match Arc::clone(&self.0.at_work).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => Arc::clone(&self.0.at_work).acquire_owned().await.ok(),
+        };
+        if class != Class::Unary {
+            return Ok((Arc::new(call), permit));
         }
-        Ok(Arc::new(call))
+        call.at_work = permit;
+        self.room().await;
+        Ok((Arc::new(call), None))
     }
 
     /// Whether this client reads its answers: if not, no more of them are made.

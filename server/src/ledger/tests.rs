@@ -3,7 +3,11 @@
 use super::*;
 use bytes::Bytes;
 
-const LIMITS: Limits = Limits { unsent_bytes: 1000, calls: 8 };
+async fn begin(peer: &Peer, class: Class) -> Result<Arc<Call>, Refusal> {
+    peer.begin(class).await.map(|(call, _)| call)
+}
+
+const LIMITS: Limits = Limits { unsent_bytes: 1000, streams: 1000 };
 
 fn ledger() -> (Arc<Ledger>, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new());
@@ -22,7 +26,7 @@ fn closed(metrics: &Metrics, reason: &str) -> bool {
 async fn what_was_handed_over_is_crossed_out_when_its_last_byte_is_dropped() {
     let (ledger, _) = ledger();
     let (peer, _registered) = ledger.register(ip(1));
-    let call = peer.begin(Class::Stream).await.unwrap();
+    let call = begin(&peer, Class::Stream).await.unwrap();
     let bytes = call.hand_over(Bytes::from(vec![7; 100]));
     let half = bytes.slice(50..);
     assert_eq!((&half[..], peer.0.unsent()), (&[7; 50][..], 100));
@@ -39,11 +43,11 @@ async fn an_answer_that_isnt_read_in_time_closes_its_connection_and_a_stream_doe
     let (reads, _reads) = ledger.register(ip(1));
     let (unread, _unread) = ledger.register(ip(1));
     let (slow, _slow) = ledger.register(ip(1));
-    let answer = reads.begin(Class::Unary).await.unwrap();
+    let answer = begin(&reads, Class::Unary).await.unwrap();
     let held = answer.hand_over(Bytes::from_static(b"read"));
-    let call = unread.begin(Class::Unary).await.unwrap();
+    let call = begin(&unread, Class::Unary).await.unwrap();
     let _held = call.hand_over(Bytes::from_static(b"unread"));
-    let stream = slow.begin(Class::Stream).await.unwrap();
+    let stream = begin(&slow, Class::Stream).await.unwrap();
     let _held_too = stream.hand_over(Bytes::from_static(b"slow"));
     let now = clock::now();
     ledger.look(now + SEND_TIMEOUT);
@@ -60,7 +64,7 @@ async fn when_memory_is_short_whoever_holds_most_is_closed_and_nobody_else() {
     let peers: Vec<_> = (0..3).map(|_| ledger.register(ip(1))).collect();
     let mut held = Vec::new();
     for ((peer, _), bytes) in peers.iter().zip([300, 500, 200]) {
-        let call = peer.begin(Class::Stream).await.unwrap();
+        let call = begin(peer, Class::Stream).await.unwrap();
         held.push((call.hand_over(Bytes::from(vec![0; bytes])), call));
     }
     let cut = || peers.iter().map(|(peer, _)| peer.0.is_cut()).collect::<Vec<_>>();
@@ -78,17 +82,17 @@ async fn when_memory_is_short_whoever_holds_most_is_closed_and_nobody_else() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_gets_no_more_answers() {
     let unsent_bytes = usize::MAX / 2;
-    let ledger = Ledger::new(Limits { unsent_bytes, calls: 10_000 }, Arc::new(Metrics::new()));
+    let ledger = Ledger::new(Limits { unsent_bytes, streams: 10_000 }, Arc::new(Metrics::new()));
     let (peer, _registered) = ledger.register(ip(1));
     let waits =
-        |peer: Peer| async move { tokio::time::timeout(Duration::from_millis(50), peer.begin(Class::Unary)).await };
-    let full = peer.begin(Class::Unary).await.unwrap().hand_over(Bytes::from(vec![0; 4 << 20]));
+        |peer: Peer| async move { tokio::time::timeout(Duration::from_millis(50), begin(&peer, Class::Unary)).await };
+    let full = begin(&peer, Class::Unary).await.unwrap().hand_over(Bytes::from(vec![0; 4 << 20]));
     assert!(waits(peer.clone()).await.is_err(), "its answers take all the room that it has");
     // A stream needs no room: it makes one piece at a time.
-    peer.begin(Class::Stream).await.unwrap();
+    begin(&peer, Class::Stream).await.unwrap();
     let next = tokio::spawn({
         let peer = peer.clone();
-        async move { peer.begin(Class::Unary).await.map(|_| ()) }
+        async move { begin(&peer, Class::Unary).await.map(|_| ()) }
     });
     drop(full);
     tokio::time::timeout(Duration::from_secs(10), next).await.expect("it is woken").unwrap().unwrap();
@@ -97,36 +101,40 @@ async fn a_client_that_reads_nothing_gets_no_more_answers() {
     while let Ok(call) = waits(peer.clone()).await {
         at_work.push(call.unwrap());
     }
-    assert_eq!(at_work.len(), 256, "so many are worked at");
+    assert_eq!(at_work.len(), 128, "so many are worked at");
     at_work.pop();
     assert!(waits(peer).await.is_ok());
 }
 
 #[tokio::test]
 async fn calls_have_limits_in_all_and_for_each_address_and_connection() {
-    let (ledger, _) = ledger();
+    let ledger = Ledger::new(Limits { streams: 8, ..LIMITS }, Arc::new(Metrics::new()));
     let refused = |refusal: Refusal| refusal.to_string();
     let (peer, _registered) = ledger.register(ip(1));
     let mut open = Vec::new();
     for _ in 0..4 {
-        open.push(peer.begin(Class::Stream).await.unwrap());
+        open.push(begin(&peer, Class::Stream).await.unwrap());
     }
-    let error = refused(peer.begin(Class::Unary).await.unwrap_err());
-    assert!(error.starts_with("there are 4 open calls from this address already"), "{error}");
+    let error = refused(begin(&peer, Class::Stream).await.unwrap_err());
+    assert!(error.starts_with("there are 4 streams from this address already"), "{error}");
+    // However many streams there are, calls with one answer are let through.
+    open.push(begin(&peer, Class::Unary).await.unwrap());
+    let error = refused(begin(&peer, Class::Unary).await.unwrap_err());
+    assert!(error.starts_with("there are 1 calls under way from this address already"), "{error}");
     let (other, _other) = ledger.register(ip(2));
     for _ in 0..4 {
-        open.push(other.begin(Class::Unary).await.unwrap());
+        open.push(begin(&other, Class::Stream).await.unwrap());
     }
     let (third, _third) = ledger.register(ip(3));
-    let error = refused(third.begin(Class::Unary).await.unwrap_err());
-    assert!(error.starts_with("there are 8 open calls in all already"), "{error}");
+    let error = refused(begin(&third, Class::Stream).await.unwrap_err());
+    assert!(error.starts_with("there are 8 streams in all already"), "{error}");
     open.clear();
-    third.begin(Class::Unary).await.unwrap();
+    begin(&third, Class::Stream).await.unwrap();
 }
 
 #[tokio::test]
 async fn watches_and_reflection_have_limits_of_their_own() {
-    let limits = Limits { unsent_bytes: 1000, calls: 100_000 };
+    let limits = Limits { unsent_bytes: 1000, streams: 100_000 };
     let ledger = Ledger::new(limits, Arc::new(Metrics::new()));
     for (class, each, address, all, what) in [
         (Class::Watch, 16, 1024, 4096, "streams of grpc.health.v1.Health/Watch"),
@@ -139,7 +147,7 @@ async fn watches_and_reflection_have_limits_of_their_own() {
                 let (peer, registered) = ledger.register(ip(host));
                 let mut calls = Vec::new();
                 let refusal = loop {
-                    match peer.begin(class).await {
+                    match begin(&peer, class).await {
                         Ok(call) => calls.push(call),
                         Err(refusal) => break refusal.to_string(),
                     }

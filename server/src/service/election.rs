@@ -3,9 +3,10 @@
 use super::campaign::{self, CampaignStream};
 use super::convert::{self, number};
 use super::observe::{self, ObserveStream};
-use super::{Caller, Context, deadline, held};
+use super::{Context, deadline};
 use crate::clock;
 use crate::errors::{Refusal, shown};
+use crate::gate::{caller, held};
 use crate::line::Owner;
 use crate::task_token::TaskTokenError;
 use leasehold_core::{Ask, ElectionName, FencingToken, Kept, Millis, Reply, Ticket, Value};
@@ -182,7 +183,7 @@ impl Elections {
 
     async fn open_campaign(&self, request: Request<v1::CampaignRequest>) -> Result<CampaignStream, Refusal> {
         let deadline = deadline::timeout(request.metadata().as_ref());
-        let caller = Caller::of(request.extensions()).connection();
+        let caller = caller().connection();
         let request = request.into_inner();
         let caller = (caller, request.want_task_token);
         let entered = request.ticket.is_empty().then(clock::now);
@@ -238,7 +239,7 @@ impl ElectionService for Elections {
         &self,
         request: Request<v1::KeepAliveRequest>,
     ) -> Result<Response<v1::KeepAliveResponse>, Status> {
-        let caller = Caller::of(request.extensions());
+        let caller = caller();
         let items = request.into_inner().items;
         if items.is_empty() || items.len() > MAX_ITEMS {
             let text = format!("items has {} entries; give 1 to {MAX_ITEMS}", items.len());
@@ -289,7 +290,7 @@ impl ElectionService for Elections {
         &self,
         request: Request<v1::ListElectionsRequest>,
     ) -> Result<Response<v1::ListElectionsResponse>, Status> {
-        let caller = Caller::of(request.extensions());
+        let caller = caller();
         let request = request.into_inner();
         let turn = caller.turn(&self.0.line, request.page_size.clamp(DEFAULT_PAGE, MAX_PAGE) as usize).await;
         let result = self.list(request).await.map_err(|refusal| self.0.refuse(refusal))?;

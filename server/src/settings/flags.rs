@@ -1,6 +1,7 @@
 //! Settings as typed: on the command line, in the environment, in a file. Nothing is filled in here.
 
 use super::SettingsError;
+use crate::memory::Size;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, ValueEnum};
 use leasehold_core::Millis;
@@ -138,6 +139,12 @@ pub struct Flags {
     #[serde(alias = "max_observers")]
     pub max_observers: Option<usize>,
 
+    /// What this process may take: more is refused before it has taken that [default: the limit of its control group, or half of
+    /// the machine's memory]
+    #[arg(long, value_name = "SIZE", env = "LEASEHOLD_MAX_MEMORY", hide_env_values = true)]
+    #[serde(alias = "max_memory")]
+    pub max_memory: Option<Size>,
+
     /// Connections from one address [default: a quarter of all]
     #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_CONNECTIONS_PER_ADDRESS", hide_env_values = true)]
     #[serde(alias = "max_connections_per_address")]
@@ -148,7 +155,7 @@ pub struct Flags {
     #[serde(alias = "max_streams_per_connection")]
     pub max_streams_per_connection: Option<u32>,
 
-    /// Calls that may wait for the loop; more wait a second, then are refused [default: 8192]
+    /// Calls that may lie before the loop; more wait in a fair line for 2 s, then are refused [default: 1024]
     #[arg(long, value_name = "N", env = "LEASEHOLD_INBOX", hide_env_values = true)]
     pub inbox: Option<usize>,
 
@@ -231,6 +238,7 @@ impl Flags {
             max_candidacies_per_election: self.max_candidacies_per_election.or(other.max_candidacies_per_election),
             max_candidacies_per_subject: self.max_candidacies_per_subject.or(other.max_candidacies_per_subject),
             max_observers: self.max_observers.or(other.max_observers),
+            max_memory: self.max_memory.or(other.max_memory),
             max_connections_per_address: self.max_connections_per_address.or(other.max_connections_per_address),
             max_streams_per_connection: self.max_streams_per_connection.or(other.max_streams_per_connection),
             inbox: self.inbox.or(other.inbox),
@@ -294,6 +302,12 @@ impl FromStr for Span {
             return Err("give it in whole milliseconds, like 1500ms".to_owned());
         }
         Ok(Self(span))
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -33,8 +33,10 @@ fn without_flags_it_is_a_complete_service_on_loopback() {
     assert_eq!(settings.listen.to_string(), "127.0.0.1:7400");
     assert_eq!(settings.http_listen.to_string(), "127.0.0.1:7401");
     assert_eq!(settings.data_dir, Path::new("/home/ada/.local/state/leasehold"));
-    assert_eq!(settings.core_config(Holder(String::new())), Config::embedded(Millis(15_000)));
-    assert_eq!((settings.max_observers, settings.max_streams_per_connection, settings.inbox), (10_000, 4096, 8192));
+    let limits = Limits { bytes: settings.budget().candidacies, ..Limits::default() };
+    let config = Config { limits, ..Config::embedded(Millis(15_000)) };
+    assert_eq!(settings.core_config(Holder(String::new())), config);
+    assert_eq!((settings.max_observers, settings.max_streams_per_connection, settings.inbox), (10_000, 4096, 1024));
     assert_eq!((settings.issuer.as_str(), settings.log_level.as_str()), ("leasehold", "info"));
     assert_eq!((settings.insecure, settings.log_format), (false, LogFormat::Text));
 }
@@ -51,6 +53,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
         "--max-candidacies-per-election=5",
         "--max-candidacies-per-subject=6",
         "--max-observers=7",
+        "--max-memory=100MiB",
         "--max-connections-per-address=10",
         "--max-streams-per-connection=8",
         "--inbox=9",
@@ -73,6 +76,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
             ..Limits::default()
         },
         max_observers: 7,
+        max_memory: 100 << 20,
         max_connections_per_address: Some(10),
         max_streams_per_connection: 8,
         inbox: 9,
@@ -83,7 +87,8 @@ fn every_flag_and_every_key_reaches_its_setting() {
         log_level: "debug".into(),
     };
     assert_eq!(settings(&words).unwrap(), expected);
-    assert_eq!(expected.core_config(Holder(String::new())).limits, expected.limits);
+    let limits = Limits { bytes: Budget::of(100 << 20).candidacies, ..expected.limits.clone() };
+    assert_eq!(expected.core_config(Holder(String::new())).limits, limits);
 
     for separator in ["-", "_"] {
         let lines = words.map(|word| {

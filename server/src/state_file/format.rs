@@ -15,6 +15,8 @@ use std::fmt::{Display, Write};
 
 /// The format that is written, and the only one that is read.
 pub(crate) const VERSION: u64 = 1;
+/// Of a SHA-256 in hexadecimal.
+const SUM_DIGITS: usize = 64;
 
 /// All that is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,10 +55,12 @@ struct AnyVersion {
     version: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Envelope {
-    version: u64,
+    /// It was looked at before.
+    #[serde(rename = "version")]
+    _version: u64,
     sha256: String,
     state: Box<RawValue>,
 }
@@ -126,13 +130,16 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The text of the file.
+/// The text of the file. It is written once, into one buffer: a handover may be as long as all that the server holds.
 pub(crate) fn encode(keys: &Keys, lost: bool, record: Option<&Record>, began: Option<Began>) -> Vec<u8> {
     let json = StateJson { keys: keys.clone(), lost, record: record.map(RecordJson::from), began };
-    let json = serde_json::value::to_raw_value(&json).expect("strings and numbers have a JSON form");
-    let envelope = Envelope { version: VERSION, sha256: sum(&json), state: json };
-    let mut text = serde_json::to_vec(&envelope).expect("strings and numbers have a JSON form");
-    text.push(b'\n');
+    let (before, after) = (format!(r#"{{"version":{VERSION},"sha256":""#), r#"","state":"#);
+    let mut text = format!("{before}{}{after}", "0".repeat(SUM_DIGITS)).into_bytes();
+    let begins = text.len();
+    serde_json::to_writer(&mut text, &json).expect("strings and numbers have a JSON form");
+    let sum = sum(&text[begins..]);
+    text[before.len()..before.len() + SUM_DIGITS].copy_from_slice(sum.as_bytes());
+    text.extend(b"}\n");
     text
 }
 
@@ -147,7 +154,7 @@ pub(crate) fn decode(text: &[u8]) -> Result<State, Undecodable> {
         return Err(Undecodable::OtherFormat(version));
     }
     let envelope: Envelope = serde_json::from_slice(text).map_err(damaged)?;
-    if sum(&envelope.state) != envelope.sha256 {
+    if sum(envelope.state.get().as_bytes()) != envelope.sha256 {
         return Err(Undecodable::Damaged(
             "its sha256 doesn't match, so it was changed after it was written".to_owned(),
         ));
@@ -157,8 +164,8 @@ pub(crate) fn decode(text: &[u8]) -> Result<State, Undecodable> {
     Ok(State { keys: state.keys, lost: state.lost, record, began: state.began })
 }
 
-fn sum(json: &RawValue) -> String {
-    let sum = digest(&SHA256, json.get().as_bytes());
+fn sum(json: &[u8]) -> String {
+    let sum = digest(&SHA256, json);
     sum.as_ref().iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("a String takes everything");
         hex

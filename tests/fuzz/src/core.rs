@@ -83,6 +83,7 @@ fn config(script: &mut Script<'_>, with_lease: bool) -> Config {
         candidacies: few(),
         candidacies_per_election: few(),
         candidacies_per_subject: few(),
+        bytes: few() * 1500,
         remembered_ends: few(),
     };
     Config { limits, ..base }

@@ -8,4 +8,4 @@ pub mod wire;
 
 pub use attacks::{ATTACKS, Attack, Report, Target};
 pub use honest::{Honest, Seen};
-pub use run::{Outcome, run};
+pub use run::{How, Outcome, run};

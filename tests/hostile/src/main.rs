@@ -1,7 +1,7 @@
 //! Attacks a server that it starts itself: `hostile list`, `hostile run unread-lists --seconds 10 --release`.
 
 use clap::{Parser, Subcommand};
-use leasehold_hostile::ATTACKS;
+use leasehold_hostile::{ATTACKS, How};
 use std::time::Duration;
 
 /// Attacks on a leasehold-server that is started for each of them, on loopback.
@@ -26,6 +26,9 @@ enum Command {
         /// Attack the optimised build
         #[arg(long)]
         release: bool,
+        /// Another word of the server's command line, like --max-memory=256MiB
+        #[arg(long = "server-arg", value_name = "ARG", allow_hyphen_values = true)]
+        server_args: Vec<String>,
     },
 }
 
@@ -37,14 +40,15 @@ async fn main() -> anyhow::Result<()> {
                 println!("{:<24}{}", attack.name, attack.what);
             }
         }
-        Command::Run { names, seconds, release } => {
+        Command::Run { names, seconds, release, server_args } => {
+            let how = How { release, server_args };
             let unknown = names.iter().find(|name| !ATTACKS.iter().any(|attack| attack.name == **name));
             anyhow::ensure!(unknown.is_none(), "there is no attack {unknown:?}: see `hostile list`");
             for attack in
                 ATTACKS.iter().filter(|attack| names.is_empty() || names.iter().any(|name| name == attack.name))
             {
                 println!("{}: {}", attack.name, attack.what);
-                match leasehold_hostile::run(attack, Duration::from_secs(seconds), release).await {
+                match leasehold_hostile::run(attack, Duration::from_secs(seconds), &how).await {
                     Ok(outcome) => println!("{outcome}\n"),
                     Err(error) => println!("  failed: {error:#}\n"),
                 }

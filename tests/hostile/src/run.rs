@@ -18,6 +18,15 @@ const COMES_BACK_WITHIN: Duration = Duration::from_secs(15);
 /// What the server keeps of what it has once used: places in tables, pages that are half full.
 const KEPT: u64 = 48 * MIB;
 
+/// How servers are started.
+#[derive(Clone, Debug, Default)]
+pub struct How {
+    /// From the optimised build. Without this: from the build that the caller is of.
+    pub release: bool,
+    /// With these words, after those that an attack asks for.
+    pub server_args: Vec<String>,
+}
+
 /// What an attack did.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -66,10 +75,10 @@ impl fmt::Display for Outcome {
 /// # Errors
 ///
 /// When the server doesn't start, or the attack can't be made.
-pub async fn run(attack: &Attack, time: Duration, release: bool) -> anyhow::Result<Outcome> {
-    let mut builder = Server::builder().release(release).arg("--max-ttl=15m").arg("--log-level=warn");
-    for arg in attack.server_args {
-        builder = builder.arg(*arg);
+pub async fn run(attack: &Attack, time: Duration, how: &How) -> anyhow::Result<Outcome> {
+    let mut builder = Server::builder().release(how.release).arg("--max-ttl=15m").arg("--log-level=warn");
+    for arg in attack.server_args.iter().copied().chain(how.server_args.iter().map(String::as_str)) {
+        builder = builder.arg(arg);
     }
     let server = builder.start().await?;
     let honest = Honest::start(&server, attack.shares_the_address).await?;

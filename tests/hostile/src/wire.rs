@@ -4,12 +4,14 @@ use anyhow::{Context as _, bail};
 use prost::Message;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::task::AbortHandle;
 
 /// What a client sends first.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -36,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The writing side of a connection.
 #[derive(Debug)]
 pub struct Writer {
-    half: OwnedWriteHalf,
+    half: Arc<Half>,
     next_stream: u32,
     authority: String,
 }
@@ -45,7 +47,12 @@ pub struct Writer {
 #[derive(Debug)]
 pub struct Reader {
     half: OwnedReadHalf,
+    /// For answers to PING: without them a server closes the connection.
+    answers: Arc<Half>,
 }
+
+/// Where both of them write.
+type Half = tokio::sync::Mutex<OwnedWriteHalf>;
 
 /// A frame that has come.
 #[derive(Debug)]
@@ -69,11 +76,12 @@ pub async fn connect(server: SocketAddr, window: u32) -> anyhow::Result<(Writer,
     let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(server)).await.context("nobody accepts")??;
     stream.set_nodelay(true)?;
     let (read, write) = stream.into_split();
-    let mut writer = Writer { half: write, next_stream: 1, authority: server.to_string() };
+    let write = Arc::new(Half::new(write));
+    let mut writer = Writer { half: Arc::clone(&write), next_stream: 1, authority: server.to_string() };
     // SETTINGS_INITIAL_WINDOW_SIZE is number 4.
     let settings = [&4_u16.to_be_bytes()[..], &window.to_be_bytes()].concat();
     writer.send(&[PREFACE, &frame(SETTINGS, 0, 0, &settings)].concat()).await?;
-    Ok((writer, Reader { half: read }))
+    Ok((writer, Reader { half: read, answers: write }))
 }
 
 /// The bytes of a frame.
@@ -110,7 +118,7 @@ impl Writer {
     ///
     /// When the server has closed the connection, or takes nothing for 30 s.
     pub async fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        let sent = tokio::time::timeout(PATIENCE, self.half.write_all(bytes)).await;
+        let sent = tokio::time::timeout(PATIENCE, async { self.half.lock().await.write_all(bytes).await }).await;
         Ok(sent.context("the server takes nothing")??)
     }
 
@@ -199,19 +207,28 @@ impl Reader {
 
     /// Reads all that comes, and counts it.
     #[must_use]
-    pub fn listen(mut self) -> Arc<Heard> {
+    pub fn listen(mut self) -> Listening {
         let heard = Arc::new(Heard::default());
         let counts = Arc::clone(&heard);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let mut begun = BTreeSet::new();
             while let Ok(frame) = self.read().await {
                 let ends = frame.flags & END_STREAM != 0;
                 match frame.kind {
                     HEADERS if ends && !begun.remove(&frame.stream) => counts.refused.fetch_add(1, Relaxed),
                     HEADERS if ends => counts.answered.fetch_add(1, Relaxed),
-                    HEADERS => u64::from(begun.insert(frame.stream)),
+                    HEADERS => {
+                        begun.insert(frame.stream);
+                        counts.begun.fetch_add(1, Relaxed)
+                    }
                     RST_STREAM => counts.refused.fetch_add(1, Relaxed),
                     DATA => counts.bytes.fetch_add(frame.payload.len() as u64, Relaxed),
+                    PING if frame.flags & ACK == 0 => {
+                        let answer = super::wire::frame(PING, ACK, 0, &frame.payload);
+                        // A connection that is closed is noticed above.
+                        let _ = self.answers.lock().await.write_all(&answer).await;
+                        0
+                    }
                     WINDOW_UPDATE if frame.stream == 0 => {
                         let more = frame.payload.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
                         counts.granted.fetch_add(u64::from(more), Relaxed)
@@ -221,13 +238,36 @@ impl Reader {
             }
             counts.closed.store(true, Relaxed);
         });
-        heard
+        Listening { heard, task: task.abort_handle() }
+    }
+}
+
+/// Reads all that comes until it is dropped.
+#[derive(Debug)]
+pub struct Listening {
+    heard: Arc<Heard>,
+    task: AbortHandle,
+}
+
+impl Deref for Listening {
+    type Target = Heard;
+
+    fn deref(&self) -> &Heard {
+        &self.heard
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
 /// What has come on a connection.
 #[derive(Debug, Default)]
 pub struct Heard {
+    /// Calls whose answers, or streams, have begun.
+    pub begun: AtomicU64,
     /// Calls that were answered with a message, or whose streams ended after one.
     pub answered: AtomicU64,
     /// Calls that were answered with a status only, or reset.
@@ -245,6 +285,17 @@ impl Heard {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Relaxed) + u64::from(self.closed.load(Relaxed))
+    }
+
+    /// Waits until so many calls have got an answer of whatever kind. `false`: not before that moment.
+    pub async fn has_heard_of(&self, calls: u64, end: Instant) -> bool {
+        while self.begun.load(Relaxed) + self.refused.load(Relaxed) < calls {
+            if Instant::now() > end || self.closed.load(Relaxed) {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        true
     }
 
     /// Waits until so many bytes in all may have been sent on the connection. `false`: not before that moment.

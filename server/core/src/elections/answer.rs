@@ -85,14 +85,17 @@ impl Elections {
         if !turn.active.line.has_room() {
             return Err(Reject::NumbersLow);
         }
-        let revision = match self.candidacies.get_mut(&id) {
-            Some(candidacy) if candidacy.token().is_some() => {
-                let revision = turn.draw();
-                (candidacy.value, candidacy.version) = (value, StateVersion(revision.0));
-                revision
-            }
-            _ => return Err(Reject::NotLeading { election }),
+        let leads = self.candidacies.get(&id).filter(|candidacy| candidacy.token().is_some());
+        let (before, after) = match leads {
+            Some(candidacy) => (candidacy.bytes(), candidacy.bytes_with(&value)),
+            None => return Err(Reject::NotLeading { election }),
         };
+        self.afford(turn, before, after)?;
+        let revision = turn.draw();
+        if let Some(candidacy) = self.candidacies.get_mut(&id) {
+            (candidacy.value, candidacy.version) = (value, StateVersion(revision.0));
+            self.bytes = self.bytes - before + after;
+        }
         if self.candidacies.get(&id).is_some_and(|candidacy| candidacy.lease.is_some()) {
             self.changes.note(id);
         }

@@ -36,6 +36,8 @@ impl Elections {
             }
         }
         assert_eq!((deadlines, streams, leaders), (self.deadlines.len(), self.streams.len(), self.leaders));
+        let bytes: usize = self.candidacies.values().map(super::Candidacy::bytes).sum();
+        assert_eq!(bytes, self.bytes, "candidacies take another number of bytes");
         let known = self.subjects.iter().map(|(subject, count)| (subject, *count));
         assert!(subjects.into_iter().eq(known), "subjects have other numbers of candidacies");
         let (mut members, mut holds) = (0, 0);

@@ -12,6 +12,7 @@ impl Elections {
     pub(super) fn end(&mut self, turn: &mut Turn<'_>, id: Enrolment, reason: EndReason) -> Option<ElectionName> {
         let candidacy = self.candidacies.remove(&id)?;
         let name = candidacy.election.clone();
+        self.bytes -= candidacy.bytes();
         if let Some(wake) = candidacy.wake() {
             self.deadlines.remove(&(wake, id));
         }

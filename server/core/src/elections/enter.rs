@@ -14,7 +14,9 @@ impl Elections {
             return Ok(());
         }
         let formers = if entry.replace_former { self.formers(&entry) } else { Vec::new() };
+        let freed = formers.iter().filter_map(|(id, ..)| self.candidacies.get(id)).map(Candidacy::bytes).sum();
         self.admit(turn, &entry, formers.len())?;
+        self.afford(turn, freed, entry.bytes())?;
         let mut place = None;
         let mut led = false;
         for (former, at, leads, drains) in formers {
@@ -136,8 +138,14 @@ impl Elections {
         if self.subjects.get(&entry.subject).is_some_and(|count| *count - replaced >= limits.candidacies_per_subject) {
             return Err(Reject::SubjectFull { limit: limits.candidacies_per_subject });
         }
+        // Whoever puts many elections on hold and leaves keeps others from holds, and from nothing else.
+        if entry.hold > Millis(0) && self.holds.len() >= limits.elections {
+            return Err(Reject::TooManyElections { limit: limits.elections });
+        }
         match self.by_name.get(&entry.election) {
-            None if self.by_name.len() >= limits.elections => Err(Reject::TooManyElections { limit: limits.elections }),
+            None if self.has_no_room_for_another_election(turn) => {
+                Err(Reject::TooManyElections { limit: limits.elections })
+            }
             Some(e)
                 if e.queue.len() + usize::from(e.leader.is_some()) - replaced >= limits.candidacies_per_election =>
             {
@@ -146,6 +154,11 @@ impl Elections {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Elections on hold aren't counted: there are at most so many more.
+    pub(super) fn has_no_room_for_another_election(&self, turn: &Turn<'_>) -> bool {
+        self.by_name.len() >= turn.config.limits.elections + self.holds.len()
     }
 
     /// The live candidacies that this one replaces: id, place, whether it leads, whether it drains.

@@ -40,7 +40,8 @@ impl Elections {
         // At the end of all numbers a tenure may begin without any to spare.
         let room = turn.active.line.has_room()
             && self.candidacies.len() < limits.candidacies
-            && (self.by_name.contains_key(&ticket.election) || self.by_name.len() < limits.elections);
+            && self.bytes.saturating_add(ticket.bytes()) <= limits.bytes
+            && (self.by_name.contains_key(&ticket.election) || !self.has_no_room_for_another_election(turn));
         let id = ticket.enrolment;
         if !room || accepted_at + ticket.ttl.with_drift() <= turn.now {
             return self.refuse(turn, ticket);

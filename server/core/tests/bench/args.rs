@@ -10,7 +10,7 @@ pub(crate) fn entry(case: &mut TestCase) -> Result<(String, Entry), String> {
     let election = election(&need::<String>(case, "election")?)?;
     let (no_wait, replace_former) = (flag(case, "no-wait")?, flag(case, "replace-former")?);
     let (ttl, max_wait) = (length(case, "ttl")?, length(case, "max-wait")?);
-    let value = Value::new(&optional::<String>(case, "value")?.unwrap_or_default()).map_err(text)?;
+    let value = value(case)?;
     let subject = optional::<String>(case, "subject")?;
     let subject = subject.map_or(Ok(Subject::anonymous()), |subject| Subject::new(&subject)).map_err(text)?;
     let attempt =
@@ -21,6 +21,13 @@ pub(crate) fn entry(case: &mut TestCase) -> Result<(String, Entry), String> {
     let candidate = CandidateName::new(name.as_ref().unwrap_or(&worker)).map_err(text)?;
     let entry = Entry { election, candidate, subject, ttl, value, no_wait, max_wait, replace_former, attempt, hold };
     Ok((worker, entry))
+}
+
+/// A value as it is given, or one of so many bytes; an empty one if nothing is.
+pub(crate) fn value(case: &mut TestCase) -> Result<Value, String> {
+    let value = optional::<String>(case, "value")?;
+    let bytes = optional::<usize>(case, "value-bytes")?;
+    Value::new(&value.unwrap_or_else(|| "v".repeat(bytes.unwrap_or_default()))).map_err(text)
 }
 
 /// A length of time, if it is given.

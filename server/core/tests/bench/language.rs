@@ -1,7 +1,7 @@
 //! The language of the transcripts.
 //!
 //! ```text
-//! start [max-ttl=15s] [elections=N] [candidacies=N] [per-election=N] [per-subject=N] [ends=N]
+//! start [max-ttl=15s] [elections=N] [candidacies=N] [per-election=N] [per-subject=N] [bytes=N] [ends=N]
 //!                                     a process starts on what the store holds; with same-boot it
 //!                                     knows when the last one was gone
 //! crash [stored]                      it is killed; a write that is under way was stored
@@ -11,6 +11,7 @@
 //! campaign x election=a [ttl=15s] [name=n] [subject=s] [value=v] [no-wait] [max-wait=5s] [replace-former] [attempt=t] [hold=1m]
 //!                                     the worker x enters; its stream is called x, its candidate name is n (or x)
 //! reopen x, close x                   its stream is opened again, or breaks
+//!                                     (value-bytes=N: one of so many bytes)
 //! keep-alive x, resign x, proclaim x value=v [times=N]
 //!                                     with its latest ticket; or ticket=t: with one that was saved
 //! save x as=t                         saves its latest ticket
@@ -22,11 +23,11 @@
 //! show-versions                       which state of a candidacy each word is about, and after which change observers resume
 //! ```
 
-use crate::args::{duration, election, entry, flag, length, need, optional, text, word};
+use crate::args::{duration, election, entry, flag, length, need, optional, text, value, word};
 use crate::store::Mode;
 use crate::world::{World, found_words};
 use datadriven::TestCase;
-use leasehold_core::{Ask, Config, FencingToken, Found, Input, Limits, Millis, Ticket, Value};
+use leasehold_core::{Ask, Config, FencingToken, Found, Input, Limits, Millis, Ticket};
 
 /// Does what one case says.
 pub(crate) fn run(world: &mut World, case: &TestCase) -> Result<(), String> {
@@ -91,6 +92,7 @@ fn start(world: &mut World, case: &mut TestCase) -> Result<(), String> {
         ("candidacies", &mut limits.candidacies),
         ("per-election", &mut limits.candidacies_per_election),
         ("per-subject", &mut limits.candidacies_per_subject),
+        ("bytes", &mut limits.bytes),
         ("ends", &mut limits.remembered_ends),
     ] {
         *limit = optional(case, name)?.unwrap_or(*limit);
@@ -108,7 +110,7 @@ fn campaign(world: &mut World, case: &mut TestCase) -> Result<(), String> {
 }
 
 fn proclaim(world: &mut World, case: &mut TestCase) -> Result<(), String> {
-    let value = Value::new(&need::<String>(case, "value")?).map_err(text)?;
+    let value = value(case)?;
     let times = optional(case, "times")?.unwrap_or(1);
     let (worker, ticket) = ticket(world, case)?;
     world.quiet = true;

@@ -82,7 +82,11 @@ impl Numbers {
     }
 
     fn leader(&self, leader: &Leader) -> String {
-        let value = if leader.value.as_str().is_empty() { String::new() } else { format!(" {:?}", leader.value) };
+        let value = match leader.value.as_str().len() {
+            0 => String::new(),
+            1..=99 => format!(" {:?}", leader.value),
+            bytes => format!(" (a value of {bytes} bytes)"),
+        };
         format!("led by {}{value} with {}", leader.candidate, self.show(leader.token.0))
     }
 

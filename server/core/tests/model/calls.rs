@@ -1,6 +1,6 @@
 //! The naive model of what tickets and calls do.
 
-use crate::naive::{Candidate, Elections};
+use crate::naive::{Candidate, Elections, bytes};
 use leasehold_core::{
     Ask, Attempt, Carried, ChangeReason, ElectionName, ElectionState, EndReason, Event, Handover, HeldElection, Kept,
     Millis, Output, Reject, Reply, Revision, StateVersion, Status, StreamId, Ticket,
@@ -55,8 +55,10 @@ impl Elections {
                 let recent = ticket.token.is_none() || self.recent(ticket);
                 let limits = &self.config.limits;
                 let names = self.names();
+                let bytes = bytes([&ticket.election, &ticket.candidate, &ticket.subject, &ticket.value]);
                 let room = self.everybody.len() < limits.candidacies
-                    && (names.contains(&ticket.election) || names.len() < limits.elections);
+                    && self.bytes_of(|_| true).saturating_add(bytes) <= limits.bytes
+                    && (names.contains(&ticket.election) || names.len() < limits.elections + self.holds.len());
                 let barred = ticket.token.is_none() && self.led_later(ticket);
                 if !(unsettled && earlier && alive && recent && room) || self.forgot || barred {
                     self.refuse(ticket);
@@ -260,14 +262,19 @@ impl Elections {
             Ask::Proclaim(ticket, value) => {
                 let election = ticket.election.clone();
                 let id = self.locate(&ticket, false).map_err(|reason| Reject::Ended { election, reason })?;
-                let c = self.get_mut(id).expect("it exists");
+                let c = self.get(id).expect("it exists");
                 let election = c.election.clone();
                 if c.token.is_none() {
                     return Err(Reject::NotLeading { election });
                 }
-                c.value = value;
+                let bytes = bytes([&c.election, &c.label, &c.subject, &value]);
+                let (now, others) = (self.bytes_of(|_| true), self.bytes_of(|c| c.id != id));
+                if let Some(reject) = self.over_the_budget(now, others, bytes) {
+                    return Err(reject);
+                }
                 let revision = self.draw();
-                self.get_mut(id).expect("it exists").version = revision;
+                let c = self.get_mut(id).expect("it exists");
+                (c.value, c.version) = (value, revision);
                 self.changed(&election, revision, ChangeReason::Proclaimed);
                 let revision = Revision(revision);
                 let ticket = self.get(id).and_then(|c| self.ticket(c)).expect("only the leased have tickets");

@@ -3,10 +3,11 @@
 //! No index, no deadline structure, no count is kept; what is due is found by looking at everybody.
 
 use leasehold_core::{
-    Attempt, CandidateName, Change, ChangeReason, Config, ElectionName, EndReason, Ended, Enrolment, Entry, Event,
-    FencingToken, Lead, Leader, MAX_HOLD, MIN_TTL, Millis, Output, Reject, Revision, StateVersion, StreamId, Subject,
-    Tenure, Ticket, Time, Value,
+    Attempt, CANDIDACY_BYTES, CandidateName, Change, ChangeReason, Config, ElectionName, EndReason, Ended, Enrolment,
+    Entry, Event, FencingToken, Lead, Leader, MAX_HOLD, MIN_TTL, Millis, Output, Reject, Revision, StateVersion,
+    StreamId, Subject, Tenure, Ticket, Time, Value,
 };
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
@@ -344,12 +345,7 @@ impl Elections {
         if entry.hold > MAX_HOLD {
             return Some(Reject::HoldTooLong { hold: entry.hold, max: MAX_HOLD });
         }
-        let replaced = |c: &&Candidate| {
-            entry.replace_former
-                && c.election == entry.election
-                && c.label == entry.candidate
-                && c.subject == entry.subject
-        };
+        let replaced = |c: &&Candidate| entry.replace_former && c.is_former_of(entry);
         let replaced = self.everybody.iter().filter(replaced).count();
         if self.everybody.len() - replaced >= limits.candidacies {
             return Some(Reject::TooManyCandidacies { limit: limits.candidacies });
@@ -361,10 +357,44 @@ impl Elections {
         }
         let members = self.everybody.iter().filter(|c| c.election == entry.election).count();
         let names = self.names();
-        if !names.contains(&entry.election) && names.len() >= limits.elections {
+        if entry.hold > Millis(0) && self.holds.len() >= limits.elections {
             return Some(Reject::TooManyElections { limit: limits.elections });
         }
-        (members > 0 && members - replaced >= limits.candidacies_per_election)
-            .then(|| Reject::ElectionFull { election: entry.election.clone(), limit: limits.candidacies_per_election })
+        if !names.contains(&entry.election) && names.len() >= limits.elections + self.holds.len() {
+            return Some(Reject::TooManyElections { limit: limits.elections });
+        }
+        if members > 0 && members - replaced >= limits.candidacies_per_election {
+            let limit = limits.candidacies_per_election;
+            return Some(Reject::ElectionFull { election: entry.election.clone(), limit });
+        }
+        let bytes = bytes([&entry.election, &entry.candidate, &entry.subject, &entry.value]);
+        let others = self.bytes_of(|c| !(entry.replace_former && c.is_former_of(entry)));
+        self.over_the_budget(self.bytes_of(|_| true), others, bytes)
     }
+
+    /// What these take together.
+    pub(crate) fn bytes_of(&self, which: impl Fn(&Candidate) -> bool) -> usize {
+        let those = self.everybody.iter().filter(|c| which(c));
+        those.map(|c| bytes([&c.election, &c.label, &c.subject, &c.value])).sum()
+    }
+
+    /// Whether so many bytes more than the others take don't fit.
+    pub(crate) fn over_the_budget(&self, now: usize, others: usize, bytes: usize) -> Option<Reject> {
+        let limit = self.config.limits.bytes;
+        let room = if bytes <= CANDIDACY_BYTES + 512 { limit } else { limit - limit / 8 };
+        (others + bytes > now && 1024 * self.holds.len() + others + bytes > room)
+            .then_some(Reject::OutOfMemoryBudget { limit })
+    }
+}
+
+impl Candidate {
+    fn is_former_of(&self, entry: &Entry) -> bool {
+        self.election == entry.election && self.label == entry.candidate && self.subject == entry.subject
+    }
+}
+
+/// What a candidacy with these words takes; the last one is its value.
+pub(crate) fn bytes(words: [&dyn Borrow<str>; 4]) -> usize {
+    let [names @ .., value] = words.map(|word| word.borrow().len());
+    CANDIDACY_BYTES + names.iter().sum::<usize>() + 2 * value
 }

@@ -4,8 +4,9 @@ use super::unread::leaders;
 use super::{Attack, PLAIN, Report, Target, client, end, sleep_until};
 use crate::wire::{DATA, END_STREAM, connect, frame, grpc};
 use futures::future::try_join_all;
+use leasehold_harness::stream_bound;
 use leasehold_proto::v1::{
-    KeepAliveItem, KeepAliveRequest, ListElectionsRequest, VerifyTokenRequest, verify_token_request,
+    CampaignRequest, KeepAliveItem, KeepAliveRequest, ListElectionsRequest, VerifyTokenRequest, verify_token_request,
 };
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,14 @@ pub(super) const LISTS: Attack = Attack {
     ..PLAIN
 };
 
+pub(super) const BURSTS: Attack = Attack {
+    name: "bursts",
+    what: "2,000 candidacies that are tries, at once on 4 connections, and again when they are answered",
+    is_refused: false,
+    run: |target, time| Box::pin(bursts(target, time)),
+    ..PLAIN
+};
+
 pub(super) const CONTENT_TYPES: Attack = Attack {
     name: "content-types",
     what: "calls with content types that aren't gRPC's: none of them may be served",
@@ -129,6 +138,35 @@ pub(super) const SLOW_BODIES: Attack = Attack {
     },
     ..PLAIN
 };
+
+async fn bursts(target: Target, time: Duration) -> anyhow::Result<Report> {
+    let end = end(time);
+    let one = || async move {
+        let (mut writer, reader) = connect(target.grpc, 65_535).await?;
+        let heard = reader.listen();
+        writer.more(0, 0x3fff_0000).await?;
+        let (mut calls, mut sent) = (0, 0);
+        while Instant::now() < end {
+            let mut frames = Vec::new();
+            // The first one leads to the end; the others can't be granted, and end at once.
+            for _ in 0..500 {
+                let message = CampaignRequest { no_wait: true, ..stream_bound("stranger/queue", "stranger") };
+                frames.extend(writer.call("/leasehold.v1.ElectionService/Campaign", &message));
+                calls += 1;
+            }
+            sent += frames.len();
+            if !heard.allows(sent, end).await || writer.send(&frames).await.is_err() {
+                break;
+            }
+            heard.has_heard_of(calls, end).await;
+        }
+        anyhow::Ok((calls, heard.refused()))
+    };
+    let counts = try_join_all((0..4).map(|_| one())).await?;
+    let mut report = Report { refused: counts.iter().map(|(_, refused)| refused).sum(), ..Report::default() };
+    report.say(format!("{} candidacies", counts.iter().map(|(calls, _)| calls).sum::<u64>()));
+    Ok(report)
+}
 
 /// The same KeepAlive again and again, on so many connections.
 async fn keep_alive(

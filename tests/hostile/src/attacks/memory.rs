@@ -3,19 +3,34 @@
 use super::{Attack, PLAIN, Report, Target, client, end, sleep_until};
 use crate::wire::connect;
 use leasehold_harness::{Campaign, leased};
-use leasehold_proto::v1::{CampaignRequest, ProclaimRequest};
+use leasehold_proto::v1::admin_service_client::AdminServiceClient;
+use leasehold_proto::v1::{CampaignRequest, GetStatusRequest, ListElectionsRequest, ProclaimRequest};
 use std::time::{Duration, Instant};
 use tonic::Code;
+use tonic::transport::Endpoint;
 
 const CAMPAIGN: &str = "/leasehold.v1.ElectionService/Campaign";
 const MINUTES_MS: u32 = 900_000;
+/// This is about memory, not about bursts.
+const IN_FLIGHT: u64 = 200;
 
 pub(super) const VALUES: Attack = Attack {
     name: "values",
+    shares_the_address: false,
     what: "40,000 candidacies with values of 4 kB, against a server that may take 192 MiB",
     server_args: &["--max-memory=192MiB"],
     costs_at_most_mib: 192,
-    run: |target, time| Box::pin(values(target, time)),
+    run: |target, time| Box::pin(candidacies(target, time, 4096)),
+    ..PLAIN
+};
+
+pub(super) const CANDIDACIES: Attack = Attack {
+    name: "candidacies",
+    shares_the_address: false,
+    what: "40,000 candidacies with values of 16 bytes and open streams, against a server that may take 192 MiB",
+    server_args: &["--max-memory=192MiB"],
+    costs_at_most_mib: 192,
+    run: |target, time| Box::pin(candidacies(target, time, 16)),
     ..PLAIN
 };
 
@@ -27,20 +42,23 @@ pub(super) const PROCLAIMED: Attack = Attack {
     ..PLAIN
 };
 
-async fn values(target: Target, time: Duration) -> anyhow::Result<Report> {
+async fn candidacies(target: Target, time: Duration, value_bytes: usize) -> anyhow::Result<Report> {
     let end = end(time);
     let mut open = Vec::new();
     'all: for connection in 0..10 {
         let (mut writer, reader) = connect(target.grpc, 65_535).await?;
         let heard = reader.listen();
         writer.more(0, 0x3fff_0000).await?;
-        for number in 0..4000 {
+        let mut sent = 0;
+        for number in 0..4000_u64 {
             let message = CampaignRequest {
-                value: "v".repeat(4096),
+                value: "v".repeat(value_bytes),
                 ..leased(&format!("stranger/{connection}/{number}"), "stranger", MINUTES_MS)
             };
             let frames = writer.call(CAMPAIGN, &message);
-            if writer.send(&frames).await.is_err() || Instant::now() > end {
+            sent += frames.len();
+            let heard_of = heard.has_heard_of(number.saturating_sub(IN_FLIGHT), end).await;
+            if !heard_of || !heard.allows(sent, end).await || writer.send(&frames).await.is_err() {
                 open.push((writer, heard));
                 break 'all;
             }
@@ -48,7 +66,13 @@ async fn values(target: Target, time: Duration) -> anyhow::Result<Report> {
         open.push((writer, heard));
     }
     sleep_until(end).await;
-    Ok(Report { refused: open.iter().map(|(_, heard)| heard.refused()).sum(), ..Report::default() })
+    let mut client = client(target).await?;
+    let page = client.list_elections(ListElectionsRequest { page_size: 1, ..Default::default() }).await?;
+    anyhow::ensure!(!page.into_inner().elections.is_empty(), "nothing is left of them");
+    let channel = Endpoint::from_shared(format!("http://{}", target.grpc))?.connect().await?;
+    let status = AdminServiceClient::new(channel).get_status(GetStatusRequest {}).await?;
+    let held = format!("{} candidacies are held", status.into_inner().candidacies);
+    Ok(Report { refused: open.iter().map(|(_, heard)| heard.refused()).sum(), figures: vec![held] })
 }
 
 async fn proclaimed(target: Target, time: Duration) -> anyhow::Result<Report> {

@@ -1,0 +1,53 @@
+//! The budget of memory: what candidacies take, and whether one more fits.
+
+use super::{Candidacy, Elections, Turn};
+use crate::{CANDIDACY_BYTES, CandidateName, ElectionName, Entry, Reject, Subject, Ticket, Value};
+
+/// A candidacy whose words are short finds room in the last eighth of the budget: long values alone can't keep everybody out.
+const SHORT_BYTES: usize = CANDIDACY_BYTES + 512;
+
+/// What an election on hold takes without a candidacy: its name, and the last change of it.
+const HELD_BYTES: usize = 1024;
+
+/// A value stands in the candidacy, and in the last ticket that its stream was sent.
+fn bytes(election: &ElectionName, candidate: &CandidateName, subject: &Subject, value: &Value) -> usize {
+    let names = election.as_str().len() + candidate.as_str().len() + subject.as_str().len();
+    CANDIDACY_BYTES + names + 2 * value.as_str().len()
+}
+
+impl Candidacy {
+    /// What it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes_with(&self.value)
+    }
+
+    /// What it would take with another value.
+    pub(super) fn bytes_with(&self, value: &Value) -> usize {
+        bytes(&self.election, &self.candidate, &self.subject, value)
+    }
+}
+
+impl Entry {
+    pub(super) fn bytes(&self) -> usize {
+        bytes(&self.election, &self.candidate, &self.subject, &self.value)
+    }
+}
+
+impl Ticket {
+    pub(super) fn bytes(&self) -> usize {
+        bytes(&self.election, &self.candidate, &self.subject, &self.value)
+    }
+}
+
+impl Elections {
+    /// Refuses what doesn't fit. What becomes smaller always does.
+    pub(super) fn afford(&self, turn: &Turn<'_>, freed: usize, taken: usize) -> Result<(), Reject> {
+        let limit = turn.config.limits.bytes;
+        let room = if taken <= SHORT_BYTES { limit } else { limit - limit / 8 };
+        if taken <= freed || (self.bytes - freed + self.holds.len() * HELD_BYTES).saturating_add(taken) <= room {
+            Ok(())
+        } else {
+            Err(Reject::OutOfMemoryBudget { limit })
+        }
+    }
+}
