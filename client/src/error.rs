@@ -289,10 +289,6 @@ reasons! {
     TooManyObservers = "TOO_MANY_OBSERVERS",
     /// The service has as many open calls or streams of this kind as it may, in all or from this address.
     TooManyCalls = "TOO_MANY_CALLS",
-    /// This connection or the service has as many calls under way as it may. Temporary.
-    TooManyCalls = "TOO_MANY_CALLS",
-    /// The service holds as much as its memory allows. Temporary.
-    OutOfMemoryBudget = "OUT_OF_MEMORY_BUDGET",
     /// Only the leader may do that.
     NotLeading = "NOT_LEADING",
     /// The candidacy is over; the metadata `end_reason` says why.
