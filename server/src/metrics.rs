@@ -171,18 +171,22 @@ impl Metrics {
             ),
             registry: families.0,
         };
-        // A series that begins with its first event has no rate for it.
+        this.begin_series();
+        this
+    }
+
+    /// A series that begins with its first event has no rate for it.
+    fn begin_series(&self) {
         for reason in END_REASONS {
-            let _ = this.ends.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
-            let _ = this.losses.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
+            let _ = self.ends.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
+            let _ = self.losses.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
         }
         for why in [TenureEnd::RightEnded, TenureEnd::Lost, TenureEnd::Behind, TenureEnd::Shutdown] {
-            let _ = this.tenure_ends.get_or_create_owned(&Reason { reason: tenure_end_name(why) });
+            let _ = self.tenure_ends.get_or_create_owned(&Reason { reason: tenure_end_name(why) });
         }
         for result in ["ok", "error"] {
-            let _ = this.store_writes.get_or_create_owned(&WriteResult { result });
+            let _ = self.store_writes.get_or_create_owned(&WriteResult { result });
         }
-        this
     }
 
     /// What the replica is and holds, how many Campaign streams are open, and how many calls wait in the inbox, and how many standbys mirror.
