@@ -122,7 +122,20 @@ async fn an_election_on_hold_is_not_granted_again() -> anyhow::Result<()> {
     ensure!(listed.len() == 1 && listed[0].hold.is_some(), "{listed:?}");
     // It survives a restart in good order, and somebody who waits is granted when it is over.
     server.sigterm(PATIENCE).await?;
+    let complete = match all.failure().await {
+        Ok(status) if status.code() == Code::Unavailable => all.complete,
+        other => panic!("{other:?}"),
+    };
     server.restart().await?;
+    let of_it =
+        ObserveRequest { elections: vec!["cron/tick".to_owned(), "cron/other".to_owned()], ..Default::default() };
+    for resumed in [ObserveRequest::default(), of_it] {
+        let request = ObserveRequest { after_revision: complete, ..resumed };
+        let (told, _) = Observer::open(&mut client, request).await?.synced().await?;
+        let [held] = &told[..] else { panic!("nothing is told twice: {told:?}") };
+        assert_eq!((held.election.as_str(), held.reason()), ("cron/tick", ChangeReason::Held));
+        ensure!(held.leader.is_none() && held.hold.is_some(), "{held:?}");
+    }
     refused(&mut client).await?;
     let mut waiter = Campaign::open(&mut client, CampaignRequest { no_wait: false, ..tick("third", 1_000) }).await?;
     let hold = waiter.waiting().await?.hold.context("Waiting says how long")?;

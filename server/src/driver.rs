@@ -341,7 +341,7 @@ impl Driver {
                 tracing::info!(%election, %candidate, token, tenure, "leads on, put back from the former tenure")
             }
             ChangeReason::Draining => tracing::info!(%election, %candidate, token, tenure, "told to hand over"),
-            ChangeReason::Proclaimed | ChangeReason::Ended(_) => {}
+            ChangeReason::Proclaimed | ChangeReason::Held | ChangeReason::Ended(_) => {}
         }
     }
 

@@ -213,7 +213,7 @@ impl Metrics {
         match reason {
             ChangeReason::Elected => _ = self.grants.inc(),
             ChangeReason::Restored => _ = self.restored.inc(),
-            ChangeReason::Draining | ChangeReason::Proclaimed | ChangeReason::Ended(_) => {}
+            ChangeReason::Draining | ChangeReason::Proclaimed | ChangeReason::Held | ChangeReason::Ended(_) => {}
         }
     }
 

@@ -295,7 +295,8 @@ impl Board {
         if batch.more || !self.settled {
             return;
         }
-        let first = cursor.phase != Phase::Live;
+        // Whoever resumes knows already what has not changed since.
+        let first = self.reads_states(cursor);
         for name in names.iter().filter(|name| !self.newest.contains_key(*name)) {
             if cursor.led.remove(name) || first {
                 batch.vacant.push(name.clone());

@@ -16,7 +16,8 @@ mod ticket;
 use crate::tenure::Active;
 use crate::{
     Attempt, CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken,
-    Handover, Lead, Leader, Millis, Output, Revision, StateVersion, StreamId, Subject, Tenure, Ticket, Time, Value,
+    Handover, HeldElection, Lead, Leader, Millis, Output, Revision, StateVersion, StreamId, Subject, Tenure, Ticket,
+    Time, Value,
 };
 use attempt::AttemptKey;
 use changes::Changes;
@@ -242,7 +243,7 @@ impl Elections {
 
     /// Puts back what an orderly end handed over: with full TTLs, since every KeepAlive was sent before the tenure began.
     pub(crate) fn take_over(&mut self, turn: &mut Turn<'_>, handover: Handover) {
-        for held in handover.holds {
+        for held in &handover.holds {
             self.put_on_hold(&held.election, turn.active.began + held.left);
         }
         for Carried { ticket, drain_left, attempt } in handover.candidacies {
@@ -269,6 +270,18 @@ impl Elections {
                 });
                 self.changes.note(id);
                 self.changed(turn, &ticket.election, revision, ChangeReason::Draining);
+            }
+        }
+        self.tell_holds(turn, handover.holds);
+    }
+
+    /// Observers of this tenure see what nobody leads and is on hold.
+    fn tell_holds(&mut self, turn: &mut Turn<'_>, holds: Vec<HeldElection>) {
+        for HeldElection { election, .. } in holds {
+            let vacant = self.by_name.get(&election).is_some_and(|held| held.leader.is_none());
+            if vacant && turn.active.line.has_room() {
+                let revision = turn.draw();
+                self.changed(turn, &election, revision, ChangeReason::Held);
             }
         }
     }

@@ -314,6 +314,8 @@ pub enum ChangeReason {
     Draining,
     /// The leader was put back after a change of tenure.
     Restored,
+    /// Nobody leads, and it is on hold, since before a change of tenure.
+    Held,
 }
 
 /// The state of an election.

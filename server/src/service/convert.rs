@@ -101,6 +101,7 @@ pub(crate) fn change_reason(reason: ChangeReason) -> v1::ChangeReason {
         ChangeReason::Proclaimed => v1::ChangeReason::Proclaimed,
         ChangeReason::Draining => v1::ChangeReason::Draining,
         ChangeReason::Restored => v1::ChangeReason::Restored,
+        ChangeReason::Held => v1::ChangeReason::Held,
         ChangeReason::Ended(EndReason::Resigned | EndReason::NotGranted) => v1::ChangeReason::Resigned,
         ChangeReason::Ended(EndReason::Expired) => v1::ChangeReason::Expired,
         ChangeReason::Ended(EndReason::Replaced) => v1::ChangeReason::Replaced,

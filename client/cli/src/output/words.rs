@@ -62,6 +62,7 @@ pub(crate) fn change(reason: ChangeReason) -> &'static str {
         ChangeReason::Draining => "draining",
         ChangeReason::SteppedDown => "stepped-down",
         ChangeReason::Restored => "restored",
+        ChangeReason::Held => "held",
     }
 }
 

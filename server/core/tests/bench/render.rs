@@ -69,6 +69,7 @@ impl Numbers {
             ChangeReason::Ended(reason) => end(reason),
             ChangeReason::Draining => "draining",
             ChangeReason::Restored => "restored",
+            ChangeReason::Held => "on hold since before",
         };
         let leader = change.leader.as_ref().map_or("vacant".to_owned(), |leader| self.leader(leader));
         let held =

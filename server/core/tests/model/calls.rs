@@ -153,6 +153,12 @@ impl Elections {
                 self.changed(&ticket.election, revision, ChangeReason::Draining);
             }
         }
+        for held in &handover.holds {
+            if self.leader_of(&held.election).is_none() {
+                let revision = self.draw();
+                self.changed(&held.election, revision, ChangeReason::Held);
+            }
+        }
     }
 
     pub(crate) fn hand_over(&self) -> Handover {

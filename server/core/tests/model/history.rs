@@ -137,6 +137,9 @@ impl History {
                         self.owed.retain(|owed, former| (owed, &*former) != (&name, &token));
                         assert_eq!(self.leaders.insert(name, token), None, "a vacancy comes between two leaders");
                     }
+                    (ChangeReason::Held, None) => {
+                        assert!(change.held_until.is_some() && !self.leaders.contains_key(&name), "it is on hold");
+                    }
                     (ChangeReason::Proclaimed | ChangeReason::Draining, Some(token)) => {
                         assert_eq!(self.leaders.get(&name), Some(&token));
                     }

@@ -37,6 +37,7 @@ impl TrueObserve {
         let fits = match change.reason {
             ChangeReason::Elected | ChangeReason::Restored => before.is_none() && after.is_some(),
             ChangeReason::Ended(_) => before.is_some() && after.is_none(),
+            ChangeReason::Held => before.is_none() && after.is_none() && change.held_until.is_some(),
             ChangeReason::Proclaimed | ChangeReason::Draining => before.is_some() && before == after,
         };
         wrong(!fits, || format!("{change:?} can't come after {before:?}"))

@@ -125,6 +125,7 @@ impl World {
             Why::Proclaimed => "proclaimed",
             Why::Draining => "told to hand over",
             Why::Restored => "leader put back",
+            Why::Held => "hold put back",
             Why::Ended(End::Resigned) => "leader resigned",
             Why::Ended(End::Expired) => "leader expired",
             Why::Ended(End::Replaced) => "leader replaced",
