@@ -1,14 +1,21 @@
 //! Forwarding: a standby hands every call to the active replica, streams included, and says who that is.
 //!
+//! A standby's clients share its connections to the active replica. So it takes in a whole request before it hands it on, and
+//! a whole answer: a client that sends or reads slowly holds up nobody else. A stream that isn't read has little room there.
+//!
 //! A call belongs to a tenure. A standby sends along the one that it knew when the call arrived, and an active replica of another
 //! tenure refuses it: a KeepAlive that was held up on the way doesn't revive what has been resigned meanwhile.
 
 mod body;
 mod links;
+mod whole;
 
 pub(crate) use links::{Links, Target};
 
 use crate::errors::Refusal;
+use crate::gate::{self, caller};
+use crate::ledger::Class;
+use crate::line::{Line, Turn};
 use crate::metrics::Metrics;
 use crate::right::Right;
 use body::Guarded;
@@ -21,6 +28,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderName, HeaderValue, Request, Response};
 use tower::{Layer, Service, ServiceExt as _};
+use whole::{NotWhole, Whole};
 
 /// Names the tenure that a call is meant for.
 const TENURE: HeaderName = HeaderName::from_static("leasehold-tenure");
@@ -29,6 +37,14 @@ const ACTIVE: HeaderName = HeaderName::from_static("leasehold-active");
 
 /// The services whose calls are forwarded.
 const SERVICES: [&str; 2] = ["/leasehold.v1.ElectionService/", "/leasehold.v1.AdminService/"];
+/// A request has one message, of 1 MiB at most, and five bytes before it.
+const MAX_REQUEST_BYTES: usize = (1 << 20) + 5;
+/// Answers to KeepAlive are longer than their requests, by a ticket and a task token for each item.
+const MAX_ANSWER_BYTES: usize = 8 << 20;
+/// A longer request costs much.
+const COSTLY_REQUEST_BYTES: usize = 8 << 10;
+/// So does this, whatever its request.
+const LIST: &str = "/leasehold.v1.ElectionService/ListElections";
 /// Asked of one replica, answered by that one.
 const OWN: &str = "/leasehold.v1.AdminService/GetStatus";
 
@@ -48,6 +64,8 @@ pub(crate) struct ForwardLayer {
     pub(crate) right: Arc<Right>,
     pub(crate) links: Arc<Links>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Before calls that cost much.
+    pub(crate) line: Arc<Line>,
 }
 
 /// Forwards what this replica can't answer, and lets through the rest.
@@ -91,26 +109,70 @@ impl ForwardLayer {
         self.links.target().map_or(Way::Here, Way::To)
     }
 
-    async fn forward(self, target: Target, mut request: Request<Body>) -> Response<Body> {
+    async fn forward(self, target: Target, request: Request<Body>) -> Response<Body> {
         self.metrics.forwarded.inc();
-        request.headers_mut().insert(TENURE, HeaderValue::from(target.active.tenure.0));
-        let path = request.uri().path().to_owned();
+        let forwarded = async {
+            let path = request.uri().path().to_owned();
+            let (request, turn) = self.taken_in(&path, request).await?;
+            let response = self.exchange(&target, &path, request).await?;
+            Ok((response, turn))
+        };
         let answer = tokio::select! {
-            answer = target.channel(&path).oneshot(request) => answer,
-            () = target.gone.cancelled() => return self.refuse(&target, Refusal::ActiveChanged),
+            answer = forwarded => answer,
+            () = target.gone.cancelled() => Err(Refusal::ActiveChanged),
         };
-        let mut response = match answer {
-            Ok(response) => response.map(|body| {
-                if body.is_end_stream() { body } else { Body::new(Guarded::new(body, target.gone.clone())) }
-            }),
-            Err(error) => {
-                let why = Status::from_error(Box::new(error)).message().to_owned();
-                let address = target.active.address.clone();
-                return self.refuse(&target, Refusal::ActiveUnreachable { address, why });
+        match answer {
+            Ok((mut response, turn)) => {
+                response.headers_mut().insert(ACTIVE, target.header.clone());
+                if let Some(turn) = turn {
+                    gate::hold(&mut response, turn);
+                }
+                response
             }
+            Err(refusal) => self.refuse(&target, refusal),
+        }
+    }
+
+    /// The request, when all of it is there, and a turn if it costs much.
+    async fn taken_in(&self, path: &str, request: Request<Body>) -> Result<(Request<Body>, Option<Turn>), Refusal> {
+        let (head, body) = request.into_parts();
+        let body = Whole::of(body, MAX_REQUEST_BYTES).await.map_err(|why| match why {
+            NotWhole::TooLong(most) => Refusal::Argument(format!("the request is longer than {most} bytes")),
+            NotWhole::Broken(status) => Refusal::Argument(format!("the request broke off: {}", status.message())),
+        })?;
+        let costs = path == LIST || body.bytes() > COSTLY_REQUEST_BYTES;
+        let turn = if costs { Some(caller().turn(&self.line, body.bytes().max(1 << 10)).await) } else { None };
+        Ok((Request::from_parts(head, Body::new(body)), turn))
+    }
+
+    async fn exchange(
+        &self,
+        target: &Target,
+        path: &str,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, Refusal> {
+        request.headers_mut().insert(TENURE, HeaderValue::from(target.active.tenure.0));
+        let address = &target.active.address;
+        let unreachable = |why: String| Refusal::ActiveUnreachable { address: address.clone(), why };
+        let answer = target.channel(path).oneshot(request).await;
+        let answer = answer.map_err(|error| unreachable(Status::from_error(Box::new(error)).message().to_owned()))?;
+        if !gate::is_grpc(answer.headers()) {
+            // Whatever stands between: its page of errors is no answer to a call.
+            return Err(unreachable(format!("it answered HTTP {} without a content type of gRPC", answer.status())));
+        }
+        let (head, body) = answer.into_parts();
+        let body = if body.is_end_stream() {
+            body
+        } else if gate::class(path) == Class::Unary {
+            let broke = |why: String| Refusal::ActiveBroke { why };
+            Body::new(Whole::of(body, MAX_ANSWER_BYTES).await.map_err(|why| match why {
+                NotWhole::TooLong(most) => broke(format!("its answer is longer than {most} bytes")),
+                NotWhole::Broken(status) => broke(status.message().to_owned()),
+            })?)
+        } else {
+            Body::new(Guarded::new(body, target.gone.clone()))
         };
-        response.headers_mut().insert(ACTIVE, target.header.clone());
-        response
+        Ok(Response::from_parts(head, body))
     }
 
     fn refuse(&self, target: &Target, refusal: Refusal) -> Response<Body> {

@@ -70,6 +70,11 @@ pub(crate) fn held<T>(message: T, turn: Turn) -> tonic::Response<T> {
     response
 }
 
+/// The same for an answer whose message is somebody else's.
+pub(crate) fn hold(response: &mut Response<Body>, turn: Turn) {
+    response.extensions_mut().insert(Held(Arc::new(turn)));
+}
+
 /// Puts [`Gate`] before the services.
 #[derive(Clone, Debug)]
 pub(crate) struct GateLayer {

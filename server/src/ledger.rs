@@ -25,6 +25,9 @@ const SEND_TIMEOUT: Millis = Millis(10_000);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The last eighth of all places is for hosts that have fewer calls open than this: those that have many can't keep others out.
+const FEW: usize = 64;
+
 /// Kinds of calls, each with limits of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -154,8 +157,9 @@ impl Ledger {
         let (what, most) = (class.what(), self.limits.most(class));
         let mut state = self.state();
         let of_address = state.by_address.get(&peer.address()).copied().unwrap_or_default();
+        let kept_free = if of_address.0[index] < FEW { 0 } else { most.in_all / 8 };
         for (open, limit, whose) in [
-            (state.open.0[index], most.in_all, "in all"),
+            (state.open.0[index], most.in_all - kept_free, "in all"),
             (of_address.0[index], most.from_an_address, "from this address"),
             (peer.open(class), most.on_a_connection, "on this connection"),
         ] {

@@ -213,8 +213,8 @@ fn serve_grpc(
     let links = Arc::new(Links::default());
     tokio::spawn(follow(known.active, Arc::clone(&links)));
     let calls = CallsLayer { limit: calls::LIMIT, metrics: Arc::clone(&context.metrics) };
-    let forward =
-        ForwardLayer { right: Arc::clone(&context.handle.right), links, metrics: Arc::clone(&context.metrics) };
+    let (right, line) = (Arc::clone(&context.handle.right), Arc::clone(&context.line));
+    let forward = ForwardLayer { right, links, metrics: Arc::clone(&context.metrics), line };
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))

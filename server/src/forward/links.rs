@@ -14,6 +14,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that is silent is noticed after both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// What the active replica may send of a stream before somebody reads it, and of all streams of a connection together: as many as
+/// a connection may have, so that those that aren't read never hold up the others.
+const STREAM_WINDOW: u32 = 16 * 1024;
+const CONNECTION_WINDOW: u32 = 4096 * STREAM_WINDOW;
 /// KeepAlives have connections of their own, so that they wait behind nothing; and observers, who may read slowly.
 const FOR_KEEP_ALIVES: usize = 1;
 const FOR_OBSERVERS: usize = 2;
@@ -68,7 +72,9 @@ impl Target {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
         let channels = (0..FOR_KEEP_ALIVES + FOR_OBSERVERS + FOR_CALLS).map(|_| net::connect_lazy(&endpoint)).collect();
         Some(Self {
             active,

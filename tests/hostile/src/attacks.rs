@@ -35,8 +35,10 @@ pub struct Attack {
     pub shares_the_address: bool,
     /// The server refuses or closes something: otherwise the attack is borne as it is.
     pub is_refused: bool,
-    /// The most that the server may take for it, in MiB.
-    pub costs_at_most_mib: u64,
+    /// The server's memory stays below this, in MiB.
+    pub stays_below_mib: u64,
+    /// How long it has to last for the limit to be reached that stops it, in seconds.
+    pub seconds: u64,
     /// What has to be there before.
     pub prepare: fn(Target) -> BoxFuture<'static, anyhow::Result<()>>,
     /// Attacks for so long, then lets go.
@@ -65,7 +67,8 @@ const PLAIN: Attack = Attack {
     server_args: &[],
     shares_the_address: true,
     is_refused: true,
-    costs_at_most_mib: 64,
+    stays_below_mib: 100,
+    seconds: 4,
     prepare: |_| Box::pin(async { Ok(()) }),
     run: |_, _| Box::pin(async { Ok(Report::default()) }),
 };

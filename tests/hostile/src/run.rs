@@ -7,14 +7,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 const MIB: u64 = 1 << 20;
 /// Between two looks at the server's memory.
 const LOOK: Duration = Duration::from_millis(20);
-/// Honest workers work so long before an attack, so that the server has what it needs for them.
-const BEFORE: Duration = Duration::from_secs(2);
+/// Honest workers work so long before an attack, so that the server has what it needs for them, and after it.
+const BEFORE: Duration = Duration::from_secs(1);
 /// How long memory may take to come back.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(15);
+/// How long an orderly end may take on a busy machine.
+const ENDS_WITHIN: Duration = Duration::from_secs(15);
 /// What the server keeps of what it has once used: places in tables, pages that are half full.
 const KEPT: u64 = 48 * MIB;
 
@@ -30,8 +33,8 @@ pub struct How {
 /// What an attack did.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Resident memory before it, at its height, and after it, in bytes.
-    pub memory: [u64; 3],
+    /// Resident memory before it, at its height, after it, and at the height of the server's orderly end, in bytes.
+    pub memory: [u64; 4],
     /// What honest workers saw.
     pub honest: Seen,
     /// What the attacker saw.
@@ -48,14 +51,14 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [before, peak, after] = self.memory.map(|bytes| bytes / MIB);
+        let [before, peak, after, ending] = self.memory.map(|bytes| bytes / MIB);
         let Seen { keep_alives, slowest_keep_alive, campaigns, slowest_campaign, probes, slowest_probe, failures } =
             &self.honest;
         for figure in &self.report.figures {
             writeln!(f, "  {figure}")?;
         }
         writeln!(f, "  refused or closed: {}", self.report.refused)?;
-        writeln!(f, "  memory: {before} MiB before, {peak} at its height, {after} after")?;
+        writeln!(f, "  memory: {before} MiB before, {peak} at its height, {after} after, {ending} while it ended")?;
         writeln!(
             f,
             "  honest: {keep_alives} KeepAlives, the slowest {slowest_keep_alive:.0?}; {campaigns} candidacies, the slowest \
@@ -80,24 +83,15 @@ pub async fn run(attack: &Attack, time: Duration, how: &How) -> anyhow::Result<O
     for arg in attack.server_args.iter().copied().chain(how.server_args.iter().map(String::as_str)) {
         builder = builder.arg(arg);
     }
-    let server = builder.start().await?;
+    let mut server = builder.start().await?;
     let honest = Honest::start(&server, attack.shares_the_address).await?;
     let target = Target { grpc: server.address(), http: server.http_address() };
     (attack.prepare)(target).await?;
     tokio::time::sleep(BEFORE).await;
     let pid = server.pid();
-    let (before, peak) = (rss_bytes(pid)?, Arc::new(AtomicU64::new(0)));
-    let sampler = tokio::spawn({
-        let peak = Arc::clone(&peak);
-        async move {
-            while let Ok(now) = rss_bytes(pid) {
-                peak.fetch_max(now, Ordering::Relaxed);
-                tokio::time::sleep(LOOK).await;
-            }
-        }
-    });
+    let (before, mut height) = (rss_bytes(pid)?, Height::watch(pid));
     let report = (attack.run)(target, time).await?;
-    sampler.abort();
+    let peak = height.take();
     let since = Instant::now();
     let after = loop {
         let now = rss_bytes(pid)?;
@@ -108,5 +102,42 @@ pub async fn run(attack: &Attack, time: Duration, how: &How) -> anyhow::Result<O
     };
     // Whatever the attack has left behind, they go on.
     tokio::time::sleep(BEFORE).await;
-    Ok(Outcome { memory: [before, peak.load(Ordering::Relaxed), after], honest: honest.seen(), report })
+    let seen = honest.seen();
+    drop(honest);
+    // What is left of the state is handed over.
+    height.take();
+    let ending = server.sigterm(ENDS_WITHIN).await?;
+    anyhow::ensure!(ending.status.success(), "it doesn't end in good order: {ending:?}");
+    Ok(Outcome { memory: [before, peak, after, height.take()], honest: seen, report })
+}
+
+/// The most memory that a process was seen to have.
+struct Height {
+    most: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl Height {
+    fn watch(pid: u32) -> Self {
+        let most = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&most);
+        let task = tokio::spawn(async move {
+            while let Ok(now) = rss_bytes(pid) {
+                seen.fetch_max(now, Ordering::Relaxed);
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        Self { most, task }
+    }
+
+    /// Since the last time.
+    fn take(&mut self) -> u64 {
+        self.most.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Height {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }

@@ -3,13 +3,13 @@
 use anyhow::{Context as _, bail};
 use prost::Message;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::AbortHandle;
 
@@ -41,6 +41,8 @@ pub struct Writer {
     half: Arc<Half>,
     next_stream: u32,
     authority: String,
+    /// Bytes of data in all requests that were made: what the server's windows are about.
+    pub data: usize,
 }
 
 /// The reading side of a connection.
@@ -73,11 +75,22 @@ pub struct Frame {
 ///
 /// When nobody listens.
 pub async fn connect(server: SocketAddr, window: u32) -> anyhow::Result<(Writer, Reader)> {
-    let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(server)).await.context("nobody accepts")??;
+    connect_from(IpAddr::V4(Ipv4Addr::UNSPECIFIED), server, window).await
+}
+
+/// As `connect`, from an address of one's own.
+///
+/// # Errors
+///
+/// As `connect`, and when the address isn't one's own.
+pub async fn connect_from(own: IpAddr, server: SocketAddr, window: u32) -> anyhow::Result<(Writer, Reader)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((own, 0).into())?;
+    let stream = tokio::time::timeout(PATIENCE, socket.connect(server)).await.context("nobody accepts")??;
     stream.set_nodelay(true)?;
     let (read, write) = stream.into_split();
     let write = Arc::new(Half::new(write));
-    let mut writer = Writer { half: Arc::clone(&write), next_stream: 1, authority: server.to_string() };
+    let mut writer = Writer { half: Arc::clone(&write), next_stream: 1, authority: server.to_string(), data: 0 };
     // SETTINGS_INITIAL_WINDOW_SIZE is number 4.
     let settings = [&4_u16.to_be_bytes()[..], &window.to_be_bytes()].concat();
     writer.send(&[PREFACE, &frame(SETTINGS, 0, 0, &settings)].concat()).await?;
@@ -146,6 +159,7 @@ impl Writer {
     /// The frames of a whole request with this body.
     pub fn request(&mut self, path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
         let (stream, mut bytes) = self.headers(path, content_type, 0);
+        self.data += body.len();
         let mut pieces = body.chunks(MAX_PAYLOAD).peekable();
         while let Some(piece) = pieces.next() {
             let flags = if pieces.peek().is_none() { END_STREAM } else { 0 };
@@ -298,7 +312,7 @@ impl Heard {
         true
     }
 
-    /// Waits until so many bytes in all may have been sent on the connection. `false`: not before that moment.
+    /// Waits until so many bytes of data in all may have been sent on the connection. `false`: not before that moment.
     pub async fn allows(&self, bytes: usize, end: Instant) -> bool {
         while (self.granted.load(Relaxed) + 65_535) < bytes as u64 {
             if Instant::now() > end || self.closed.load(Relaxed) {

@@ -145,7 +145,7 @@ async fn bursts(target: Target, time: Duration) -> anyhow::Result<Report> {
         let (mut writer, reader) = connect(target.grpc, 65_535).await?;
         let heard = reader.listen();
         writer.more(0, 0x3fff_0000).await?;
-        let (mut calls, mut sent) = (0, 0);
+        let mut calls = 0;
         while Instant::now() < end {
             let mut frames = Vec::new();
             // The first one leads to the end; the others can't be granted, and end at once.
@@ -154,8 +154,7 @@ async fn bursts(target: Target, time: Duration) -> anyhow::Result<Report> {
                 frames.extend(writer.call("/leasehold.v1.ElectionService/Campaign", &message));
                 calls += 1;
             }
-            sent += frames.len();
-            if !heard.allows(sent, end).await || writer.send(&frames).await.is_err() {
+            if !heard.allows(writer.data, end).await || writer.send(&frames).await.is_err() {
                 break;
             }
             heard.has_heard_of(calls, end).await;

@@ -1,7 +1,7 @@
 //! State that fills the server's memory.
 
 use super::{Attack, PLAIN, Report, Target, client, end, sleep_until};
-use crate::wire::connect;
+use crate::wire::connect_from;
 use leasehold_harness::{Campaign, leased};
 use leasehold_proto::v1::admin_service_client::AdminServiceClient;
 use leasehold_proto::v1::{CampaignRequest, GetStatusRequest, ListElectionsRequest, ProclaimRequest};
@@ -10,6 +10,8 @@ use tonic::Code;
 use tonic::transport::Endpoint;
 
 const CAMPAIGN: &str = "/leasehold.v1.ElectionService/Campaign";
+/// It runs out soon after the attack, and not before its end.
+const TTL_MS: u32 = 12_000;
 const MINUTES_MS: u32 = 900_000;
 /// This is about memory, not about bursts.
 const IN_FLIGHT: u64 = 200;
@@ -19,7 +21,8 @@ pub(super) const VALUES: Attack = Attack {
     shares_the_address: false,
     what: "40,000 candidacies with values of 4 kB, against a server that may take 192 MiB",
     server_args: &["--max-memory=192MiB"],
-    costs_at_most_mib: 192,
+    stays_below_mib: 192,
+    seconds: 8,
     run: |target, time| Box::pin(candidacies(target, time, 4096)),
     ..PLAIN
 };
@@ -29,7 +32,8 @@ pub(super) const CANDIDACIES: Attack = Attack {
     shares_the_address: false,
     what: "40,000 candidacies with values of 16 bytes and open streams, against a server that may take 192 MiB",
     server_args: &["--max-memory=192MiB"],
-    costs_at_most_mib: 192,
+    stays_below_mib: 192,
+    seconds: 8,
     run: |target, time| Box::pin(candidacies(target, time, 16)),
     ..PLAIN
 };
@@ -46,19 +50,18 @@ async fn candidacies(target: Target, time: Duration, value_bytes: usize) -> anyh
     let end = end(time);
     let mut open = Vec::new();
     'all: for connection in 0..10 {
-        let (mut writer, reader) = connect(target.grpc, 65_535).await?;
+        // From ten hosts: one alone may have half of all streams.
+        let (mut writer, reader) = connect_from([127, 0, 0, 100 + connection].into(), target.grpc, 65_535).await?;
         let heard = reader.listen();
         writer.more(0, 0x3fff_0000).await?;
-        let mut sent = 0;
         for number in 0..4000_u64 {
             let message = CampaignRequest {
                 value: "v".repeat(value_bytes),
-                ..leased(&format!("stranger/{connection}/{number}"), "stranger", MINUTES_MS)
+                ..leased(&format!("stranger/{connection}/{number}"), "stranger", TTL_MS)
             };
             let frames = writer.call(CAMPAIGN, &message);
-            sent += frames.len();
             let heard_of = heard.has_heard_of(number.saturating_sub(IN_FLIGHT), end).await;
-            if !heard_of || !heard.allows(sent, end).await || writer.send(&frames).await.is_err() {
+            if !heard_of || !heard.allows(writer.data, end).await || writer.send(&frames).await.is_err() {
                 open.push((writer, heard));
                 break 'all;
             }

@@ -20,6 +20,7 @@ const KEEP_ALIVE: &str = "/leasehold.v1.ElectionService/KeepAlive";
 
 pub(super) const LISTS: Attack = Attack {
     name: "unread-lists",
+    seconds: 14,
     what: "1,000 ListElections of 1 MiB each on one connection, whose answers aren't read",
     prepare: |target| Box::pin(elections_with_long_values(target)),
     run: |target, time| {
@@ -33,6 +34,7 @@ pub(super) const LISTS: Attack = Attack {
 
 pub(super) const KEEP_ALIVES: Attack = Attack {
     name: "unread-keep-alives",
+    seconds: 14,
     what: "300 KeepAlives of 250 leaders each, with task tokens, whose answers aren't read",
     run: |target, time| {
         Box::pin(async move {
@@ -109,11 +111,9 @@ async fn unread(
     for _ in 0..connections {
         let (mut writer, reader) = connect(target.grpc, 0).await?;
         let heard = reader.listen();
-        let mut on_this_one = 0;
         for _ in 0..calls {
             let frames = call(&mut writer);
-            on_this_one += frames.len();
-            if !heard.allows(on_this_one, end).await || writer.send(&frames).await.is_err() {
+            if !heard.allows(writer.data, end).await || writer.send(&frames).await.is_err() {
                 break;
             }
             (sent, bytes) = (sent + 1, bytes + frames.len());
