@@ -2,11 +2,13 @@
 //! they never lead wrongly.
 
 use anyhow::{Context as _, ensure};
-use leasehold_harness::{Language, Line, PATIENCE, Puppet, Stream, Worker, event, kept, token_in};
+use leasehold_harness::{Foreign, Language, Line, PATIENCE, Puppet, Stranger, Stream, Worker, event, kept, token_in};
 use leasehold_proto::v1::campaign_response::Event;
 use leasehold_proto::v1::{self, CampaignResponse, CandidacyState, Draining, Elected, Ended, Enrolled};
+use std::collections::HashMap;
 use std::time::Duration;
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 const TTL: Duration = Duration::from_secs(2);
 const TENURE: u64 = 70;
@@ -35,6 +37,23 @@ fn leading(ticket: &str) -> v1::KeepAliveResponse {
     kept(TENURE, LEADS, CandidacyState::Leading, ticket, TTL)
 }
 
+/// What answers in the place of the service, and isn't it.
+const FOREIGN: [Foreign; 7] = [
+    Foreign::Grpc(Code::PermissionDenied),
+    Foreign::Grpc(Code::ResourceExhausted),
+    Foreign::Grpc(Code::Unimplemented),
+    Foreign::Grpc(Code::Aborted),
+    Foreign::Grpc(Code::Ok),
+    Foreign::Page(404),
+    Foreign::Page(200),
+];
+
+/// A refusal by the service itself.
+fn refusal(code: Code, reason: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "leasehold", HashMap::new());
+    Status::with_error_details(code, "the service says so", details)
+}
+
 /// A worker, and the service that it believes in.
 struct Scene {
     puppet: Puppet,
@@ -43,8 +62,13 @@ struct Scene {
 
 impl Scene {
     async fn start(language: Language, ttl: Duration) -> anyhow::Result<Self> {
+        Self::behind("", language, ttl).await
+    }
+
+    /// With other endpoints before the puppet's.
+    async fn behind(others: &str, language: Language, ttl: Duration) -> anyhow::Result<Self> {
         let puppet = Puppet::start().await?;
-        let endpoint = format!("http://{}", puppet.address);
+        let endpoint = format!("{others}http://{}", puppet.address);
         let worker = Worker::start_at(language, &endpoint, "words", "me", ttl, |_| {})?;
         Ok(Self { puppet, worker })
     }
@@ -52,12 +76,17 @@ impl Scene {
     /// A worker that leads and works, with ticket "elected" or a later one, and its stream.
     async fn leading(language: Language) -> anyhow::Result<(Self, Stream)> {
         let mut scene = Self::start(language, TTL).await?;
-        let stream = scene.puppet.campaign(PATIENCE).await?;
+        let stream = scene.lead().await?;
+        Ok((scene, stream))
+    }
+
+    async fn lead(&mut self) -> anyhow::Result<Stream> {
+        let stream = self.puppet.campaign(PATIENCE).await?;
         stream.send(enrolled("enrolled")).await;
         stream.send(elected(LEADS, "elected")).await;
-        scene.puppet.keep(TTL / 2, &leading("elected")).await;
-        scene.worker.says("task step token=100", PATIENCE).await?;
-        Ok((scene, stream))
+        self.puppet.keep(TTL / 2, &leading("elected")).await;
+        self.worker.says("task step token=100", PATIENCE).await?;
+        Ok(stream)
     }
 
     /// A line that comes after the first `from`, while the puppet answers KeepAlives so.
@@ -232,7 +261,7 @@ async fn a_worker_that_enters_below_gives_back_what_it_gets_and_shows_a_ticket_f
 async fn a_stream_that_somebody_else_opened_isnt_taken_back() -> anyhow::Result<()> {
     in_each_language(async |language| {
         let (mut scene, stream) = Scene::leading(language).await?;
-        stream.cut(Status::aborted("the stream was opened elsewhere")).await;
+        stream.cut(refusal(Code::Aborted, "SUPERSEDED")).await;
         scene.puppet.keep(TTL * 2, &leading("elected")).await;
         ensure!(scene.puppet.campaigns().is_empty(), "it was opened again");
         ensure!(scene.facts(0, "lost").is_empty(), "its KeepAlives go on: {}", scene.worker.process.stdout());
@@ -261,6 +290,63 @@ async fn a_status_that_cuts_the_stream_is_no_end() -> anyhow::Result<()> {
         }
         ensure!(scene.facts(0, "lost").is_empty(), "{}", scene.worker.process.stdout());
         scene.stop().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_that_isnt_the_services_leads_to_the_next_endpoint() -> anyhow::Result<()> {
+    in_each_language(async |language| {
+        for answer in FOREIGN {
+            let stranger = Stranger::start(answer).await?;
+            let mut scene = Scene::behind(&format!("{},", stranger.address), language, TTL).await?;
+            let _stream = scene.lead().await.with_context(|| format!("{answer:?}"))?;
+            // A replica that goes sends the leader on to the stranger.
+            let before = stranger.calls();
+            drop(scene.puppet.keep_alive(PATIENCE).await?);
+            scene.puppet.keep(TTL + GRACE, &leading("elected")).await;
+            ensure!(stranger.calls() > before, "{answer:?}: the stranger wasn't asked again");
+            let (lines, told) = (scene.lines(), leading("elected"));
+            scene.says(lines, "task step token=100", &told).await?;
+            ensure!(scene.facts(0, "lost").is_empty(), "{answer:?}: {}", scene.worker.process.stdout());
+            scene.stop().await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_worker_whose_only_endpoint_isnt_the_service_says_so_and_goes_on_trying() -> anyhow::Result<()> {
+    in_each_language(async |language| {
+        for answer in FOREIGN {
+            let stranger = Stranger::start(answer).await?;
+            let mut worker = Worker::start_at(language, &stranger.address.to_string(), "words", "me", TTL, |_| {})?;
+            let line = worker.says("", PATIENCE).await?;
+            ensure!(line.text.starts_with("unreachable why="), "{answer:?}: {}", line.text);
+            let before = stranger.calls();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let tries = stranger.calls() - before;
+            ensure!((1..15).contains(&tries), "{answer:?}: {tries} tries in two seconds");
+            assert_eq!(worker.process.lines().len(), 1, "{answer:?}: {}", worker.process.stdout());
+            worker.process.kill9().await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refusal_by_the_service_ends_a_worker_that_hasnt_entered() -> anyhow::Result<()> {
+    in_each_language(async |language| {
+        let mut scene = Scene::start(language, TTL).await?;
+        scene.puppet.campaign(PATIENCE).await?.cut(refusal(Code::InvalidArgument, "INVALID_TTL")).await;
+        let ending = scene.worker.process.wait(PATIENCE).await?;
+        assert_eq!(ending.status.code(), Some(1));
+        let said: Vec<_> = ending.stdout.lines().collect();
+        ensure!(said[0].starts_with("refused why=") && said[0].ends_with(": the service says so"), "{said:?}");
+        assert_eq!(said[1..], ["ended reason=FATAL"]);
+        Ok(())
     })
     .await
 }

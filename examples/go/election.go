@@ -165,11 +165,11 @@ func (c *candidacy) follow() {
 		}
 		heard, err := c.read()
 		switch ticket, code := c.latest(), status.Code(err); {
-		case ticket != nil && code == codes.Aborted:
+		case ticket != nil && code == codes.Aborted && ours(err):
 			// Somebody else has opened it, and would lose it again. The KeepAlives tell all that it
 			// would.
 			return
-		case ticket == nil && err != nil && !slices.Contains(temporary, code):
+		case ticket == nil && !slices.Contains(temporary, code) && ours(err):
 			c.end(fatal)
 		case heard:
 			delay = 50 * time.Millisecond

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -20,11 +21,19 @@ import (
 	pb "leasehold.example/worker/leasehold/v1"
 )
 
-// gone are the codes after which another connection, or another replica, may do better.
-var gone = []codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown}
+// gone are the codes with which the service says that another replica may do better.
+var gone = []codes.Code{codes.Unavailable, codes.DeadlineExceeded}
 
-// temporary are the codes after which the same call may succeed later.
+// temporary are the codes with which it says that the same call may succeed later.
 var temporary = append([]codes.Code{codes.ResourceExhausted, codes.Aborted}, gone...)
+
+// ours says whether the service itself says so, and not a proxy, another program or the library.
+func ours(err error) bool {
+	return slices.ContainsFunc(status.Convert(err).Details(), func(detail any) bool {
+		info, ok := detail.(*errdetails.ErrorInfo)
+		return ok && info.Domain == "leasehold"
+	})
+}
 
 // service is the replicas: the next one, over a new connection, when the one in use is gone. And
 // what is known of them all.
@@ -102,11 +111,12 @@ func (s *service) tell(c *candidacy, trouble, why string) {
 // failed takes note of a call that failed: that extends nothing, and ends nothing.
 func (s *service) failed(c *candidacy, at int, err error) {
 	code := status.Code(err)
-	trouble, why := "refused", fmt.Sprintf("%v: %s", code, status.Convert(err).Message())
+	words := strings.Fields(status.Convert(err).Message()) // A stranger's may have several lines.
+	trouble, why := "refused", fmt.Sprintf("%v: %s", code, strings.Join(words, " "))
 	if code == codes.Canceled {
 		why = "no answer"
 	}
-	if slices.Contains(gone, code) {
+	if slices.Contains(gone, code) || !ours(err) {
 		trouble = "unreachable"
 		s.leave(at)
 	}

@@ -14,7 +14,9 @@ import grpc from '@grpc/grpc-js';
 import loader from '@grpc/proto-loader';
 
 const { status } = grpc;
-const GONE = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED, status.UNKNOWN];
+// What the service itself refuses with: so, another replica may do better; and the same call may
+// succeed later.
+const GONE = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED];
 const TEMPORARY = [...GONE, status.RESOURCE_EXHAUSTED, status.ABORTED];
 const CHANNEL = {
   // A connection can go silent without ever breaking: ping it, and give it up when nothing comes
@@ -40,6 +42,12 @@ const { ElectionService } = grpc.loadPackageDefinition(definition).leasehold.v1;
 const now = () => os.uptime() * 1000;
 const milliseconds = (duration) => duration.seconds * 1000 + duration.nanos / 1e6;
 const name = (reason) => `${reason}`.replace('END_REASON_', '');
+
+// Whether the service itself says so, and not a proxy, another program or the library: then the
+// status has an ErrorInfo, whose domain (field 2, of 9 bytes) is leasehold.
+function ours({ metadata }) {
+  return metadata.get('grpc-status-details-bin').some((details) => details.includes('\x12\x09leasehold'));
+}
 
 // Where nobody reads along facts are JSON, with the names that the server's log has.
 const json = process.env.LEASEHOLD_LOG_FORMAT ? process.env.LEASEHOLD_LOG_FORMAT === 'json' : !process.stdout.isTTY;
@@ -89,12 +97,15 @@ export class Service {
     if (this.trouble !== known) say(candidacy, trouble, { why }, 'WARN');
   }
 
-  // A call failed: that extends nothing, and ends nothing.
-  failed(candidacy, at, { code, details }) {
-    const gone = GONE.includes(code);
+  // A call failed: that extends nothing, and ends nothing. Whether the connection was left for it.
+  failed(candidacy, at, error) {
+    const { code } = error;
+    const details = error.details.replace(/\s+/g, ' '); // A stranger's may have several lines.
+    const gone = GONE.includes(code) || !ours(error);
     if (gone) this.leave(at);
-    const why = code === status.CANCELLED ? 'no answer' : `${status[code]}: ${details}`;
-    this.tell(candidacy, gone ? 'unreachable' : 'refused', why);
+    const noAnswer = [status.CANCELLED, status.OK].includes(code);
+    this.tell(candidacy, gone ? 'unreachable' : 'refused', noAnswer ? 'no answer' : `${status[code]}: ${details}`);
+    return gone;
   }
 
   // Whether this isn't the word of a replica that was replaced since.
@@ -214,18 +225,18 @@ export class Candidacy {
         // So does this; the candidacy is over since long.
         if (this.service.lastTicket) await this.service.resign(this.service.lastTicket);
       }
-      const { heard, code } = await this.read();
+      const { heard, end } = await this.read();
       // Somebody else has opened it, and would lose it again. The KeepAlives tell all that it
       // would.
-      if (this.ticket && code === status.ABORTED) return;
-      if (!this.ticket && code !== status.OK && !TEMPORARY.includes(code)) this.end('FATAL');
+      if (this.ticket && end.code === status.ABORTED && ours(end)) return;
+      if (!this.ticket && !TEMPORARY.includes(end.code) && ours(end)) this.end('FATAL');
       if (heard) delay = 50;
       await sleep(delay, null, { ref: false });
     }
   }
 
-  // Opens the stream and reads it until it breaks: whether anything was heard, and with which code
-  // it broke.
+  // Opens the stream and reads it until it breaks: whether anything was heard, and how it
+  // broke.
   read() {
     const { at, client } = this.service;
     const sent = now();
@@ -250,7 +261,7 @@ export class Candidacy {
       stream.on('status', (end) => {
         clearTimeout(silence);
         if (!heard && !this.over) this.service.failed(this, at, end);
-        resolve({ heard, code: end.code });
+        resolve({ heard, end });
       });
     });
   }
@@ -286,11 +297,8 @@ export class Candidacy {
       const { error, answer } = await this.service.call('keepAlive', { items: [{ ticket: this.ticket }] }, this.ttl / 6);
       const heard = !error && this.service.admits(this, answer.tenure, at);
       if (heard) answer.results.forEach((result) => this.kept(result, sent));
-      if (error && !this.over) {
-        this.service.failed(this, at, error);
-        // It may be on the same connection, which may be silent.
-        if (GONE.includes(error.code)) this.stream.cancel();
-      }
+      // The stream may be on the same connection, which may be silent.
+      if (error && !this.over && this.service.failed(this, at, error)) this.stream.cancel();
       // After one that failed there is time for another one.
       const pause = heard || this.service.isBelow(this) ? sent + this.ttl / 3 - now() : Math.min(this.ttl / 20, 1000);
       await sleep(Math.max(0, pause), null, { ref: false });

@@ -16,7 +16,9 @@ from leasehold.v1 import election_pb2 as pb
 from leasehold.v1 import election_pb2_grpc as rpc
 
 Code = grpc.StatusCode
-GONE = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.UNKNOWN}
+# What the service itself refuses with: so, another replica may do better; and the same call may
+# succeed later.
+GONE = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED}
 TEMPORARY = GONE | {Code.RESOURCE_EXHAUSTED, Code.ABORTED}
 CHANNEL = [
     # A connection can go silent without ever breaking: ping it, and give it up when nothing comes
@@ -41,6 +43,13 @@ def now():
 def name(reason):
     known = reason in pb.EndReason.values()
     return pb.EndReason.Name(reason).removeprefix("END_REASON_") if known else str(reason)
+
+
+def ours(error):
+    """Whether the service itself says so, and not a proxy, another program or the library: then the
+    status has an ErrorInfo, whose domain (field 2, of 9 bytes) is leasehold."""
+    metadata = dict(error.trailing_metadata() or ())
+    return b"\x12\x09leasehold" in metadata.get("grpc-status-details-bin", b"")
 
 
 class Service:
@@ -71,11 +80,17 @@ class Service:
             say(trouble, candidacy, level="WARN", why=why)
 
     def failed(self, candidacy, at, error):
-        """A call failed: that extends nothing, and ends nothing."""
-        why = "no answer" if error.code() == Code.CANCELLED else f"{error.code().name}: {error.details()}"
-        if error.code() in GONE:
+        """A call failed: that extends nothing, and ends nothing. Whether the connection was left
+        for it."""
+        no_answer = error.code() in (Code.CANCELLED, Code.OK)
+        # A stranger's message may have several lines.
+        details = " ".join((error.details() or "").split())
+        why = "no answer" if no_answer else f"{error.code().name}: {details}"
+        gone = error.code() in GONE or not ours(error)
+        if gone:
             self.leave(at)
-        self.tell(candidacy, "unreachable" if error.code() in GONE else "refused", why)
+        self.tell(candidacy, "unreachable" if gone else "refused", why)
+        return gone
 
     def admits(self, candidacy, tenure, at):
         """Whether this isn't the word of a replica that was replaced since."""
@@ -104,11 +119,12 @@ class Service:
         """Whether the service was told that this candidacy is over."""
         at, stub = self.current
         try:
-            stub.Resign(pb.ResignRequest(ticket=ticket), timeout=2)
+            if stub.Resign(pb.ResignRequest(ticket=ticket), timeout=2) is not None:
+                return True
         except grpc.RpcError:
-            self.leave(at)
-            return False
-        return True
+            pass
+        self.leave(at)
+        return False
 
 
 class Candidacy:
@@ -196,14 +212,16 @@ class Candidacy:
                         break
                     heard, delay = True, 0.1
                     self.take(event, sent)
+                else:
+                    raise self.stream  # It ended with OK: without a word before, that's no answer.
             except grpc.RpcError as error:
-                if self.ticket and error.code() == Code.ABORTED:
+                if self.ticket and error.code() == Code.ABORTED and ours(error):
                     # Somebody else has opened it, and would lose it again. The KeepAlives tell all
                     # that it would.
                     return
                 if not heard and not self.over:
                     self.service.failed(self, at, error)
-                if not self.ticket and error.code() not in TEMPORARY:
+                if not self.ticket and error.code() not in TEMPORARY and ours(error):
                     self.end("FATAL")
             silence.cancel()
             self.stream.cancel()
@@ -242,13 +260,14 @@ class Candidacy:
             request = pb.KeepAliveRequest(items=[pb.KeepAliveItem(ticket=self.ticket)])
             (at, stub), sent, heard = self.service.current, now(), False
             try:
-                answer = stub.KeepAlive(request, timeout=self.ttl / 6)
+                answer, call = stub.KeepAlive.with_call(request, timeout=self.ttl / 6)
+                if answer is None:
+                    raise call  # Somebody else's OK, with nothing in it.
                 heard = self.service.admits(self, answer.tenure, at)
                 for result in answer.results if heard else ():
                     self.kept(result, sent)
             except grpc.RpcError as error:
-                self.service.failed(self, at, error)
-                if error.code() in GONE:
+                if self.service.failed(self, at, error):
                     self.stream.cancel()  # It may be on the same connection, which may be silent.
             if heard or self.service.is_below(self):
                 time.sleep(max(0.0, sent + self.ttl / 3 - now()))

@@ -11,6 +11,7 @@ mod puppet;
 mod refusal;
 mod server;
 mod silence;
+mod stranger;
 mod worker;
 
 pub use binaries::{Profile, binary, example, repository};
@@ -24,6 +25,7 @@ pub use puppet::{Call, Puppet, Stream, event, kept};
 pub use refusal::{Refusal, assert_refused, refusal};
 pub use server::{Server, ServerBuilder};
 pub use silence::Way;
+pub use stranger::{Foreign, Stranger};
 pub use worker::{Language, Worker, grpcurl, python, token_in};
 
 /// The generated client of `leasehold.v1.ElectionService`, over one connection.
