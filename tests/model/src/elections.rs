@@ -101,6 +101,7 @@ impl Turn<'_> {
                 id: candidacy.id,
                 part: Some((candidacy.part, candidacy.ticket())),
                 accepted: None,
+                to_leader: self.model.world.old_contract,
             });
         }
         if candidacy.accepted.0 == tenure && self.active.former.is_some() && candidacy.origin == Origin::Ticket {
@@ -115,7 +116,8 @@ impl Turn<'_> {
         if self.truth.over & 1 << candidacy.id != 0 && candidacy.origin != Origin::Ghost {
             self.truth.broken.get_or_insert(Broken::Phantom);
         }
-        let waits = |own: &Own| own.timer > 0 && own.granted.is_none() && own.id < candidacy.id;
+        let told = |own: &Own| self.truth.ended_by_own & 1 << own.id == 0;
+        let waits = |own: &Own| own.timer > 0 && own.granted.is_none() && own.id < candidacy.id && told(own);
         if self.workers.iter().filter_map(|worker| worker.own.as_ref()).any(waits) {
             self.truth.broken.get_or_insert(Broken::Fifo);
         }
@@ -185,16 +187,23 @@ impl Turn<'_> {
     fn answer(&mut self, ticket: &Ticket, found: Option<&Candidacy>, sent: u8) -> News {
         let part = found.map(|candidacy| (candidacy.part, candidacy.ticket()));
         let accepted = found.map(|_| sent);
-        News { tenure: self.active.tenure, id: ticket.id, part, accepted }
+        let to_leader = self.model.world.old_contract && ticket.token.is_some();
+        News { tenure: self.active.tenure, id: ticket.id, part, accepted, to_leader }
     }
 
     /// A ticket of a candidacy that is known: it is only a name, but for a leader's that promotes.
     fn look_at_ticket(&mut self, worker: usize, index: usize, ticket: &Ticket) {
         let waits = self.active.candidacies[index].part == Part::Waiting;
-        if let (Some(token), true) = (ticket.token, waits && self.has(Rule::Promotes)) {
-            if self.active.wait > 0 && ticket.accepted.0 != self.active.tenure && self.recent(worker, ticket) {
+        if let (Some(token), true) = (ticket.token, waits) {
+            let of_another = self.active.wait > 0 && ticket.accepted.0 != self.active.tenure;
+            if self.has(Rule::Promotes) && of_another && self.recent(worker, ticket) {
                 *self.last = Some(Event::Promoted);
                 self.install(ticket.id, token);
+            } else if self.has(Rule::LeaderNeverWaits) {
+                *self.last = Some(Event::LeaderEnded);
+                self.truth.ended_by_own |= 1 << ticket.id;
+                self.end(index);
+                self.grant_next();
             }
         } else if ticket.token.is_none() && !waits && !self.has(Rule::NameOnly) {
             self.active.candidacies[index].part = Part::Waiting;

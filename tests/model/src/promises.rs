@@ -51,9 +51,10 @@ fn tokens_rise(_: &Protocol, state: &State) -> bool {
 type Reached = (&'static str, fn(&Protocol, &State) -> bool);
 
 /// What some world must reach.
-pub const REACHED: [Reached; 11] = [
+pub const REACHED: [Reached; 12] = [
     ("a leader is put back by its ticket", |_, state| state.last == Some(Event::LeaderPutBack)),
     ("a waiter turns out to be the leader", |_, state| state.last == Some(Event::Promoted)),
+    ("a leader's ticket ends a waiter", |_, state| state.last == Some(Event::LeaderEnded)),
     ("a leader's ticket is too old", |_, state| state.last == Some(Event::TooOld)),
     ("one of two leaders is overtaken", |_, state| state.last == Some(Event::Overtaken)),
     ("a handover without a wait", |_, state| state.last == Some(Event::HandedOver)),

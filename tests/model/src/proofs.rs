@@ -4,8 +4,8 @@ use crate::promises::{CONTINUITY, NO_PHANTOM, ONE_ACTIVE, ONE_LEADER, TOKENS_RIS
 use crate::rules::Rule;
 use crate::world::World;
 use crate::worlds::{
-    CRASH, DRAIN, DURATIONS, EDITED, HANDOVER, LATE_NEWS, LOST, MEDDLING, NETWORK, NEWCOMER, RESTORED, SKEWED,
-    SLOW_API, SLOW_RELEASE, STANDBY, TTLS, UNHEARD,
+    CRASH, DRAIN, DURATIONS, EDITED, HANDOVER, LATE_NEWS, LOST, MEDDLING, NETWORK, NEWCOMER, OLD_CONTRACT, RESTORED,
+    SKEWED, SLOW_API, SLOW_RELEASE, STANDBY, TTLS, UNHEARD,
 };
 
 /// The world, and a promise that is broken there. None: no world that was tried needs the rule.
@@ -32,6 +32,7 @@ pub const fn refutation(rule: Rule) -> Option<(World, &'static str)> {
         Rule::Drift => (SKEWED, TOKENS_RISE),
         Rule::WorkerFromSend => (LATE_NEWS, ONE_LEADER),
         Rule::HigherTenure => (UNHEARD, ONE_LEADER),
+        Rule::LeaderNeverWaits => (OLD_CONTRACT, ONE_LEADER),
         Rule::Wait => (CRASH, ONE_LEADER),
         Rule::WaitOfLease | Rule::LongestRises => (TTLS, ONE_LEADER),
         Rule::MirrorComplete | Rule::ShortWait => (HANDOVER, ONE_LEADER),

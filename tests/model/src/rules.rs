@@ -77,6 +77,8 @@ pub enum Rule {
     NameOnly,
     /// A leader's ticket promotes a waiter that is known.
     Promotes,
+    /// Where a leader's ticket can't promote a waiter that is known, that one ends. Without: the answer is that it waits.
+    LeaderNeverWaits,
     /// A ticket of the current tenure that is unknown is over.
     CurrentOver,
     /// What ended inside the wait is remembered, so that no ticket puts it back.

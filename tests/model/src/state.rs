@@ -327,6 +327,8 @@ pub struct News {
     pub part: Option<(Part, Ticket)>,
     /// How long ago the KeepAlive was sent that was accepted.
     pub accepted: Option<Ticks>,
+    /// It answers a leader's ticket, or is an Elected. Told apart only where workers look at it.
+    pub to_leader: bool,
 }
 
 /// What nobody in the system knows.
@@ -342,6 +344,8 @@ pub struct Truth {
     pub token: Number,
     /// What workers resigned from with an answer, or know to be over: a bit each.
     pub over: u64,
+    /// What ended because its own leader's ticket came late: its worker may think that it waits.
+    pub ended_by_own: u64,
     /// The first promise that was broken in a step.
     pub broken: Option<Broken>,
 }
@@ -366,6 +370,8 @@ pub enum Event {
     LeaderPutBack,
     /// A waiter turned out to be the leader.
     Promoted,
+    /// A leader's ticket ended the waiter that it couldn't promote.
+    LeaderEnded,
     /// A leader's ticket failed the rule of recency.
     TooOld,
     /// Of two leaders' tickets one lost.

@@ -103,6 +103,8 @@ pub struct World {
     pub lazy: bool,
     /// There are mirrors.
     pub mirror: bool,
+    /// Workers have read an older contract: WAITING is a sign of life as well, and doesn't end a lead.
+    pub old_contract: bool,
     /// Under what condition the Lease can be restored.
     pub witness: Witness,
     /// What can happen.
@@ -123,6 +125,7 @@ pub const CALM: World = World {
     slow: Slow::None,
     lazy: false,
     mirror: false,
+    old_contract: false,
     witness: Witness::All,
     faults: Faults {
         crashes: 0,

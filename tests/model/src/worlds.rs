@@ -154,8 +154,17 @@ pub const UNHEARD: World = World {
     ..CALM
 };
 
+/// Workers lead on when they are told that they wait; the network holds up a KeepAlive from when one waited.
+pub const OLD_CONTRACT: World = World {
+    name: "old-contract",
+    old_contract: true,
+    ticks: 6,
+    faults: Faults { campaigns: 1, resigns: 1, held_by_network: 1, ..NONE },
+    ..CALM
+};
+
 /// What the tests check.
-pub const QUICK: [World; 17] = [
+pub const QUICK: [World; 18] = [
     CRASH,
     SLOW_API,
     MEDDLING,
@@ -173,6 +182,7 @@ pub const QUICK: [World; 17] = [
     STANDBY,
     LATE_NEWS,
     UNHEARD,
+    OLD_CONTRACT,
 ];
 
 /// What takes minutes.

@@ -65,6 +65,7 @@ needed! {
     a_call_belongs_to_a_tenure: CallTenure,
     no_ticket_demotes: NameOnly,
     a_leaders_ticket_promotes: Promotes,
+    a_leaders_ticket_is_never_told_to_wait: LeaderNeverWaits,
     unknown_tickets_of_this_tenure_are_over: CurrentOver,
     ends_are_remembered: Remembered,
     refusals_are_remembered: RefusedRemembered,
