@@ -215,6 +215,9 @@ struct Plain {
     /// Milliseconds for which the election is on hold.
     #[prost(uint64, tag = "10")]
     hold: u64,
+    /// The tenure that issued it, if that isn't the one of the header.
+    #[prost(uint64, tag = "11")]
+    issued: u64,
 }
 
 impl From<&Ticket> for Plain {
@@ -230,6 +233,7 @@ impl From<&Ticket> for Plain {
             token: ticket.token.map(|token| token.0),
             accepted_at: ticket.accepted_at.0,
             hold: ticket.hold.0,
+            issued: if ticket.issued == ticket.tenure { 0 } else { ticket.issued.0 },
         }
     }
 }
@@ -257,6 +261,10 @@ impl Plain {
             tenure: Tenure(number(tenure.0)?),
             accepted_at: (self.accepted_at < NUMBER_LIMIT).then_some(Millis(self.accepted_at))?,
             hold: (self.hold < NUMBER_LIMIT).then_some(Millis(self.hold))?,
+            issued: match self.issued {
+                0 => tenure,
+                later => Tenure(number(later).filter(|later| *later > tenure.0)?),
+            },
         })
     }
 }

@@ -171,6 +171,7 @@ impl Candidacy {
             tenure,
             accepted_at,
             hold: self.held_until.map_or(self.hold, |until| until.since(lease.accepted_at)),
+            issued: active.tenure,
         })
     }
 

@@ -335,7 +335,7 @@ impl Replica {
         }
         let (tenure, last) = (active.tenure, active.line.last());
         let beyond = |ticket: &&Ticket| {
-            let limit = if ticket.tenure == tenure { last } else { tenure.0 - 1 };
+            let limit = if ticket.issued == tenure { last } else { tenure.0 - 1 };
             ticket.highest() > limit
         };
         let Some(highest) = tickets.iter().filter(beyond).map(Ticket::highest).max() else { return };

@@ -21,12 +21,15 @@ pub struct Ticket {
     pub place: Enrolment,
     /// The fencing token, if it leads.
     pub token: Option<FencingToken>,
-    /// The tenure that issued this ticket.
+    /// The tenure that last accepted a KeepAlive.
     pub tenure: Tenure,
     /// When in that tenure, counted from its beginning, the server last accepted a KeepAlive.
     pub accepted_at: Millis,
     /// How long the election is on hold: from the grant, or, once it leads, from `accepted_at`.
     pub hold: Millis,
+    /// The tenure that issued this ticket: a later one for a drain that was handed over, as that isn't
+    /// kept alive.
+    pub issued: Tenure,
 }
 
 impl Ticket {
@@ -34,7 +37,7 @@ impl Ticket {
     #[must_use]
     pub fn highest(&self) -> u64 {
         let token = self.token.map_or(0, |token| token.0);
-        self.tenure.0.max(self.enrolment.0).max(self.place.0).max(token)
+        self.issued.0.max(self.tenure.0).max(self.enrolment.0).max(self.place.0).max(token)
     }
 }
 

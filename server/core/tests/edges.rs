@@ -2,7 +2,7 @@
 
 use leasehold_core::{
     Ask, CallId, CandidateName, Carried, Config, Content, ElectionName, Enrolment, Entry, FencingToken, Found,
-    Handover, Holder, Input, Lease, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Record, Reject,
+    Handover, Holder, Input, Kept, Lease, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Record, Reject,
     Replica, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Value, Version,
 };
 
@@ -19,6 +19,7 @@ fn ticket(enrolment: u64, token: Option<u64>, tenure: u64) -> Ticket {
         tenure: Tenure(tenure),
         accepted_at: Millis(5000),
         hold: Millis(0),
+        issued: Tenure(tenure),
     }
 }
 
@@ -105,6 +106,30 @@ fn a_resigned_ticket_of_a_later_tenure_ends_nobody_else() {
     let found = Found::Record(record(tenure, tenure + 1000));
     handle(&mut replica, 2, Input::Found { found, clock_floor: 0 });
     assert!(replica.tenure().is_some_and(|next| next.0 > tenure + 1_000_000));
+}
+
+/// The ticket of a drain that was handed over says which tenure last accepted a KeepAlive. It has to show as
+/// well which one has issued it, and told its worker of it: after a restore that worker listened to
+/// nobody any more.
+#[test]
+fn a_drain_that_was_handed_over_shows_the_tenure_that_told_of_it() {
+    let candidacies =
+        vec![Carried { ticket: ticket(150, Some(160), 100), drain_left: Some(Millis(5000)), attempt: None }];
+    let handover = Some(Handover { candidacies, holds: Vec::new() });
+    let found = Found::Record(Record { ended_at: Some(Millis(5000)), handover, ..record(100, 2000) });
+    let mut replica = Replica::new(Config::embedded(Millis(15_000)));
+    handle(&mut replica, 0, Input::Found { found, clock_floor: 1 << 50 });
+    let told_by = replica.tenure().unwrap();
+    let Ok(Reply::KeptAlive(kept)) = call(&mut replica, 1, Ask::KeepAlive(vec![ticket(150, Some(160), 100)])) else {
+        panic!("it isn't kept alive")
+    };
+    let [Kept::Draining { ticket, .. }] = &kept[..] else { panic!("{kept:?}") };
+    assert_eq!((ticket.tenure, ticket.issued), (Tenure(100), told_by));
+
+    let mut replica = start(Found::Fresh);
+    assert_eq!(call(&mut replica, 1, Ask::KeepAlive(vec![ticket.clone()])), Err(Reject::NotActive));
+    handle(&mut replica, 2, Input::Found { found: Found::Record(record(1, 2000)), clock_floor: 0 });
+    assert!(replica.tenure() > Some(told_by), "its worker listens to nobody below {told_by}");
 }
 
 /// The active replica tells its mirrors of numbers that its own record says it never had: a standby believes nothing of it then,

@@ -83,6 +83,9 @@ pub(crate) struct There {
     attempt: String,
     #[prost(uint64, tag = "13")]
     hold_ms: u64,
+    /// Zero: as `tenure`.
+    #[prost(uint64, tag = "14")]
+    issued: u64,
 }
 
 /// The frames of one piece of news.
@@ -172,13 +175,14 @@ impl From<&Mirrored> for There {
             drains_until_ms: mirrored.drains_until.map(|until| until.0),
             attempt: mirrored.attempt.as_ref().map(Attempt::to_string).unwrap_or_default(),
             hold_ms: ticket.hold.0,
+            issued: if ticket.issued == ticket.tenure { 0 } else { ticket.issued.0 },
         }
     }
 }
 
 impl There {
     fn into_mirrored(self) -> Option<Mirrored> {
-        let numbers = [self.enrolment, self.place, self.token.unwrap_or(0), self.tenure];
+        let numbers = [self.enrolment, self.place, self.token.unwrap_or(0), self.tenure, self.issued];
         let times = [self.accepted_at_ms, self.drains_until_ms.unwrap_or(0), self.hold_ms];
         if numbers.iter().chain(&times).any(|number| *number >= NUMBER_LIMIT)
             || self.place > self.enrolment
@@ -198,6 +202,7 @@ impl There {
             tenure: Tenure(self.tenure),
             accepted_at: Millis(self.accepted_at_ms),
             hold: Millis(self.hold_ms),
+            issued: Tenure(self.issued.max(self.tenure)),
         };
         let attempt = Some(self.attempt).filter(|attempt| !attempt.is_empty());
         let attempt = attempt.map(|attempt| Attempt::new(&attempt)).transpose().ok()?;
@@ -222,6 +227,7 @@ mod tests {
             tenure: Tenure(7),
             accepted_at: Millis(8),
             hold: Millis(number),
+            issued: Tenure(7 + number % 2),
         };
         let attempt = number.is_multiple_of(4).then(|| Attempt::new("first").unwrap());
         Mirrored { ticket, drains_until: number.is_multiple_of(3).then_some(Millis(9)), attempt }
@@ -252,6 +258,7 @@ mod tests {
         for bad in [
             There { token: Some(NUMBER_LIMIT), ..there.clone() },
             There { tenure: NUMBER_LIMIT, ..there.clone() },
+            There { issued: NUMBER_LIMIT, ..there.clone() },
             There { place: 7, ..there.clone() },
             There { ttl_ms: u64::MAX, ..there.clone() },
             There { accepted_at_ms: u64::MAX, ..there.clone() },

@@ -123,6 +123,9 @@ struct CarriedJson<'a> {
     attempt: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "is_zero")]
     hold_ms: u64,
+    /// Zero: as `tenure`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    issued: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference
@@ -211,6 +214,7 @@ impl<'a> From<&'a Carried> for CarriedJson<'a> {
             drain_left_ms: drain_left.map(|left| left.0),
             attempt: attempt.as_ref().map(|attempt| attempt.as_str().into()),
             hold_ms: ticket.hold.0,
+            issued: if ticket.issued == ticket.tenure { 0 } else { ticket.issued.0 },
         }
     }
 }
@@ -265,6 +269,7 @@ impl TryFrom<CarriedJson<'_>> for Carried {
             tenure: Tenure(in_range("tenure", json.tenure)?),
             accepted_at: Millis(in_range("accepted_at_ms", json.accepted_at_ms)?),
             hold: Millis(in_range("hold_ms", json.hold_ms)?),
+            issued: Tenure(in_range("issued", json.issued.max(json.tenure))?),
         };
         let attempt = json.attempt.map(|attempt| Attempt::new(&attempt)).transpose().map_err(text)?;
         Ok(Self { ticket, drain_left: optional("drain_left_ms", json.drain_left_ms)?.map(Millis), attempt })
@@ -286,7 +291,8 @@ fn fits_together(handover: &[Carried], ceiling: u64) -> Result<(), String> {
     for Carried { ticket, .. } in handover {
         let (enrolment, place) = (ticket.enrolment, ticket.place);
         let token = ticket.token.map_or(0, |token| token.0);
-        if let Some(number) = [enrolment.0, ticket.tenure.0, token].into_iter().find(|number| *number >= ceiling) {
+        let numbers = [enrolment.0, ticket.tenure.0, ticket.issued.0, token];
+        if let Some(number) = numbers.into_iter().find(|number| *number >= ceiling) {
             return Err(format!("the handover has the number {number}; it must be below the ceiling {ceiling}"));
         }
         if place > enrolment {

@@ -187,6 +187,7 @@ fn carried(number: u64) -> Carried {
             tenure: Tenure(1_000_000),
             accepted_at: Millis(number),
             hold: Millis(number % 2),
+            issued: Tenure(1_000_000 + number % 2),
         },
         drain_left: number.is_multiple_of(3).then_some(Millis(number)),
         attempt: number.is_multiple_of(2).then(|| Attempt::new("6f1c2b1e").unwrap()),
@@ -356,6 +357,7 @@ fn a_handover_that_cannot_have_come_about_is_refused() {
     };
     for (bad, says) in [
         (with(&[Ticket { token: Some(FencingToken(2_048_576)), ..ticket.clone() }]), "the number 2048576; it must be"),
+        (with(&[Ticket { issued: Tenure(3_000_000), ..ticket.clone() }]), "the number 3000000; it must be below"),
         (with(&[Ticket { tenure: Tenure(3_000_000), ..ticket.clone() }]), "the number 3000000; it must be below"),
         (with(&[Ticket { place: Enrolment(7), ..ticket.clone() }]), "place 7 is behind its own enrolment 6"),
         (with(&[ticket.clone(), ticket.clone()]), "enrolment 6 is handed over twice"),
@@ -440,6 +442,7 @@ prop_compose! {
         drain_left in prop::option::of(0..NUMBER_LIMIT),
         attempt in prop::option::of("[!-~]{1,64}"),
         hold in 0..NUMBER_LIMIT,
+        issued in prop::option::of(0..record().ceiling),
     ) -> Carried {
         let [enrolment, place, tenure, accepted_at, election] = numbers;
         Carried {
@@ -455,6 +458,7 @@ prop_compose! {
                 tenure: Tenure(tenure),
                 accepted_at: Millis(accepted_at),
                 hold: Millis(hold),
+                issued: Tenure(issued.map_or(tenure, |issued| issued.max(tenure))),
             },
             drain_left: drain_left.map(Millis),
             attempt: attempt.map(|attempt| Attempt::new(&attempt).unwrap()),

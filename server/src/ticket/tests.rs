@@ -20,6 +20,7 @@ fn ticket() -> Ticket {
         tenure: Tenure(1_000_000),
         accepted_at: Millis(4321),
         hold: Millis(60_000),
+        issued: Tenure(1_000_000),
     }
 }
 
@@ -34,6 +35,7 @@ prop_compose! {
         token in prop::option::of(1..NUMBER_LIMIT),
         accepted_at in 0..NUMBER_LIMIT,
         hold in 0..NUMBER_LIMIT,
+        issued in prop::option::of(1..NUMBER_LIMIT),
     ) -> Ticket {
         Ticket {
             election: ElectionName::new(&election).unwrap(),
@@ -47,6 +49,7 @@ prop_compose! {
             tenure: Tenure(numbers[2]),
             accepted_at: Millis(accepted_at),
             hold: Millis(hold),
+            issued: Tenure(issued.map_or(numbers[2], |issued| issued.max(numbers[2]))),
         }
     }
 }
@@ -118,9 +121,10 @@ fn the_largest_ticket_fits() {
         enrolment: Enrolment(NUMBER_LIMIT - 1),
         place: Enrolment(NUMBER_LIMIT - 1),
         token: Some(FencingToken(NUMBER_LIMIT - 1)),
-        tenure: Tenure(NUMBER_LIMIT - 1),
+        tenure: Tenure(NUMBER_LIMIT - 2),
         accepted_at: Millis(NUMBER_LIMIT - 1),
         hold: Millis(NUMBER_LIMIT - 1),
+        issued: Tenure(NUMBER_LIMIT - 1),
     };
     let sealer = Sealer::from_master(&MASTER);
     let sealed = sealer.seal(&largest);
@@ -141,6 +145,8 @@ fn fields_that_no_ticket_has_are_refused_though_they_were_sealed() {
         Ticket { tenure: Tenure(NUMBER_LIMIT), ..ticket() },
         Ticket { accepted_at: Millis(NUMBER_LIMIT), ..ticket() },
         Ticket { hold: Millis(NUMBER_LIMIT), ..ticket() },
+        Ticket { issued: Tenure(NUMBER_LIMIT), ..ticket() },
+        Ticket { issued: Tenure(999_999), ..ticket() },
     ] {
         assert_eq!(sealer.open(&sealer.seal(&bad)), Err(TicketError::Damaged), "{bad:?}");
     }

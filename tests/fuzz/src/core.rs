@@ -337,7 +337,7 @@ impl World {
             let other = script.ticket();
             match script.byte() % 4 {
                 0 => ticket.token = other.token,
-                1 => ticket.tenure = other.tenure,
+                1 => (ticket.tenure, ticket.issued) = (other.tenure, other.issued),
                 2 => ticket.accepted_at = other.accepted_at,
                 _ => ticket.enrolment = other.enrolment,
             }

@@ -42,12 +42,13 @@ fn words(ticket: &Ticket) {
     assert!(is_candidate(ticket.subject.as_str()), "{ticket:?}");
     assert!(is_value(ticket.value.as_str()), "{ticket:?}");
     assert!(ticket.hold.0 < LONGEST_MS, "{ticket:?}");
+    assert!(ticket.tenure <= ticket.issued, "{ticket:?}");
     assert!(ticket.place <= ticket.enrolment, "nobody's place is behind its own enrolment: {ticket:?}");
 }
 
-fn numbers(ticket: &Ticket) -> [u64; 4] {
+fn numbers(ticket: &Ticket) -> [u64; 5] {
     let token = ticket.token.map_or(ticket.enrolment.0, |token| token.0);
-    [ticket.enrolment.0, ticket.place.0, ticket.tenure.0, token]
+    [ticket.enrolment.0, ticket.place.0, ticket.tenure.0, ticket.issued.0, token]
 }
 
 /// A ticket that was opened.

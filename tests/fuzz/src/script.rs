@@ -157,8 +157,10 @@ impl<'a> Script<'a> {
             tenure: Tenure(number(self)),
             accepted_at: Millis(self.below(NUMBER_LIMIT)),
             hold: Millis(if self.flag() { self.below(NUMBER_LIMIT) } else { 0 }),
+            issued: Tenure(0),
         };
         ticket.place = ticket.place.min(ticket.enrolment);
+        ticket.issued = ticket.tenure.max(Tenure(if self.flag() { number(self) } else { 0 }));
         ticket
     }
 
@@ -196,10 +198,12 @@ impl<'a> Script<'a> {
         let mut all: Vec<Carried> = Vec::new();
         for _ in 0..self.byte() % 8 {
             let mut ticket = self.ticket();
-            for number in [&mut ticket.enrolment.0, &mut ticket.place.0, &mut ticket.tenure.0] {
+            let numbers = [&mut ticket.enrolment.0, &mut ticket.place.0, &mut ticket.tenure.0, &mut ticket.issued.0];
+            for number in numbers {
                 *number %= record.ceiling;
             }
             ticket.place = ticket.place.min(ticket.enrolment);
+            ticket.issued = ticket.issued.max(ticket.tenure);
             ticket.token = ticket.token.map(|token| FencingToken(token.0 % record.ceiling));
             let drain_left = self.flag().then(|| Millis(self.below(NUMBER_LIMIT)));
             if all.iter().all(|other| other.ticket.enrolment != ticket.enrolment) {

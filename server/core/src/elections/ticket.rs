@@ -63,7 +63,7 @@ impl Elections {
         if let Some(reason) = self.ends.reason(id) {
             return Some(Located::Over(reason));
         }
-        (ticket.tenure == turn.active.tenure).then_some(Located::Over(EndReason::Expired))
+        (ticket.issued == turn.active.tenure).then_some(Located::Over(EndReason::Expired))
     }
 
     /// A worker is told that its candidacy is over, which isn't known here. If it led, an older KeepAlive of its that comes late mustn't put
@@ -110,8 +110,7 @@ impl Elections {
 /// Whether a candidacy that isn't known here may be put back by this ticket.
 fn may_be_put_back(turn: &Turn<'_>, ticket: &Ticket) -> bool {
     let tenure = turn.active.tenure.0;
-    let numbers = [ticket.tenure.0, ticket.enrolment.0, ticket.place.0, ticket.token.map_or(0, |token| token.0)];
-    !turn.settled() && numbers.iter().all(|number| *number < tenure) && recent(turn, ticket)
+    !turn.settled() && ticket.highest() < tenure && recent(turn, ticket)
 }
 
 /// The rule of recency: a leader's ticket can be older than what the former tenure last knew. Unless it was still alive when

@@ -22,7 +22,7 @@ impl Elections {
             return Some(if mine { Ok(id) } else { Err(EndReason::Expired) });
         }
         let ended = self.ended.iter().find(|(ended, _)| *ended == id).map(|(_, reason)| *reason);
-        let over = ended.or((ticket.tenure == self.tenure).then_some(EndReason::Expired));
+        let over = ended.or((ticket.issued == self.tenure).then_some(EndReason::Expired));
         over.map(Err)
     }
 
@@ -49,7 +49,13 @@ impl Elections {
             }
             None => {
                 let accepted = if sign_of_life { self.now } else { self.began };
-                let numbers = [ticket.tenure.0, ticket.enrolment.0, ticket.place.0, ticket.token.map_or(0, |t| t.0)];
+                let numbers = [
+                    ticket.issued.0,
+                    ticket.tenure.0,
+                    ticket.enrolment.0,
+                    ticket.place.0,
+                    ticket.token.map_or(0, |t| t.0),
+                ];
                 let earlier = numbers.iter().all(|number| *number < self.tenure.0);
                 let alive = accepted + ticket.ttl.with_drift() > self.now;
                 let recent = ticket.token.is_none() || self.recent(ticket);

@@ -149,6 +149,7 @@ impl Elections {
                 (None, _) => c.hold,
                 (Some(_), until) => until.map_or(Millis(0), |until| until.since(c.accepted)),
             },
+            issued: self.tenure,
         })
     }
 

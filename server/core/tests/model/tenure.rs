@@ -148,7 +148,7 @@ impl Model {
         if self.right_until <= self.now {
             return;
         }
-        let mine = |ticket: &Ticket| ticket.tenure == elections.tenure && ticket.highest() < elections.next;
+        let mine = |ticket: &Ticket| ticket.issued == elections.tenure && ticket.highest() < elections.next;
         let strange = tickets.iter().filter(|ticket| !mine(ticket) && ticket.highest() >= elections.tenure.0);
         let Some(highest) = strange.map(|ticket| ticket.highest()).max() else { return };
         let (floor, at) = self.floor;
