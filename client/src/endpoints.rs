@@ -7,6 +7,8 @@ use tonic::transport::Endpoint;
 
 /// What an endpoint looks like.
 const FORM: &str = "give it as HOST:PORT";
+/// Before an address in other clients of gRPC.
+const SCHEMES: [&str; 9] = ["dns", "ipv4", "ipv6", "xds", "unix-abstract", "vsock", "passthrough", "http", "https"];
 /// Endpoints of one client.
 const MOST: usize = 16;
 /// How long a connection may take to come up.
@@ -56,6 +58,9 @@ impl Target {
 fn split(given: &str) -> Result<(&str, u16), &'static str> {
     let authority = match given.split_once("://") {
         None if given.starts_with("unix:") => return Err("sockets of Unix aren't supported; give HOST:PORT"),
+        None if has_bare_scheme(given) => {
+            return Err("this scheme isn't supported; give HOST:PORT or http://HOST:PORT");
+        }
         None => given,
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
         Some(("https", _)) => return Err("there is no TLS yet; give HOST:PORT or http://HOST:PORT"),
@@ -64,6 +69,12 @@ fn split(given: &str) -> Result<(&str, u16), &'static str> {
     };
     // A slash alone is what libraries put at the end of a URL.
     let authority = authority.strip_suffix('/').unwrap_or(authority);
+    if authority.starts_with(['/', '.']) {
+        return Err("it is the path of a file; give HOST:PORT");
+    }
+    if authority.split(['/', '?', '#']).next().is_some_and(|before| before != authority && !before.contains(':')) {
+        return Err("the port is missing, and nothing may follow it; give HOST:PORT");
+    }
     if authority.contains(['/', '?', '#']) {
         return Err("nothing may follow the port; give HOST:PORT");
     }
@@ -88,6 +99,13 @@ fn split(given: &str) -> Result<(&str, u16), &'static str> {
         Ok(number @ 1..) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok((host, number)),
         _ => Err("the port isn't a number from 1 to 65535"),
     }
+}
+
+/// Whether it begins with a scheme of gRPC that has no slashes, such as `dns:HOST:PORT`. A host may
+/// have such a name, too: then a port alone follows.
+fn has_bare_scheme(given: &str) -> bool {
+    let Some((scheme, rest)) = given.split_once(':') else { return false };
+    SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)) && rest.contains(|char: char| !char.is_ascii_digit())
 }
 
 /// Reads a list, `a:7400,http://b:7400`.
@@ -120,7 +138,9 @@ mod tests {
 
     #[test]
     fn a_scheme_isnt_needed() {
-        for (given, address) in [("127.0.0.1:7400", "127.0.0.1:7400"), ("localhost:1/", "localhost:1")] {
+        for (given, address) in
+            [("127.0.0.1:7400", "127.0.0.1:7400"), ("localhost:1/", "localhost:1"), ("dns:53", "dns:53")]
+        {
             let target = Target::new(given).unwrap();
             assert_eq!(&*target.address, address);
             assert_eq!(target.endpoint.uri().to_string(), format!("http://{address}/"));
@@ -149,6 +169,12 @@ mod tests {
             ("unix:///run/leasehold.sock", "sockets of Unix aren't supported"),
             ("https://a:7400", "there is no TLS yet"),
             ("dns:///a:7400", "this scheme isn't supported"),
+            ("dns:a:7400", "this scheme isn't supported"),
+            ("ipv4:127.0.0.1:7400", "this scheme isn't supported"),
+            ("ipv6:[::1]:7400", "this scheme isn't supported"),
+            ("/tmp/x", "it is the path of a file; give HOST:PORT"),
+            ("./x", "it is the path of a file; give HOST:PORT"),
+            ("a/x", "the port is missing, and nothing may follow it"),
             ("me@a:7400", "it has no user"),
             ("fd00::7:7400", "an address of IPv6 stands in brackets"),
             ("a", "the port is missing"),

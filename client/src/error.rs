@@ -5,10 +5,12 @@ use crate::proto::EndReason;
 use crate::route::Fault;
 use std::collections::HashMap;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic_types::{ErrorInfo, StatusExt as _};
 
 /// The domain in the `google.rpc.ErrorInfo` of every refusal of the service.
 const DOMAIN: &str = "leasehold";
+/// How much is shown of what somebody else says.
+const SHOWN_CHARS: usize = 200;
 
 /// What a call of this crate can fail with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,8 +117,7 @@ impl Error {
 
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
-        let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN);
-        let Some(info) = info else { return without_info(&status) };
+        let Some(info) = info(&status) else { return Self::Unreachable { detail: foreign(&status) } };
         let reason = Reason::from_wire(&info.reason);
         if reason == Reason::Ended {
             return Self::Ended { reason: end_reason(&info.metadata), detail: status.message().to_owned() };
@@ -137,28 +138,47 @@ pub(crate) fn is_of_connection(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
-/// A status without our details: made by this side of the connection, by a proxy, or by the gRPC
-/// layer of the server. What Leasehold itself refuses has details, so these codes say that nobody
-/// has answered, and that somebody may later, or elsewhere.
-fn without_info(status: &Status) -> Error {
-    let unanswered = matches!(
+/// What Leasehold says of a refusal of its own: every one has it.
+fn info(status: &Status) -> Option<ErrorInfo> {
+    status.get_details_error_info().filter(|info| info.domain == DOMAIN)
+}
+
+/// Whether somebody else than Leasehold has answered so, for certain: without our details, and with
+/// a code that this side of a connection never makes.
+pub(crate) fn is_of_somebody_else(status: &Status) -> bool {
+    let may_be_made_here = matches!(
         status.code(),
-        Code::Unavailable
-            | Code::Cancelled
-            | Code::DeadlineExceeded
-            | Code::Unknown
-            | Code::Internal
-            | Code::Unimplemented
+        Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Unknown | Code::Internal
     );
-    if unanswered || is_of_connection(status) {
-        return Error::Unreachable { detail: chain(status) };
+    info(status).is_none() && !may_be_made_here && !is_of_connection(status)
+}
+
+/// What an answer says whose headers hold this status, if it isn't Leasehold's. A time that is over
+/// and a call that was cancelled say nothing of who has answered.
+pub(crate) fn said_by_somebody_else(status: &Status) -> Option<String> {
+    let says_nothing = matches!(status.code(), Code::Ok | Code::DeadlineExceeded | Code::Cancelled);
+    (!says_nothing && info(status).is_none()).then(|| quoted(status))
+}
+
+/// A status without our details: made by this side of the connection, by a proxy, or by another
+/// program. What Leasehold itself refuses has details, so Leasehold hasn't answered: it may do so
+/// later, or elsewhere.
+fn foreign(status: &Status) -> String {
+    if is_of_somebody_else(status) {
+        return format!("something answers, but not Leasehold's gRPC: {}", quoted(status));
     }
-    Error::Refused {
-        code: status.code(),
-        reason: Reason::Other(String::new()),
-        message: status.message().to_owned(),
-        metadata: HashMap::new(),
+    chain(status)
+}
+
+/// A status of somebody else, as far as it fits into a line.
+fn quoted(status: &Status) -> String {
+    let mut text = format!("gRPC status {} ({:?})", status.code() as i32, status.code());
+    let message = status.message().trim().trim_end_matches('.');
+    if !message.is_empty() {
+        text.push_str(": ");
+        text.extend(message.chars().take(SHOWN_CHARS).map(|char| if char.is_control() { ' ' } else { char }));
     }
+    text
 }
 
 /// The message of a status and of what caused it, each once.
@@ -175,6 +195,8 @@ fn chain(status: &Status) -> String {
         }
         cause = error.source();
     }
+    // It becomes a part of a sentence.
+    text.truncate(text.trim_end_matches('.').len());
     text
 }
 
@@ -307,6 +329,7 @@ impl std::fmt::Display for Reason {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use tonic_types::ErrorDetails;
@@ -341,11 +364,29 @@ mod tests {
 
     #[test]
     fn what_a_proxy_or_a_grpc_layer_says_is_no_answer_and_another_endpoint_may_have_one() {
-        for code in [Code::Unavailable, Code::Unknown, Code::Internal, Code::Unimplemented, Code::DeadlineExceeded] {
+        for code in [Code::Unavailable, Code::Unknown, Code::Internal, Code::DeadlineExceeded] {
             let error = Error::from(Status::new(code, "said in between"));
             assert_eq!(error, Error::Unreachable { detail: "said in between".to_owned() }, "{code:?}");
             assert!(error.is_temporary() && error.fault() == Some(Fault::Broken));
         }
+        // Tonic's own sentence.
+        let error = Error::from(Status::internal("Missing response message."));
+        assert_eq!(error, Error::Unreachable { detail: "Missing response message".to_owned() });
+    }
+
+    #[test]
+    fn whoever_refuses_without_our_details_is_no_leasehold_whatever_the_code() {
+        for number in 1..=16 {
+            let status = Status::new(Code::from_i32(number), "no.\n");
+            let error = Error::from(status.clone());
+            assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+            assert!(error.is_temporary() && error.fault() == Some(Fault::Broken));
+            let is_of_time = [Code::Cancelled, Code::DeadlineExceeded].contains(&status.code());
+            assert_eq!(said_by_somebody_else(&status).is_none(), is_of_time, "{status:?}");
+        }
+        let said = Error::from(Status::permission_denied("no.\n")).to_string();
+        assert!(said.ends_with("but not Leasehold's gRPC: gRPC status 7 (PermissionDenied): no"), "{said}");
+        assert_eq!(said_by_somebody_else(&Status::data_loss("")).unwrap(), "gRPC status 15 (DataLoss)");
     }
 
     #[test]
@@ -353,6 +394,6 @@ mod tests {
         assert!(matches!(Error::from(Status::unavailable("tcp connect error")), Error::Unreachable { .. }));
         let details = ErrorDetails::with_error_info("INVALID_NAME", "proxy.example", HashMap::new());
         let error = Error::from(Status::with_error_details(Code::PermissionDenied, "no", details));
-        assert!(matches!(&error, Error::Refused { reason: Reason::Other(name), .. } if name.is_empty()), "{error:?}");
+        assert!(matches!(&error, Error::Unreachable { detail } if detail.ends_with("no")), "{error:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! A connection on which only gRPC counts as an answer. A proxy's page, or that of another program,
 //! is told for what it is.
 
+use crate::error;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -52,11 +53,11 @@ impl Service<Request<Body>> for Line {
 /// Why this isn't an answer of Leasehold, if it can't be one.
 fn objection(address: &str, path: &str, status: StatusCode, headers: &HeaderMap) -> Option<String> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(code) = header("grpc-status") {
-        // Leasehold knows its own calls. Refusals of its own have details.
-        let is_unknown =
-            code == (Code::Unimplemented as i32).to_string() && header("grpc-status-details-bin").is_none();
-        return is_unknown.then(|| not_leasehold(address, &format!("it doesn't know {path}")));
+    if let Some(said) = Status::from_header_map(headers) {
+        // Refusals of Leasehold have details, and it knows its own calls.
+        let who = error::said_by_somebody_else(&said)?;
+        let is_unknown = said.code() == Code::Unimplemented;
+        return Some(not_leasehold(address, &if is_unknown { format!("it doesn't know {path}") } else { who }));
     }
     let content = header("content-type").unwrap_or("no content");
     if status == StatusCode::OK && is_grpc(content) {
@@ -95,6 +96,8 @@ pub(crate) fn not_leasehold(address: &str, who: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
+    use tonic_types::{ErrorDetails, StatusExt as _};
 
     fn said(status: u16, headers: &[(&'static str, &str)]) -> Option<String> {
         let mut map = HeaderMap::new();
@@ -109,8 +112,9 @@ mod tests {
         for content in ["application/grpc", "application/grpc+proto", "application/grpc; charset=x"] {
             assert_eq!(said(200, &[("content-type", content)]), None, "{content}");
         }
-        assert_eq!(said(200, &[("content-type", "application/grpc"), ("grpc-status", "14")]), None);
-        assert_eq!(said(503, &[("grpc-status", "14")]), None, "a proxy that speaks gRPC");
+        for (status, code) in [(200, "0"), (200, "1"), (200, "4"), (503, "4")] {
+            assert_eq!(said(status, &[("grpc-status", code)]), None, "it says nothing of who has answered");
+        }
     }
 
     #[test]
@@ -131,8 +135,16 @@ mod tests {
         assert!(said(404, &[]).unwrap().ends_with("HTTP 404 Not Found with no content"));
         let other = said(200, &[("content-type", "application/grpc"), ("grpc-status", "12")]).unwrap();
         assert!(other.ends_with("it doesn't know /leasehold.v1.X/Y"), "{other}");
-        let ours = [("content-type", "application/grpc"), ("grpc-status", "12"), ("grpc-status-details-bin", "CAw")];
-        assert_eq!(said(200, &ours), None, "a refusal of its own");
+        let refused = said(200, &[("grpc-status", "7"), ("grpc-message", "not%20you")]).unwrap();
+        assert!(refused.ends_with("(default port 7400): gRPC status 7 (PermissionDenied): not you"), "{refused}");
+        assert!(said(503, &[("grpc-status", "14")]).is_some(), "a proxy that speaks gRPC");
+        for (domain, is_ours) in [("leasehold", true), ("proxy.example", false)] {
+            let details = ErrorDetails::with_error_info("UNKNOWN_METHOD", domain, HashMap::new());
+            let status = Status::with_error_details(Code::Unimplemented, "", details);
+            let mut map = HeaderMap::new();
+            status.add_header(&mut map).unwrap();
+            assert_eq!(objection("a:1", "/x", StatusCode::OK, &map).is_none(), is_ours, "{domain}");
+        }
         assert!(said(200, &[("content-type", "application/grpc-web+proto")]).is_some());
     }
 }

@@ -129,7 +129,7 @@ impl Links {
     /// did. An endpoint isn't left for a stream: a standby ends its streams when the active replica
     /// changes, and opening it again tells whether the connection is good. With its connection it
     /// is left, if there is another one: an endpoint that is frozen would take connections, and say
-    /// nothing.
+    /// nothing. So is one where somebody else has answered.
     pub(crate) fn broke(&self, number: u64, fault: Fault, connection: bool) {
         let leaves = fault == Fault::Refused
             || (connection && self.route.len() > 1)

@@ -46,7 +46,7 @@ fn who(heard: &[u8]) -> Option<&'static str> {
         [_, _, _, 4, ..] => None,
         [b'H', b'T', b'T', b'P', b'/', ..] => Some(HTTP_1),
         [0x15, 3, ..] => Some("it speaks TLS"),
-        _ => Some("it doesn't speak HTTP"),
+        _ => Some("it doesn't speak HTTP/2"),
     }
 }
 
@@ -58,7 +58,7 @@ mod tests {
     fn strangers_are_known_by_their_first_bytes() {
         assert_eq!(who(b"HTTP/1.1 400 Bad Request"), Some("it speaks HTTP/1"));
         assert_eq!(who(b"\x15\x03\x01\0\x02\x02\x46"), Some("it speaks TLS"));
-        assert_eq!(who(b"SSH-2.0-x\r\n"), Some("it doesn't speak HTTP"));
+        assert_eq!(who(b"SSH-2.0-x\r\n"), Some("it doesn't speak HTTP/2"));
         assert_eq!(who(b"\0\0\x12\x04\0\0\0\0\0"), None);
         assert_eq!(who(b""), None, "it said nothing");
     }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::endpoints::{CONNECT_TIMEOUT, Target};
-use crate::error::is_of_connection;
+use crate::error::{is_of_connection, is_of_somebody_else};
 use crate::hint;
 use crate::line::{self, Line};
 use crate::link::{self, Links, Pings};
@@ -134,7 +134,7 @@ impl Wire {
 #[derive(Debug)]
 pub(crate) struct Break {
     pub(crate) error: Error,
-    /// Whether its connection did.
+    /// Whether its connection did, or goes to somebody else.
     pub(crate) connection: bool,
 }
 
@@ -147,7 +147,7 @@ impl Break {
 
 impl From<Status> for Break {
     fn from(status: Status) -> Self {
-        let connection = is_of_connection(&status);
+        let connection = is_of_connection(&status) || is_of_somebody_else(&status);
         Self { error: status.into(), connection }
     }
 }

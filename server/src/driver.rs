@@ -348,7 +348,7 @@ impl Driver {
     fn ended(&self, ended: &Ended) {
         self.metrics.ended(ended);
         let Ended { election, candidate, enrolment, .. } = ended;
-        let reason = crate::errors::end_reason_name(ended.reason);
+        let reason = ended.reason.name();
         let tenure = self.tenure.0;
         match ended.token {
             Some(token) => tracing::info!(%election, %candidate, token = token.0, tenure, reason, "leadership ended"),

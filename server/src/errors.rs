@@ -1,7 +1,7 @@
 //! The table of errors: what the core and the checks refuse, as gRPC statuses with `google.rpc.ErrorInfo`.
 
 use crate::ticket::TicketError;
-use leasehold_core::{BadWord, EndReason, Reject};
+use leasehold_core::{BadWord, Reject};
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -184,7 +184,7 @@ impl Refusal {
                     vec![("election", election.to_string())]
                 }
                 Reject::Ended { election, reason } => {
-                    vec![("election", election.to_string()), ("end_reason", end_reason_name(*reason).to_owned())]
+                    vec![("election", election.to_string()), ("end_reason", reason.name().to_owned())]
                 }
                 Reject::OtherLeader { election, given, current } => vec![
                     ("election", election.to_string()),
@@ -203,19 +203,6 @@ impl Refusal {
             _ => Vec::new(),
         };
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-    }
-}
-
-/// The name of a reason in metrics, logs and metadata.
-#[must_use]
-pub fn end_reason_name(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Resigned => "RESIGNED",
-        EndReason::Expired => "EXPIRED",
-        EndReason::Replaced => "REPLACED",
-        EndReason::Overtaken => "OVERTAKEN",
-        EndReason::SteppedDown => "STEPPED_DOWN",
-        EndReason::NotGranted => "NOT_GRANTED",
     }
 }
 

@@ -6,7 +6,6 @@ mod watched;
 pub use lateness::Lateness;
 pub use watched::Watched;
 
-use crate::errors::end_reason_name;
 use leasehold_core::{ChangeReason, ElectionName, EndReason, Ended, Millis, Status, TenureEnd};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -178,8 +177,8 @@ impl Metrics {
     /// A series that begins with its first event has no rate for it.
     fn begin_series(&self) {
         for reason in END_REASONS {
-            let _ = self.ends.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
-            let _ = self.losses.get_or_create_owned(&Reason { reason: end_reason_name(reason) });
+            let _ = self.ends.get_or_create_owned(&Reason { reason: reason.name() });
+            let _ = self.losses.get_or_create_owned(&Reason { reason: reason.name() });
         }
         for why in [TenureEnd::RightEnded, TenureEnd::Lost, TenureEnd::Behind, TenureEnd::Shutdown] {
             let _ = self.tenure_ends.get_or_create_owned(&Reason { reason: tenure_end_name(why) });
@@ -219,7 +218,7 @@ impl Metrics {
 
     /// A candidacy ended.
     pub fn ended(&self, ended: &Ended) {
-        let reason = Reason { reason: end_reason_name(ended.reason) };
+        let reason = Reason { reason: ended.reason.name() };
         self.ends.get_or_create(&reason).inc();
         if ended.token.is_some() {
             self.losses.get_or_create(&reason).inc();

@@ -44,9 +44,14 @@ impl Cli {
     }
 }
 
-/// Where the service is, if this was given as the option. An empty variable says nothing.
+/// Where the service is, if this was given as the option. An empty variable says nothing,
+/// and neither does one of commas and spaces alone.
 pub(crate) fn endpoint(given: Option<String>) -> String {
-    let said = || std::env::var(ENDPOINT_VARIABLE).ok().filter(|value| !value.trim().is_empty());
+    let said = || {
+        std::env::var(ENDPOINT_VARIABLE)
+            .ok()
+            .filter(|value| value.contains(|char: char| char != ',' && !char.is_whitespace()))
+    };
     given.or_else(said).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
 }
 

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::timeout;
+use tonic::Status;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -97,11 +98,62 @@ async fn an_observer_goes_on_behind_a_page() {
     assert_eq!(next.await.unwrap(), Some(Ok(Observed::Synced { revision: 7 })));
 }
 
+/// What nobody but Leasehold's own refusals may stop a client with.
+const CODES: [u8; 5] = [3, 7, 8, 9, 16];
+
+#[tokio::test]
+async fn a_refusal_without_our_details_is_named_and_the_next_endpoint_asked_whatever_its_code() {
+    let puppet = Puppet::start().await;
+    for code in CODES {
+        let other = Page::refusing(code).address;
+        let said = refused(other).await;
+        let what = format!("something answers at http://{other}, but not Leasehold's gRPC (default port 7400): ");
+        assert!(said.starts_with(&format!("{what}gRPC status {code} (")), "{said}");
+        assert!(said.ends_with("): upstream connect error"), "{said}");
+        let both = format!("{other},{}", puppet.address);
+        assert!(Client::connect(&both).await.is_ok(), "{code}");
+        let client = Client::connect_lazy(both).unwrap();
+        assert!(client.status().await.unwrap_err().is_temporary(), "{code}");
+        assert!(client.status().await.is_ok(), "{code}: the next endpoint");
+    }
+}
+
+#[tokio::test]
+async fn an_observer_goes_on_behind_a_refusal_without_our_details() {
+    let (other, mut puppet) = (Page::refusing(8), Puppet::start().await);
+    let client = Client::connect_lazy(format!("{},{}", other.address, puppet.address)).unwrap();
+    let mut news = client.observe(Selection::all());
+    let first = timeout(SOON, news.next()).await.unwrap();
+    assert!(matches!(&first, Some(Ok(Observed::Reconnecting { .. }))), "{first:?}");
+    let _news = tokio::spawn(async move { news.next().await });
+    puppet.observe().await;
+}
+
+#[tokio::test]
+async fn a_leader_and_an_observer_leave_whoever_refuses_them_without_our_details() {
+    let (mut first, mut second) = (Puppet::start().await, Puppet::start().await);
+    let client = Client::connect(format!("{},{}", first.address, second.address)).await.unwrap();
+    let campaign = tokio::spawn(client.campaign("e").ttl(Duration::from_secs(3)).into_future());
+    let stream = first.campaign().await;
+    stream.send(enrolled("enrolled")).await;
+    stream.send(elected("elected")).await;
+    let leadership = campaign.await.unwrap().unwrap();
+    let mut news = client.observe(Selection::all());
+    let _news = tokio::spawn(async move { while news.next().await.is_some() {} });
+    // After its headers: the observer has taken it for the service.
+    first.observe().await.fail(Status::permission_denied("not you")).await;
+    second.observe().await;
+    first.keep_alive().await.fail(Status::unauthenticated("who are you?"));
+    second.keep_alive().await.answer(leading("kept"));
+    assert!(leadership.is_leading());
+}
+
 #[tokio::test]
 async fn another_program_is_named_for_what_it_is() {
     let tls: &[u8] = b"\x15\x03\x01\0\x02\x02\x46";
     let http: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
-    for (says, who) in [(http, "it speaks HTTP/1"), (tls, "it speaks TLS"), (b"SSH-2.0-x\r\n", "it doesn't speak HTTP")]
+    for (says, who) in
+        [(http, "it speaks HTTP/1"), (tls, "it speaks TLS"), (b"SSH-2.0-x\r\n", "it doesn't speak HTTP/2")]
     {
         let address = stranger(says);
         let expected =

@@ -1,14 +1,14 @@
 //! Following who leads over streams that break.
 
 use crate::proxy::{Mode, Proxy};
-use crate::puppet::{Puppet, TENURE};
+use crate::puppet::{Puppet, TENURE, refusal_of};
 use futures::StreamExt as _;
 use leasehold::proto::observe_response::Event;
 use leasehold::proto::{ElectionChange, Leader, ObserveResponse, Progress, Resync, Settling, Synced};
 use leasehold::{Client, Error, Observation, Observed, Selection};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
-use tonic::Status;
+use tonic::{Code, Status};
 
 fn event(event: Event) -> ObserveResponse {
     ObserveResponse { tenure: TENURE, event: Some(event) }
@@ -195,8 +195,8 @@ async fn an_error_that_would_come_again_ends_the_stream() {
     let mut puppet = Puppet::start().await;
     let mut news = puppet.client.observe(Selection::election("no such name?"));
     let all = tokio::spawn(async move { (news.next().await, news.next().await) });
-    puppet.observe().await.fail(Status::invalid_argument("a bad name")).await;
+    puppet.observe().await.fail(refusal_of(Code::InvalidArgument, "INVALID_NAME")).await;
     let (error, end) = all.await.unwrap();
-    assert!(matches!(&error, Some(Err(Error::Refused { message, .. })) if message == "a bad name"), "{error:?}");
+    assert!(matches!(&error, Some(Err(Error::Refused { message, .. })) if message == "the test says so"), "{error:?}");
     assert!(end.is_none());
 }

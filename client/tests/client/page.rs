@@ -25,16 +25,28 @@ impl Page {
         Self::before(None, status)
     }
 
+    /// One that speaks gRPC, and refuses every call with this code.
+    pub(crate) fn refusing(code: u8) -> Self {
+        Self::saying(None, refusal_headers(code))
+    }
+
     /// One that passes connections on to this service while somebody takes them there. After a page
     /// it closes its own: the next one may be passed on.
     pub(crate) fn before(service: Option<SocketAddr>, status: u16) -> Self {
+        Self::saying(service, page_headers(status))
+    }
+
+    fn saying(service: Option<SocketAddr>, headers: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 match service.and_then(|service| TcpStream::connect(service).ok()) {
                     Some(far) => pass_on(near, far),
-                    None => _ = thread::spawn(move || answer(near, status, service.is_none())),
+                    None => {
+                        let headers = headers.clone();
+                        thread::spawn(move || answer(near, &headers, service.is_none()));
+                    }
                 }
             }
         });
@@ -53,7 +65,7 @@ fn pass_on(near: TcpStream, far: TcpStream) {
 }
 
 /// Answers requests until the connection ends, or one.
-fn answer(mut stream: TcpStream, status: u16, goes_on: bool) -> Option<()> {
+fn answer(mut stream: TcpStream, headers: &[u8], goes_on: bool) -> Option<()> {
     stream.read_exact(&mut [0; PREFACE]).ok()?;
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).ok()?;
     loop {
@@ -68,8 +80,7 @@ fn answer(mut stream: TcpStream, status: u16, goes_on: bool) -> Option<()> {
                 stream.write_all(&frame(kind, ACK, 0, &body)).ok()?;
             }
             HEADERS => {
-                let headers = page_headers(status);
-                stream.write_all(&frame(HEADERS, END_STREAM_AND_HEADERS, u32::from_be_bytes(id), &headers)).ok()?;
+                stream.write_all(&frame(HEADERS, END_STREAM_AND_HEADERS, u32::from_be_bytes(id), headers)).ok()?;
                 if !goes_on {
                     // Closed at once, it might overtake the page.
                     thread::sleep(Duration::from_millis(100));
@@ -90,4 +101,17 @@ fn frame(kind: u8, flags: u8, stream: u32, body: &[u8]) -> Vec<u8> {
 /// numbers of their names.
 fn page_headers(status: u16) -> Vec<u8> {
     [&[0x08, 3], status.to_string().as_bytes(), &[0x0f, 31 - 15, 9], b"text/html"].concat()
+}
+
+/// A refusal of gRPC that nobody but its proxy has made: `content-type`, `grpc-status` and
+/// `grpc-message`.
+fn refusal_headers(code: u8) -> Vec<u8> {
+    let (code, message) = (code.to_string(), "upstream connect error");
+    let mut headers = [&[0x08, 3], &b"200"[..], &[0x0f, 31 - 15, 16], b"application/grpc"].concat();
+    for (name, value) in [("grpc-status", code.as_str()), ("grpc-message", message)] {
+        let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        // 0: the name has no number.
+        headers.extend([vec![0], text(name), text(value)].concat());
+    }
+    headers
 }

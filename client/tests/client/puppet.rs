@@ -221,8 +221,13 @@ async fn next<T>(calls: &mut mpsc::Receiver<T>, what: &str) -> T {
 
 /// What a replica says that doesn't run the elections.
 pub(crate) fn refusal(reason: &str) -> Status {
+    refusal_of(Code::Unavailable, reason)
+}
+
+/// What the service says that refuses a call.
+pub(crate) fn refusal_of(code: Code, reason: &str) -> Status {
     let details = ErrorDetails::with_error_info(reason, "leasehold", HashMap::new());
-    Status::with_error_details(Code::Unavailable, "the test says so", details)
+    Status::with_error_details(code, "the test says so", details)
 }
 
 /// A word about the newest state that was told.

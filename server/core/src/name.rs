@@ -43,10 +43,12 @@ pub enum BadWord {
         allowed: &'static str,
     },
     /// Two slashes in a row, or one at an end.
-    #[error("the election name {name:?} has an empty part; write it like billing/nightly-report")]
+    #[error("the {what} {text:?} has an empty part; write it like billing/nightly-report")]
     EmptyPart {
-        /// The name.
-        name: String,
+        /// Which word.
+        what: &'static str,
+        /// The word.
+        text: String,
     },
 }
 
@@ -122,7 +124,7 @@ impl ElectionName {
             return Err(BadWord::BadCharacter { what, character, at, allowed });
         }
         if text.split('/').any(str::is_empty) {
-            return Err(BadWord::EmptyPart { name: text.to_owned() });
+            return Err(BadWord::EmptyPart { what, text: text.to_owned() });
         }
         Ok(Self(text.into()))
     }

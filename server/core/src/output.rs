@@ -184,6 +184,21 @@ pub enum EndReason {
     NotGranted,
 }
 
+impl EndReason {
+    /// As the contract names it, without the prefix, e.g. `EXPIRED`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            EndReason::Resigned => "RESIGNED",
+            EndReason::Expired => "EXPIRED",
+            EndReason::Replaced => "REPLACED",
+            EndReason::Overtaken => "OVERTAKEN",
+            EndReason::SteppedDown => "STEPPED_DOWN",
+            EndReason::NotGranted => "NOT_GRANTED",
+        }
+    }
+}
+
 /// The answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {

@@ -82,7 +82,7 @@ pub enum Reject {
         election: ElectionName,
     },
     /// The candidacy is over.
-    #[error("this candidacy in the election {election} is over ({reason:?}); enter the election again with Campaign")]
+    #[error("this candidacy in the election {election} is over ({}); enter the election again with Campaign", .reason.name())]
     Ended {
         /// Which election.
         election: ElectionName,

@@ -6,7 +6,7 @@ use super::{HEARTBEAT, next_heartbeat};
 use crate::errors::Refusal;
 use crate::observers::Observer;
 use futures::Stream;
-use leasehold_core::{Batch, Cursor, ElectionName, Revision, Seen, Selection};
+use leasehold_core::{BadWord, Batch, Cursor, ElectionName, Revision, Seen, Selection};
 use leasehold_proto::v1;
 use leasehold_proto::v1::observe_response::Event as Told;
 use std::collections::{BTreeSet, VecDeque};
@@ -67,13 +67,13 @@ pub(crate) fn selection(request: &v1::ObserveRequest) -> Result<(Selection, Curs
 
 /// The beginning of names: checked like a name, but it may be empty or end with a slash.
 pub(crate) fn prefix(text: &str) -> Result<String, Refusal> {
-    let whole = text.strip_suffix('/').unwrap_or(text);
-    if !whole.is_empty() {
-        ElectionName::new(whole)?;
-    } else if !text.is_empty() {
-        ElectionName::new(text)?;
+    let whole = text.strip_suffix('/').filter(|whole| !whole.is_empty()).unwrap_or(text);
+    match ElectionName::new(whole) {
+        // As it was given.
+        Err(BadWord::EmptyPart { .. }) => Err(BadWord::EmptyPart { what: "prefix", text: text.to_owned() }.into()),
+        Err(error) if !text.is_empty() => Err(error.into()),
+        _ => Ok(text.to_owned()),
     }
-    Ok(text.to_owned())
 }
 
 /// A stream of what this observer reads, cut off at the caller's own deadline.
@@ -163,6 +163,7 @@ mod tests {
         for bad in ["/", "//", "a//", "a b"] {
             assert!(prefix(bad).is_err(), "{bad}");
         }
+        assert!(prefix("a//").unwrap_err().to_string().contains("the prefix \"a//\" has an empty part"));
     }
 
     #[test]

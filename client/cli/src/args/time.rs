@@ -9,10 +9,11 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// No election is on hold for longer.
 const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A time of ten years at most.
+/// A time of ten years at most, in whole milliseconds.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time > LONGEST => Err("it is longer than ten years".to_owned()),
+        Ok(time) if time.subsec_nanos() % 1_000_000 != 0 => Err("give it in whole milliseconds".to_owned()),
         Ok(time) => Ok(time),
         Err(error) => Err(format!("{error}; write it like 15s, 500ms or 1m 30s")),
     }
@@ -27,10 +28,7 @@ pub(super) fn some_time(text: &str) -> Result<Duration, String> {
 /// A time for which an election is on hold.
 pub(super) fn hold(text: &str) -> Result<Duration, String> {
     let time = time(text)?;
-    if time > LONGEST_HOLD {
-        return Err("it is longer than 24h".to_owned());
-    }
-    if time.subsec_nanos() % 1_000_000 == 0 { Ok(time) } else { Err("give it in whole milliseconds".to_owned()) }
+    if time > LONGEST_HOLD { Err("it is longer than 24h".to_owned()) } else { Ok(time) }
 }
 
 #[cfg(test)]
@@ -47,6 +45,7 @@ mod tests {
         }
         assert_eq!(some_time("1ms"), Ok(Duration::from_millis(1)));
         assert!(some_time("0ms").is_err());
+        assert_eq!(some_time("500us"), Err("give it in whole milliseconds".to_owned()));
     }
 
     #[test]

@@ -21,15 +21,20 @@ pub(crate) async fn observe(context: &Context, args: ObserveArgs) -> anyhow::Res
         Reached::Interrupted(_) => return Ok(Exit::Done),
     };
     let mut news = client.observe(selection(args.what));
-    if context.format == Format::Table {
-        output::line(&columns(["TIME", "ELECTION", "LEADER", "TOKEN", "CHANGE", "VALUE"]))?;
-    }
+    let mut is_headed = context.format == Format::Json;
     loop {
         let observed = tokio::select! {
             observed = news.next() => observed,
             _ = signals.next_end() => return Ok(Exit::Done),
         };
-        match observed.transpose()? {
+        let observed = observed.transpose()?;
+        // What is refused has no columns.
+        let is_answered = !matches!(observed, None | Some(Observed::Reconnecting { .. }));
+        if is_answered && !is_headed {
+            output::line(&columns(["TIME", "ELECTION", "LEADER", "TOKEN", "CHANGE", "VALUE"]))?;
+            is_headed = true;
+        }
+        match observed {
             None => anyhow::bail!("the news ended without a reason"),
             Some(Observed::Reconnecting { error, delay }) => {
                 let delay = words::time(delay);

@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
     let timing =
         Timing::new(args.candidate.ttl, args.grace).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     launch::check(&args.command[0])?;
-    TokenFile::new("").map_err(|error| cannot_make_file(&error))?;
+    TokenFile::try_out().map_err(|error| cannot_make_file(&error))?;
     family::adopt_orphans()?;
     let mut signals = Signals::of(PASSED_ON.map(Signal::as_raw))?;
     let voice = context.voice(args.quiet);
@@ -110,7 +110,7 @@ fn cannot_make_file(error: &io::Error) -> Failure {
     let folder = folder.display();
     let message = format!(
         "the command can't be started: no file for its task token can be made in {folder}: {error}. \
-         Set TMPDIR to a folder that can be written to."
+         Set TMPDIR to a folder that can be written to and has room."
     );
     Failure::new(Exit::NotExecutable, message)
 }

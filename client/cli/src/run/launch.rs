@@ -66,6 +66,9 @@ pub(crate) fn check(program: &OsStr) -> Result<(), Failure> {
         let message = format!("the command can't be started: {THIS_PROGRAM}: {error}. Is /proc mounted?");
         return Err(Failure::new(Exit::NotExecutable, message));
     }
+    if program.is_empty() {
+        return Err(cannot_start(program, &io::ErrorKind::NotFound.into()));
+    }
     if program.as_bytes().contains(&b'/') {
         return check_file(Path::new(program)).map_err(|error| cannot_start(program, &error));
     }

@@ -17,7 +17,18 @@ pub(crate) struct TokenFile {
     directory: TempDir,
 }
 
+/// A task token is never longer: it holds three names of 256 bytes each and some numbers.
+const LONGEST_TOKEN: usize = 4096;
+
 impl TokenFile {
+    /// Finds out whether tokens can be kept, and replaced. A file system without room makes files,
+    /// and writes nothing into them; some tell that only when the file has to reach the disk.
+    pub(crate) fn try_out() -> io::Result<()> {
+        let blank = " ".repeat(LONGEST_TOKEN);
+        let file = Self::new(&blank)?;
+        file.written(&blank)?.as_file().sync_all()
+    }
+
     /// Makes the directory and puts the first token into the file.
     pub(crate) fn new(token: &str) -> io::Result<Self> {
         let mode = Permissions::from_mode(ONLY_OWNER);
@@ -41,11 +52,16 @@ impl TokenFile {
     /// meanwhile, such as a cleaner of old files, is made again.
     pub(crate) fn replace(&self, token: &str) -> io::Result<()> {
         self.check_directory()?;
+        self.written(token)?.persist(self.path())?;
+        Ok(())
+    }
+
+    /// A file beside it that holds this token.
+    fn written(&self, token: &str) -> io::Result<NamedTempFile> {
         // Temporary files are made with mode 0600.
         let mut file = NamedTempFile::new_in(&self.directory)?;
         file.write_all(token.as_bytes())?;
-        file.persist(self.path())?;
-        Ok(())
+        Ok(file)
     }
 
     /// Whoever has made a directory of that name meanwhile could show other tokens to the command.

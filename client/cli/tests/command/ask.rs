@@ -42,6 +42,16 @@ fn list_as_json_is_one_election_a_line() {
 }
 
 #[test]
+fn a_prefix_that_is_refused_is_named_as_it_was_typed_and_without_columns() {
+    let server = Server::start();
+    for args in [&["list", "x//"], &["observe", "x//"]] {
+        let output = server.ask(args);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(64), String::new()), "{args:?}");
+        assert!(text(&output.stderr).contains("the prefix \"x//\" has an empty part"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn an_election_that_nobody_entered_is_vacant() {
     let server = Server::start();
     let output = server.ask(&["get", "nobody"]);

@@ -46,6 +46,8 @@ fn an_endpoint_that_cannot_be_one_exits_with_64_and_says_what_to_give() {
     for (endpoint, said) in [
         ("127.0.0.1:99999", "the port isn't a number from 1 to 65535"),
         ("http://127.0.0.1:7400/leasehold", "nothing may follow the port; give HOST:PORT"),
+        ("dns:leasehold:7400", "this scheme isn't supported"),
+        ("/tmp/x", "it is the path of a file"),
         ("unix:/run/leasehold.sock", "sockets of Unix aren't supported; give HOST:PORT"),
         ("https://127.0.0.1:7400", "there is no TLS yet"),
         ("127.0.0.1", "the port is missing"),
@@ -65,7 +67,7 @@ fn the_endpoint_can_stand_in_the_environment_and_an_empty_variable_says_nothing(
         told(&output)
     };
     assert_eq!(ask(&server.address().to_string()).0, Some(0));
-    for empty in ["", " "] {
+    for empty in ["", " ", ",", " , "] {
         let (code, said) = ask(empty);
         // Whoever may listen at the default address: it was asked.
         assert!(code == Some(0) || (code == Some(69) && said.contains("127.0.0.1:7400")), "{code:?}: {said}");
@@ -192,6 +194,22 @@ fn an_observer_and_a_leader_outlive_a_proxy_whose_service_stops() {
     assert_eq!(observer.code(), 0);
     let said = observer.stderr();
     assert!(said.contains(&format!("a proxy at {proxy} answered 502 Bad Gateway")), "{said}");
+}
+
+#[test]
+fn a_refusal_without_leaseholds_details_sends_to_the_next_endpoint() {
+    let server = Server::start();
+    for code in [7, 8, 16] {
+        let other = Page::refusing(code).address.to_string();
+        let (exit, said) = told(&status(&other));
+        assert_eq!(exit, Some(69), "{said}");
+        let what = format!("something answers at http://{other}, but not Leasehold's gRPC (default port 7400)");
+        assert!(said.contains(&what) && said.contains("upstream connect error.\n"), "{said}");
+        let both = format!("{other},{}", server.address());
+        assert_eq!(status(&both).status.code(), Some(0), "{code}");
+        let run = leasehold(&["--endpoint", &both, "run", "demo", "--", "true"]).output().unwrap();
+        assert_eq!(run.status.code(), Some(0), "{code}: {}", text(&run.stderr));
+    }
 }
 
 #[test]

@@ -46,6 +46,18 @@ fn a_folder_that_cannot_be_written_to_is_told_before_the_election() {
 }
 
 #[test]
+fn a_folder_without_room_is_told_before_the_election() {
+    let folder = TempDir::new().unwrap();
+    // Files may be made, and no longer than 1 KiB: as on a file system that is full.
+    let script = r#"trap "" XFSZ; ulimit -f 1; exec "$0" --endpoint "$1" run demo --patience 0s -- true"#;
+    let mut run = Command::new("sh");
+    run.args(["-c", script, LEASEHOLD, &nobody()]).env("TMPDIR", folder.path()).stdin(Stdio::null());
+    let told = refused(&mut run, 126);
+    assert!(told.contains("no file for its task token can be made in") && told.contains("has room"), "{told}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
 fn a_command_that_the_kernel_would_not_start_is_told_before_the_election() {
     let folder = TempDir::new().unwrap();
     let file = |name: &str, text: &str, mode: u32| {
@@ -55,6 +67,7 @@ fn a_command_that_the_kernel_would_not_start_is_told_before_the_election() {
         path.to_str().unwrap().to_owned()
     };
     refused(&mut run(&["no-such-command"]), 127);
+    assert!(refused(&mut run(&[""]), 127).contains("there is no command \"\""));
     refused(&mut run(&["/no/such/command"]), 127);
     refused(&mut run(&[&file("plain", "#!/bin/sh\n", 0o644)]), 126);
     refused(&mut run(&[folder.path().to_str().unwrap()]), 126);
