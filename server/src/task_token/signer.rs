@@ -25,6 +25,7 @@ pub(crate) struct Signer {
 
 /// Where signatures are made.
 #[derive(Debug)]
+#[cfg_attr(turmoil, allow(dead_code))]
 enum Work {
     /// On a thread that does nothing else: it ends with this.
     There(blocking::Sender<Job>),
@@ -34,6 +35,7 @@ enum Work {
 }
 
 #[derive(Debug)]
+#[cfg_attr(turmoil, allow(dead_code))]
 struct Job {
     claims: Vec<Claims>,
     done: oneshot::Sender<Vec<String>>,

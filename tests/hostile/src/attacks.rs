@@ -7,8 +7,10 @@ mod http;
 mod memory;
 mod unread;
 
+use anyhow::Context as _;
 use futures::future::BoxFuture;
-use leasehold_harness::ElectionClient;
+use leasehold_harness::{AdminClient, ElectionClient};
+use leasehold_proto::v1::{GetStatusRequest, GetStatusResponse};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tonic::transport::Endpoint;
@@ -105,6 +107,17 @@ pub const ATTACKS: &[Attack] = &[
 /// A client on a connection of its own.
 async fn client(target: Target) -> anyhow::Result<ElectionClient> {
     Ok(ElectionClient::new(Endpoint::from_shared(format!("http://{}", target.grpc))?.connect().await?))
+}
+
+/// What the server holds, and how it is set.
+async fn status(target: Target) -> anyhow::Result<GetStatusResponse> {
+    let channel = Endpoint::from_shared(format!("http://{}", target.grpc))?.connect().await?;
+    Ok(AdminClient::new(channel).get_status(GetStatusRequest {}).await?.into_inner())
+}
+
+/// The longest TTL that the server grants.
+async fn longest_ttl(target: Target) -> anyhow::Result<prost_types::Duration> {
+    status(target).await?.max_ttl.context("the status names it")
 }
 
 /// When an attack is over that begins now.

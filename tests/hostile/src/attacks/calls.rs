@@ -1,6 +1,6 @@
 //! Calls that cost the server more than the caller, or that it mustn't serve.
 
-use super::unread::leaders;
+use super::unread::{hold_elections, leaders};
 use super::{Attack, PLAIN, Report, Target, client, end, sleep_until};
 use crate::wire::{DATA, END_STREAM, connect, frame, grpc};
 use futures::future::try_join_all;
@@ -17,7 +17,7 @@ pub(super) const SAME_TICKET: Attack = Attack {
     what: "one ticket 1,000 times in one KeepAlive with task tokens, again and again, on 8 connections",
     run: |target, time| {
         Box::pin(async move {
-            let ticket = leaders(target, 1, String::new()).await?.remove(0);
+            let ticket = leaders(target, 1).await?.remove(0);
             let items = vec![KeepAliveItem { ticket, want_task_token: true }; 1000];
             keep_alive(target, time, 8, items).await
         })
@@ -31,7 +31,7 @@ pub(super) const TASK_TOKENS: Attack = Attack {
     is_refused: false,
     run: |target, time| {
         Box::pin(async move {
-            let tickets = leaders(target, 1000, String::new()).await?;
+            let tickets = leaders(target, 1000).await?;
             let items = tickets.into_iter().map(|ticket| KeepAliveItem { ticket, want_task_token: true });
             keep_alive(target, time, 8, items.collect()).await
         })
@@ -43,7 +43,7 @@ pub(super) const LISTS: Attack = Attack {
     name: "lists",
     what: "pages of 1,000 elections, 800 at a time on 8 connections, whose answers are read",
     is_refused: false,
-    prepare: |target| Box::pin(async move { leaders(target, 1000, "v".repeat(512)).await.map(|_| ()) }),
+    prepare: |target| Box::pin(hold_elections(target, 1000, 512)),
     run: |target, time| {
         Box::pin(async move {
             let end = end(time);
@@ -197,7 +197,7 @@ async fn keep_alive(
 
 async fn rubbish(target: Target, time: Duration) -> anyhow::Result<Report> {
     let end = end(time);
-    let ticket = leaders(target, 1, String::new()).await?.remove(0);
+    let ticket = leaders(target, 1).await?.remove(0);
     let mut report = Report::default();
     let mut number = 0_usize;
     while Instant::now() < end {

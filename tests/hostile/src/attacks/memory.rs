@@ -1,18 +1,15 @@
 //! State that fills the server's memory.
 
-use super::{Attack, PLAIN, Report, Target, client, end, sleep_until};
+use super::{Attack, PLAIN, Report, Target, client, end, longest_ttl, sleep_until, status};
 use crate::wire::connect_from;
-use leasehold_harness::{Campaign, leased};
-use leasehold_proto::v1::admin_service_client::AdminServiceClient;
-use leasehold_proto::v1::{CampaignRequest, GetStatusRequest, ListElectionsRequest, ProclaimRequest};
+use leasehold_harness::{Campaign, leased, stream_bound};
+use leasehold_proto::v1::{CampaignRequest, ListElectionsRequest, ProclaimRequest};
 use std::time::{Duration, Instant};
 use tonic::Code;
-use tonic::transport::Endpoint;
 
 const CAMPAIGN: &str = "/leasehold.v1.ElectionService/Campaign";
 /// It runs out soon after the attack, and not before its end.
 const TTL_MS: u32 = 12_000;
-const MINUTES_MS: u32 = 900_000;
 /// This is about memory, not about bursts.
 const IN_FLIGHT: u64 = 200;
 
@@ -72,16 +69,16 @@ async fn candidacies(target: Target, time: Duration, value_bytes: usize) -> anyh
     let mut client = client(target).await?;
     let page = client.list_elections(ListElectionsRequest { page_size: 1, ..Default::default() }).await?;
     anyhow::ensure!(!page.into_inner().elections.is_empty(), "nothing is left of them");
-    let channel = Endpoint::from_shared(format!("http://{}", target.grpc))?.connect().await?;
-    let status = AdminServiceClient::new(channel).get_status(GetStatusRequest {}).await?;
-    let held = format!("{} candidacies are held", status.into_inner().candidacies);
+    let held = format!("{} candidacies are held", status(target).await?.candidacies);
     Ok(Report { refused: open.iter().map(|(_, heard)| heard.refused()).sum(), figures: vec![held] })
 }
 
 async fn proclaimed(target: Target, time: Duration) -> anyhow::Result<Report> {
     let end = end(time);
     let mut first = client(target).await?;
-    let mut leader = Campaign::open(&mut first, leased("stranger/loud", "stranger", MINUTES_MS)).await?;
+    let request =
+        CampaignRequest { ttl: Some(longest_ttl(target).await?), ..stream_bound("stranger/loud", "stranger") };
+    let mut leader = Campaign::open(&mut first, request).await?;
     leader.elected().await?;
     let mut tasks = Vec::new();
     for connection in 0..8 {

@@ -1,8 +1,8 @@
 //! Answers and streams that nobody reads: the client's window is 0, so all of them wait in the server.
 
-use super::{Attack, PLAIN, Report, Target, client, end, sleep_until};
+use super::{Attack, PLAIN, Report, Target, client, end, longest_ttl, sleep_until};
 use crate::wire::{Writer, connect};
-use leasehold_harness::{Campaign, leased};
+use leasehold_harness::{Campaign, stream_bound};
 use leasehold_proto::v1::{
     CampaignRequest, KeepAliveItem, KeepAliveRequest, ListElectionsRequest, ObserveRequest, ProclaimRequest,
 };
@@ -12,8 +12,8 @@ use tonic_health::pb::HealthCheckRequest;
 /// A page of the longest.
 const ELECTIONS: usize = 240;
 const VALUE_BYTES: usize = 4096;
-/// Nothing runs out while it is attacked.
-const LONG_TTL_MS: u32 = 900_000;
+/// No attack lasts longer.
+const HELD: Duration = Duration::from_secs(660);
 const LIST: &str = "/leasehold.v1.ElectionService/ListElections";
 const OBSERVE: &str = "/leasehold.v1.ElectionService/Observe";
 const KEEP_ALIVE: &str = "/leasehold.v1.ElectionService/KeepAlive";
@@ -38,7 +38,7 @@ pub(super) const KEEP_ALIVES: Attack = Attack {
     what: "300 KeepAlives of 250 leaders each, with task tokens, whose answers aren't read",
     run: |target, time| {
         Box::pin(async move {
-            let tickets = leaders(target, 250, String::new()).await?;
+            let tickets = leaders(target, 250).await?;
             let item = |ticket: &Vec<u8>| KeepAliveItem { ticket: ticket.clone(), want_task_token: true };
             let message = KeepAliveRequest { items: tickets.iter().map(item).collect() };
             unread(target, time, (1, 300), |writer| writer.call(KEEP_ALIVE, &message)).await
@@ -127,20 +127,41 @@ async fn unread(
     Ok(report)
 }
 
-/// As many elections as fill a page with their values.
+/// As many elections as fill a page with their values. They are led for as long as an attack can last.
 async fn elections_with_long_values(target: Target) -> anyhow::Result<()> {
-    leaders(target, ELECTIONS, "v".repeat(VALUE_BYTES)).await.map(|_| ())
+    hold_elections(target, ELECTIONS, VALUE_BYTES).await
 }
 
-/// The tickets of so many leaders.
-pub(super) async fn leaders(target: Target, count: usize, value: String) -> anyhow::Result<Vec<Vec<u8>>> {
+/// Leads so many elections with values of this length, without a lease, so that nobody has to keep them alive.
+pub(super) async fn hold_elections(target: Target, count: usize, value_bytes: usize) -> anyhow::Result<()> {
     let mut client = client(target).await?;
+    let mut held = Vec::new();
+    for number in 0..count {
+        let request = CampaignRequest {
+            value: "v".repeat(value_bytes),
+            want_task_token: false,
+            ..stream_bound(&format!("stranger/held/{number}"), "stranger")
+        };
+        let mut campaign = Campaign::open(&mut client, request).await?;
+        campaign.elected().await?;
+        held.push(campaign);
+    }
+    tokio::spawn(async move {
+        tokio::time::sleep(HELD).await;
+        drop((client, held));
+    });
+    Ok(())
+}
+
+/// The tickets of so many leaders, whose leases are as long as they may be.
+pub(super) async fn leaders(target: Target, count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
+    let (mut client, ttl) = (client(target).await?, longest_ttl(target).await?);
     let mut tickets = Vec::new();
     for number in 0..count {
         let request = CampaignRequest {
-            value: value.clone(),
+            ttl: Some(ttl),
             want_task_token: false,
-            ..leased(&format!("stranger/{number}"), "stranger", LONG_TTL_MS)
+            ..stream_bound(&format!("stranger/{number}"), "stranger")
         };
         let mut campaign = Campaign::open(&mut client, request).await?;
         campaign.elected().await?;
@@ -152,7 +173,9 @@ pub(super) async fn leaders(target: Target, count: usize, value: String) -> anyh
 /// Changes one election's value after the other; how often.
 async fn change_values(target: Target, end: Instant) -> anyhow::Result<usize> {
     let mut client = client(target).await?;
-    let mut campaign = Campaign::open(&mut client, leased("stranger/loud", "stranger", LONG_TTL_MS)).await?;
+    let request =
+        CampaignRequest { ttl: Some(longest_ttl(target).await?), ..stream_bound("stranger/loud", "stranger") };
+    let mut campaign = Campaign::open(&mut client, request).await?;
     campaign.elected().await?;
     let mut changes = 0;
     while Instant::now() < end {

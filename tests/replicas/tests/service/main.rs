@@ -5,6 +5,7 @@ mod keys;
 mod load;
 mod manifests;
 mod rights;
+mod strangers;
 mod streams;
 
 use std::time::Duration;
