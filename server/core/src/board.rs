@@ -26,6 +26,8 @@ pub struct Board {
     recent_bytes: usize,
     history: usize,
     head: Revision,
+    /// Where the tenure's numbers begin.
+    start: Revision,
     /// Every change after this one is in the log.
     complete_after: Revision,
     /// Every election that changed after this is in the log.
@@ -154,6 +156,7 @@ impl Board {
             recent_bytes: 0,
             history,
             head: start,
+            start,
             complete_after: known,
             known_after: known,
         }
@@ -210,7 +213,7 @@ impl Board {
         let by_prefix = matches!(selection, Selection::Prefix(_));
         // A vacancy that is forgotten by now may contradict what the reader has been told, by this stream or by one before it.
         let lost = match cursor.phase {
-            Phase::Resume => cursor.at < self.known_after || cursor.at > self.head,
+            Phase::Resume => !self.continues(cursor.at),
             Phase::Snapshot { since } => by_prefix && since.is_some_and(|since| since < self.known_after),
             Phase::CatchingUp | Phase::Live => by_prefix && cursor.at < self.known_after,
         };
@@ -236,6 +239,14 @@ impl Board {
             batch.synced = Some(self.head);
         }
         batch
+    }
+
+    /// Whether a reader that has seen everything up to there can go on. The former tenure told of nothing
+    /// between its last change and the beginning of this one: a revision from there is of numbers that
+    /// fell, as after a restore.
+    fn continues(&self, after: Revision) -> bool {
+        let between = self.known_after < after && after < self.start;
+        self.known_after <= after && after <= self.head && !between
     }
 
     fn scan(&self, prefix: &str, cursor: &mut Cursor, limit: usize, batch: &mut Batch) {

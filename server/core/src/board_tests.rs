@@ -126,6 +126,19 @@ fn resuming_gives_what_came_between() {
     assert_eq!(batch.synced, Some(Revision(13)));
 }
 
+/// Numbers can fall after a restore, and rise again beyond those that a reader has seen before: it must not be
+/// taken for one that has seen everything.
+#[test]
+fn only_whoever_has_seen_the_last_change_of_the_former_tenure_goes_on_in_this_one() {
+    let mut board = Board::resuming(Tenure(100), 100, Some(Revision(15)));
+    board.settle();
+    board.apply(change(1, 101, true));
+    for (after, resets) in [(14, true), (15, false), (16, true), (99, true), (100, false), (101, false), (102, true)] {
+        let batch = board.read(&all(), &mut Cursor::after(Revision(after)), 10);
+        assert_eq!(batch.reset, resets, "after {after}");
+    }
+}
+
 #[test]
 fn resuming_from_another_tenure_or_the_future_resets() {
     let board = board(&[(1, 11, true)], 100);
