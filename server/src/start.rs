@@ -8,8 +8,11 @@ use crate::settings::Settings;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// So many connections may wait to be accepted.
+const BACKLOG: u32 = 4096;
 
 /// Runs `leasehold-server` as the process was told to. What goes wrong is said on stderr: settings that clash, state that is in
 /// use or can't be read, a port that is taken.
@@ -101,7 +104,7 @@ fn greet(grpc: SocketAddr, http: SocketAddr, what: &str) {
 }
 
 async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
+    listen(address).map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::AddrInUse => "another process uses it: stop that one, or choose another port",
             ErrorKind::AddrNotAvailable => "this machine doesn't have that address",
@@ -110,4 +113,12 @@ async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
         };
         anyhow::anyhow!("can't listen on {address}: {error}; {advice} ({flag})")
     })
+}
+
+/// With room for a burst of newcomers: the system makes those wait for a second or more that find the queue full.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
