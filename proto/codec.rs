@@ -1,7 +1,8 @@
 //! How messages are encoded: as tonic does it, with smaller buffers.
 //!
-//! tonic keeps a buffer of 8 KiB for each open stream, and encodes 32 KiB before it looks whether anybody reads. Most streams here wait
-//! for hours between two messages of some hundred bytes, and one that isn't read shall hold little.
+//! tonic keeps a buffer of 8 KiB for each open stream, and encodes 32 KiB before it looks whether
+//! anybody reads. Most streams here wait for hours between two messages of some hundred bytes, and
+//! one that isn't read shall hold little.
 
 use prost::Message;
 use std::marker::PhantomData;
@@ -43,7 +44,8 @@ where
     }
 }
 
-/// Encodes `T` into as much room as it takes. A buffer that grows piece by piece doubles each time, and a stream keeps it.
+/// Encodes `T` into as much room as it takes. A buffer that grows piece by piece doubles each time,
+/// and a stream keeps it.
 #[derive(Clone, Debug)]
 pub struct Exact<T>(PhantomData<T>);
 

@@ -1,4 +1,5 @@
-//! Output that nobody reads, and signals that mean nothing: neither keeps a server from serving, nor from ending in good order.
+//! Output that nobody reads, and signals that mean nothing: neither keeps a server from serving,
+//! nor from ending in good order.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Campaign, PATIENCE, Server, ServerBuilder, full_pipe, http_get, leased};

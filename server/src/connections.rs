@@ -27,7 +27,8 @@ use tokio::time::{sleep, timeout};
 const MOST: usize = 16_384;
 /// Files kept free for the record, HTTP, and what else the process opens.
 const RESERVED_FILES: usize = 400;
-/// The most connections whose clients haven't spoken yet. When one more comes, the oldest is closed.
+/// The most connections whose clients haven't spoken yet. When one more comes, the oldest is
+/// closed.
 const MOST_NEWCOMERS: usize = 1024;
 /// What a client sends first (RFC 9113, 3.4). Nothing is known of a client before that.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -113,7 +114,8 @@ pub(crate) fn incoming(
     tokio_stream::wrappers::ReceiverStream::new(connections)
 }
 
-/// Remembers the last so many connections, and ends the one before them if it still waits to be admitted.
+/// Remembers the last so many connections, and ends the one before them if it still waits to be
+/// admitted.
 fn let_in(newcomers: &mut VecDeque<AbortHandle>, newest: AbortHandle, limit: usize) {
     newcomers.push_back(newest);
     if newcomers.len() > limit

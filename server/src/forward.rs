@@ -1,10 +1,13 @@
-//! Forwarding: a standby hands every call to the active replica, streams included, and says who that is.
+//! Forwarding: a standby hands every call to the active replica, streams included, and says who
+//! that is.
 //!
-//! A standby's clients share its connections to the active replica. So it takes in a whole request before it hands it on, and
-//! a whole answer: a client that sends or reads slowly holds up nobody else. A stream that isn't read has little room there.
+//! A standby's clients share its connections to the active replica. So it takes in a whole request
+//! before it hands it on, and a whole answer: a client that sends or reads slowly holds up nobody
+//! else. A stream that isn't read has little room there.
 //!
-//! A call belongs to a tenure. A standby sends along the one that it knew when the call arrived, and an active replica of another
-//! tenure refuses it: a KeepAlive that was held up on the way doesn't revive what has been resigned meanwhile.
+//! A call belongs to a tenure. A standby sends along the one that it knew when the call arrived,
+//! and an active replica of another tenure refuses it: a KeepAlive that was held up on the way
+//! doesn't revive what has been resigned meanwhile.
 
 mod body;
 mod links;
@@ -98,7 +101,8 @@ impl ForwardLayer {
         if path == OWN || !SERVICES.iter().any(|service| path.starts_with(service)) {
             return Way::Here;
         }
-        // Never forwarded twice: two replicas that each believe the other one active would play ball with it.
+        // Never forwarded twice: two replicas that each believe the other one active would play
+        // ball with it.
         if let Some(tenure) = request.headers().get(&TENURE) {
             let tenure = tenure.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(0);
             return Way::HereFor(Tenure(tenure));

@@ -1,4 +1,5 @@
-//! Before all services: what isn't gRPC isn't served, and of what nobody reads there is only so much.
+//! Before all services: what isn't gRPC isn't served, and of what nobody reads there is only so
+//! much.
 
 mod body;
 
@@ -45,7 +46,8 @@ impl Caller {
         self.0.as_ref().map_or(Owner::Connection(0), Peer::host)
     }
 
-    /// A turn for a call that costs much. Nobody gets one who doesn't read the answers that were made before.
+    /// A turn for a call that costs much. Nobody gets one who doesn't read the answers that were
+    /// made before.
     pub(crate) async fn turn(&self, line: &Arc<Line>, cost: usize) -> Turn {
         loop {
             if let Some(peer) = &self.0 {
@@ -152,14 +154,16 @@ pub(crate) fn class(path: &str) -> Class {
     }
 }
 
-/// Whether this is what gRPC calls a content type of its own: `application/grpc`, with the name of an encoding or without.
+/// Whether this is what gRPC calls a content type of its own: `application/grpc`, with the name of
+/// an encoding or without.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let rest = content_type.strip_prefix("application/grpc");
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
-/// The answer to what isn't gRPC, as its specification wants it: a browser can be made to send that by any page that it shows.
+/// The answer to what isn't gRPC, as its specification wants it: a browser can be made to send that
+/// by any page that it shows.
 fn not_grpc(request: &Request<Body>) -> Option<Response<Body>> {
     let (status, name, value) = if request.method() != Method::POST {
         (StatusCode::METHOD_NOT_ALLOWED, tonic::codegen::http::header::ALLOW, HeaderValue::from_static("POST"))

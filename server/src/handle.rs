@@ -1,4 +1,5 @@
-//! The way to the loop: a fair line before one bounded inbox, and for streams that are gone a way that is never full.
+//! The way to the loop: a fair line before one bounded inbox, and for streams that are gone a way
+//! that is never full.
 
 use crate::errors::Refusal;
 use crate::forward::meant_for;
@@ -14,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// A candidacy has five kinds of events, each once but for a drain told again: a reader that is so many behind isn't reading.
+/// A candidacy has five kinds of events, each once but for a drain told again: a reader that is so
+/// many behind isn't reading.
 const EVENTS_PER_STREAM: usize = 16;
 /// A mirror that is so many changes behind isn't reading: it begins anew.
 const MIRROR_NEWS: usize = 8192;
@@ -23,7 +25,8 @@ const INBOX_PATIENCE: Duration = Duration::from_secs(2);
 /// Places that calls can't take: for what replicas tell each other, and for the shutdown.
 const RESERVED: usize = 16;
 
-/// The loop's end of a Campaign stream. Not tokio's channel: that reserves room for 32 events as soon as it is made.
+/// The loop's end of a Campaign stream. Not tokio's channel: that reserves room for 32 events as
+/// soon as it is made.
 pub(crate) type EventSender = channel::Sender<StreamItem>;
 
 /// What the loop receives.
@@ -158,7 +161,8 @@ impl Handle {
         Ok(events)
     }
 
-    /// Mirrors this replica: a snapshot, then what changes. Ends with the tenure, or when it is read too slowly.
+    /// Mirrors this replica: a snapshot, then what changes. Ends with the tenure, or when it is
+    /// read too slowly.
     pub(crate) async fn mirror(&self) -> Result<mpsc::Receiver<News>, Refusal> {
         if !self.right.lasts() {
             return Err(Reject::NotActive.into());
@@ -207,7 +211,8 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        // In this order: a loop that takes up the stream later than it hears of its end sees that the channel is closed.
+        // In this order: a loop that takes up the stream later than it hears of its end sees that
+        // the channel is closed.
         self.events.close();
         if !self.ended {
             let _ = self.closed.send(self.stream);

@@ -1,8 +1,10 @@
-//! What strangers may make this process hold: open calls, and answers that it was given to send and hasn't sent.
+//! What strangers may make this process hold: open calls, and answers that it was given to send and
+//! hasn't sent.
 //!
-//! A client decides when it reads. What it doesn't read waits in memory: h2 takes whole answers, however small the client's window is. So
-//! each piece of an answer is entered here when it is handed over, and crossed out when the last of its bytes has left for
-//! the socket. A connection that is read has next to nothing here.
+//! A client decides when it reads. What it doesn't read waits in memory: h2 takes whole answers,
+//! however small the client's window is. So each piece of an answer is entered here when it is
+//! handed over, and crossed out when the last of its bytes has left for the socket. A connection
+//! that is read has next to nothing here.
 
 mod peer;
 
@@ -20,12 +22,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// An answer that a client hasn't read by then, it won't: the connection is closed. Streams may be read as slowly as one likes.
+/// An answer that a client hasn't read by then, it won't: the connection is closed. Streams may be
+/// read as slowly as one likes.
 const SEND_TIMEOUT: Millis = Millis(10_000);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The last eighth of all places is for hosts that have fewer calls open than this: those that have many can't keep others out.
+/// The last eighth of all places is for hosts that have fewer calls open than this: those that have
+/// many can't keep others out.
 const FEW: usize = 64;
 
 /// Kinds of calls, each with limits of its own.

@@ -1,8 +1,10 @@
-//! A line before work that costs much: whoever has had little of it goes before whoever has had much.
+//! A line before work that costs much: whoever has had little of it goes before whoever has had
+//! much.
 //!
-//! Weighted fair queueing (Demers, Keshav, Shenker 1989), on a virtual clock that work moves on. A turn is marked with the moment
-//! at which it would end if its owner's work were done at the pace of that clock, and the lowest mark is next. So a small turn
-//! of somebody who was quiet goes before everything that others have piled up, and nobody waits for ever.
+//! Weighted fair queueing (Demers, Keshav, Shenker 1989), on a virtual clock that work moves on. A
+//! turn is marked with the moment at which it would end if its owner's work were done at the pace
+//! of that clock, and the lowest mark is next. So a small turn of somebody who was quiet goes
+//! before everything that others have piled up, and nobody waits for ever.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;

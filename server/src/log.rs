@@ -1,4 +1,5 @@
-//! The log: written by a thread of its own, so that nothing waits for whoever reads it; and no flood of warnings.
+//! The log: written by a thread of its own, so that nothing waits for whoever reads it; and no
+//! flood of warnings.
 
 mod flood;
 

@@ -6,17 +6,19 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
-/// What a server takes whatever it holds, its caches full: the program, the last changes for observers, task tokens, reasons of ends.
+/// What a server takes whatever it holds, its caches full: the program, the last changes for
+/// observers, task tokens, reasons of ends.
 const BASE: u64 = 64 << 20;
 /// With less, nothing would fit beside that.
 pub(crate) const LEAST: u64 = 96 << 20;
-/// What an open stream takes: its place in HTTP/2, its task, and its buffers. Measured by `hostile run candidacies`.
+/// What an open stream takes: its place in HTTP/2, its task, and its buffers. Measured by `hostile
+/// run candidacies`.
 const STREAM_BYTES: u64 = 5 << 10;
 /// More streams than this are more than anybody has.
 const MOST_STREAMS: u64 = 1 << 20;
 
-/// What there is for each of those who can't be trusted with it. Of what is left beside the base, an eighth stays free: memory that was
-/// given back isn't always where it is needed next.
+/// What there is for each of those who can't be trusted with it. Of what is left beside the base,
+/// an eighth stays free: memory that was given back isn't always where it is needed next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
     /// For candidacies and their words, in bytes.
@@ -40,13 +42,15 @@ impl Budget {
     }
 }
 
-/// What this process may take unless it is told: the limit of its control group, or else half of the machine's memory.
+/// What this process may take unless it is told: the limit of its control group, or else half of
+/// the machine's memory.
 pub(crate) fn available() -> u64 {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     of_cgroup(Path::new("/sys/fs/cgroup"), &own).unwrap_or_else(half_of_the_machine)
 }
 
-/// The lowest limit among a control group and those above it. `own` is what Linux says in `/proc/self/cgroup`.
+/// The lowest limit among a control group and those above it. `own` is what Linux says in
+/// `/proc/self/cgroup`.
 fn of_cgroup(root: &Path, own: &str) -> Option<u64> {
     let lines = own.lines().filter_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;

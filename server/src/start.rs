@@ -14,8 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// So many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
-/// Runs `leasehold-server` as the process was told to. What goes wrong is said on stderr: settings that clash, state that is in
-/// use or can't be read, a port that is taken.
+/// Runs `leasehold-server` as the process was told to. What goes wrong is said on stderr: settings
+/// that clash, state that is in use or can't be read, a port that is taken.
 #[must_use]
 pub fn start() -> ExitCode {
     match run() {
@@ -47,7 +47,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    // Before the ports: of two servers started by mistake with one configuration, the second says whose state it is.
+    // Before the ports: of two servers started by mistake with one configuration, the second says
+    // whose state it is.
     let (backend, http_listener) = tokio::select! {
         opened = open(settings) => opened?,
         () = told_to_stop() => return Ok(()),
@@ -67,8 +68,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     Ok(server.run(shutdown).await?)
 }
 
-/// Opens the place for record and keys, and the HTTP port. A replica may have to wait for the API server: it answers probes meanwhile, so
-/// that nobody kills it for that.
+/// Opens the place for record and keys, and the HTTP port. A replica may have to wait for the API
+/// server: it answers probes meanwhile, so that nobody kills it for that.
 async fn open(settings: &Settings) -> anyhow::Result<(Backend, TcpListener)> {
     if settings.replica.is_none() {
         let backend = Backend::open(settings).await?;
@@ -99,7 +100,8 @@ fn greet(grpc: SocketAddr, http: SocketAddr, what: &str) {
          try: grpcurl -plaintext -d '{{\"election\":\"hello\",\"candidate\":\"me\"}}' {grpc} \
          leasehold.v1.ElectionService/Campaign\n"
     );
-    // Whoever started the server may have closed its output, or not read it: no reason not to serve, or not to end.
+    // Whoever started the server may have closed its output, or not read it: no reason not to
+    // serve, or not to end.
     std::thread::spawn(move || std::io::stdout().write_all(greeting.as_bytes()));
 }
 
@@ -115,7 +117,8 @@ async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// With room for a burst of newcomers: the system makes those wait for a second or more that find the queue full.
+/// With room for a burst of newcomers: the system makes those wait for a second or more that find
+/// the queue full.
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;

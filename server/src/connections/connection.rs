@@ -1,4 +1,5 @@
-//! A connection on its way to tonic: what was read of it comes first, its frames are counted, and it can be cut.
+//! A connection on its way to tonic: what was read of it comes first, its frames are counted, and
+//! it can be cut.
 
 use super::addresses::Place;
 use super::frames::Frames;

@@ -1,4 +1,5 @@
-//! A body that is taken in before it is handed on: whoever sends or reads slowly holds up no connection that others use as well.
+//! A body that is taken in before it is handed on: whoever sends or reads slowly holds up no
+//! connection that others use as well.
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};

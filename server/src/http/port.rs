@@ -28,14 +28,16 @@ pub(super) const BUFFER_BYTES: usize = 16 * 1024;
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 /// How long requests that are under way may take when the server stops.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
-/// After an accept that failed for want of file descriptors, trying at once would only burn the processor.
+/// After an accept that failed for want of file descriptors, trying at once would only burn the
+/// processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// The whole head of a request must have come by then.
     pub(super) head: Duration,
-    /// A connection serves one request and must be through with it by then, however slowly its client reads.
+    /// A connection serves one request and must be through with it by then, however slowly its
+    /// client reads.
     pub(super) life: Duration,
     /// Connections whose request hasn't come. When one more comes, the oldest is closed.
     pub(super) newcomers: usize,

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// So many calls of a connection are worked at, or have one answer that isn't sent: the next ones wait.
+/// So many calls of a connection are worked at, or have one answer that isn't sent: the next ones
+/// wait.
 const AT_WORK: usize = 128;
 /// With more than this unsent on a connection, no more of its calls are begun.
 const ROOM_BYTES: usize = 4 << 20;
@@ -88,8 +89,8 @@ impl Peer {
         &self.0.cut
     }
 
-    /// Begins a call, when others of its connection make room for it. What comes with a stream is dropped when it has begun; with
-    /// one answer that is when it was read.
+    /// Begins a call, when others of its connection make room for it. What comes with a stream is
+    /// dropped when it has begun; with one answer that is when it was read.
     pub(crate) async fn begin(&self, class: Class) -> Result<(Arc<Call>, Option<OwnedSemaphorePermit>), Refusal> {
         self.0.ledger.enter(&self.0, class)?;
         let mut call = Call { peer: self.clone(), class, at_work: None };

@@ -20,8 +20,8 @@ pub(crate) type ObserveStream = Pin<Box<dyn Stream<Item = Result<v1::ObserveResp
 
 /// So many elections may be named in one request.
 const MAX_NAMES: usize = 100;
-/// So many changes are taken from the board at once; then they are sent before more are taken. An observer that isn't read keeps
-/// them from being forgotten.
+/// So many changes are taken from the board at once; then they are sent before more are taken. An
+/// observer that isn't read keeps them from being forgotten.
 const BATCH: usize = 8;
 
 /// What is sent next. It becomes a message when it is: values are long, and the board shares them.

@@ -1,4 +1,5 @@
-//! Signs task tokens: on a thread of their own, in a fair line, and each only once while it is fresh.
+//! Signs task tokens: on a thread of their own, in a fair line, and each only once while it is
+//! fresh.
 
 use super::{Claims, TaskTokens};
 use crate::line::{Line, Owner};
@@ -29,7 +30,8 @@ pub(crate) struct Signer {
 enum Work {
     /// On a thread that does nothing else: it ends with this.
     There(blocking::Sender<Job>),
-    /// Where the caller is: in a simulation, and while a fuzzer makes up requests, nothing waits for a thread.
+    /// Where the caller is: in a simulation, and while a fuzzer makes up requests, nothing waits
+    /// for a thread.
     #[cfg(any(turmoil, feature = "fuzzing"))]
     Here,
 }
@@ -79,8 +81,8 @@ impl Signer {
         &self.tokens
     }
 
-    /// A task token for each of these claims: one that was signed before, if at least half of the time is left that a new one would have.
-    /// Empty where there are no claims.
+    /// A task token for each of these claims: one that was signed before, if at least half of the
+    /// time is left that a new one would have. Empty where there are no claims.
     pub(crate) async fn sign(&self, owner: Owner, claims: &[Option<Claims>]) -> Vec<String> {
         let mut tokens: Vec<String> = self.known(claims);
         let unknown = |tokens: &[String]| -> Vec<usize> {
@@ -137,7 +139,8 @@ impl Signer {
     }
 }
 
-/// What was signed, by fencing token: each leadership has its own. The older generation is forgotten when the younger one is full.
+/// What was signed, by fencing token: each leadership has its own. The older generation is
+/// forgotten when the younger one is full.
 #[derive(Debug, Default)]
 struct Signed {
     young: HashMap<u64, (Claims, String)>,
@@ -146,7 +149,8 @@ struct Signed {
 }
 
 impl Signed {
-    /// A token that says the same of the leader as these claims, and holds for at least half as long from now.
+    /// A token that says the same of the leader as these claims, and holds for at least half as
+    /// long from now.
     fn fresh(&mut self, wanted: &Claims) -> Option<String> {
         if !self.young.contains_key(&wanted.fence)
             && let Some((claims, token)) = self.old.remove(&wanted.fence)

@@ -1,4 +1,5 @@
-//! Honest workers, who mustn't notice an attack: a leader with a short TTL, and a new candidate each second.
+//! Honest workers, who mustn't notice an attack: a leader with a short TTL, and a new candidate
+//! each second.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Campaign, ElectionClient, Server, keep_alive, leased};
@@ -34,8 +35,8 @@ pub struct Seen {
     pub failures: Vec<String>,
 }
 
-/// Honest workers that work until this is dropped. They have a thread of their own: what the attack costs the attacker isn't
-/// measured with them.
+/// Honest workers that work until this is dropped. They have a thread of their own: what the attack
+/// costs the attacker isn't measured with them.
 #[derive(Debug)]
 pub struct Honest {
     seen: Arc<Mutex<Seen>>,

@@ -1,4 +1,5 @@
-//! Attacks on a real server, each by a name, bounded in count and time, beside honest workers who mustn't notice.
+//! Attacks on a real server, each by a name, bounded in count and time, beside honest workers who
+//! mustn't notice.
 
 mod attacks;
 mod honest;

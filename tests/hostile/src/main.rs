@@ -1,4 +1,5 @@
-//! Attacks a server that it starts itself: `hostile list`, `hostile run unread-lists --seconds 10 --release`.
+//! Attacks a server that it starts itself: `hostile list`, `hostile run unread-lists --seconds 10
+//! --release`.
 
 use clap::{Parser, Subcommand};
 use leasehold_hostile::{ATTACKS, How};

@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 const MIB: u64 = 1 << 20;
 /// Between two looks at the server's memory.
 const LOOK: Duration = Duration::from_millis(20);
-/// Honest workers work so long before an attack, so that the server has what it needs for them, and after it.
+/// Honest workers work so long before an attack, so that the server has what it needs for them, and
+/// after it.
 const BEFORE: Duration = Duration::from_secs(1);
 /// How long memory may take to come back.
 const COMES_BACK_WITHIN: Duration = Duration::from_secs(15);
@@ -33,7 +34,8 @@ pub struct How {
 /// What an attack did.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Resident memory before it, at its height, after it, and at the height of the server's orderly end, in bytes.
+    /// Resident memory before it, at its height, after it, and at the height of the server's
+    /// orderly end, in bytes.
     pub memory: [u64; 4],
     /// At the height of the same attack once more, where the system didn't get it back.
     pub again: Option<u64>,
@@ -101,7 +103,8 @@ pub async fn run(attack: &Attack, time: Duration, how: &How) -> anyhow::Result<O
     let again = if after < before + KEPT {
         None
     } else {
-        // Free memory between what is in use stays with the process: then it must be enough for the same once more.
+        // Free memory between what is in use stays with the process: then it must be enough for the
+        // same once more.
         (attack.run)(target, time).await?;
         let again = height.take();
         comes_back(pid, before).await?;

@@ -201,7 +201,8 @@ impl Reader {
         Ok(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
     }
 
-    /// Whether the server has closed the connection, or does within this time; what comes before is dropped.
+    /// Whether the server has closed the connection, or does within this time; what comes before is
+    /// dropped.
     pub async fn is_closed_within(&mut self, time: Duration) -> bool {
         let closed = async { while let Ok(Some(_)) = self.next().await {} };
         tokio::time::timeout(time, closed).await.is_ok()
@@ -301,7 +302,8 @@ impl Heard {
         self.refused.load(Relaxed) + u64::from(self.closed.load(Relaxed))
     }
 
-    /// Waits until so many calls have got an answer of whatever kind. `false`: not before that moment.
+    /// Waits until so many calls have got an answer of whatever kind. `false`: not before that
+    /// moment.
     pub async fn has_heard_of(&self, calls: u64, end: Instant) -> bool {
         while self.begun.load(Relaxed) + self.refused.load(Relaxed) < calls {
             if Instant::now() > end || self.closed.load(Relaxed) {
@@ -312,7 +314,8 @@ impl Heard {
         true
     }
 
-    /// Waits until so many bytes of data in all may have been sent on the connection. `false`: not before that moment.
+    /// Waits until so many bytes of data in all may have been sent on the connection. `false`: not
+    /// before that moment.
     pub async fn allows(&self, bytes: usize, end: Instant) -> bool {
         while (self.granted.load(Relaxed) + 65_535) < bytes as u64 {
             if Instant::now() > end || self.closed.load(Relaxed) {

@@ -1,4 +1,5 @@
-//! Each attack for some seconds, beside honest workers: none of them is lost, the limit refuses, and memory comes back.
+//! Each attack for some seconds, beside honest workers: none of them is lost, the limit refuses,
+//! and memory comes back.
 
 use anyhow::{Context as _, ensure};
 use leasehold_hostile::{ATTACKS, How, run};

@@ -3,7 +3,8 @@
 use super::{Candidacy, Elections, Turn};
 use crate::{CANDIDACY_BYTES, CandidateName, ElectionName, Entry, Reject, Subject, Ticket, Value};
 
-/// A candidacy whose words are short finds room in the last eighth of the budget: long values alone can't keep everybody out.
+/// A candidacy whose words are short finds room in the last eighth of the budget: long values alone
+/// can't keep everybody out.
 const SHORT_BYTES: usize = CANDIDACY_BYTES + 512;
 
 /// What an election on hold takes without a candidacy: its name, and the last change of it.

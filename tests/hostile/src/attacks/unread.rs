@@ -1,4 +1,5 @@
-//! Answers and streams that nobody reads: the client's window is 0, so all of them wait in the server.
+//! Answers and streams that nobody reads: the client's window is 0, so all of them wait in the
+//! server.
 
 use super::{Attack, PLAIN, Report, Target, client, end, longest_ttl, sleep_until};
 use crate::wire::{Writer, connect};
@@ -127,12 +128,14 @@ async fn unread(
     Ok(report)
 }
 
-/// As many elections as fill a page with their values. They are led for as long as an attack can last.
+/// As many elections as fill a page with their values. They are led for as long as an attack can
+/// last.
 async fn elections_with_long_values(target: Target) -> anyhow::Result<()> {
     hold_elections(target, ELECTIONS, VALUE_BYTES).await
 }
 
-/// Leads so many elections with values of this length, without a lease, so that nobody has to keep them alive.
+/// Leads so many elections with values of this length, without a lease, so that nobody has to keep
+/// them alive.
 pub(super) async fn hold_elections(target: Target, count: usize, value_bytes: usize) -> anyhow::Result<()> {
     let mut client = client(target).await?;
     let mut held = Vec::new();

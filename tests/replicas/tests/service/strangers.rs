@@ -1,4 +1,5 @@
-//! Strangers at a standby: what they send slowly or don't read holds up nobody whose calls the standby hands on as well.
+//! Strangers at a standby: what they send slowly or don't read holds up nobody whose calls the
+//! standby hands on as well.
 
 use crate::START;
 use anyhow::{Context as _, ensure};
