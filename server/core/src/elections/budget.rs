@@ -10,10 +10,11 @@ const SHORT_BYTES: usize = CANDIDACY_BYTES + 512;
 /// What an election on hold takes without a candidacy: its name, and the last change of it.
 const HELD_BYTES: usize = 1024;
 
-/// A value stands in the candidacy, and in the last ticket that its stream was sent.
+/// A value stands in the candidacy, in the buffer of its stream's last ticket, and leaves a hole in
+/// memory where its request was.
 fn bytes(election: &ElectionName, candidate: &CandidateName, subject: &Subject, value: &Value) -> usize {
     let names = election.as_str().len() + candidate.as_str().len() + subject.as_str().len();
-    CANDIDACY_BYTES + names + 2 * value.as_str().len()
+    CANDIDACY_BYTES + names + 3 * value.as_str().len()
 }
 
 impl Candidacy {

@@ -397,5 +397,5 @@ impl Candidate {
 /// What a candidacy with these words takes; the last one is its value.
 pub(crate) fn bytes(words: [&dyn Borrow<str>; 4]) -> usize {
     let [names @ .., value] = words.map(|word| word.borrow().len());
-    CANDIDACY_BYTES + names.iter().sum::<usize>() + 2 * value
+    CANDIDACY_BYTES + names.iter().sum::<usize>() + 3 * value
 }
