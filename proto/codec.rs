@@ -11,7 +11,7 @@ use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use tonic_prost::ProstCodec;
 
 /// A buffer begins with this, and grows with its messages.
-const BUFFER_BYTES: usize = 512;
+const BUFFER_BYTES: usize = 1024;
 /// What is encoded at most before it is handed on, but for the last message.
 const YIELD_BYTES: usize = 4 * 1024;
 

@@ -4,7 +4,7 @@
 mod body;
 
 use crate::errors::Refusal;
-use crate::ledger::{Class, Peer};
+use crate::ledger::{Begun, Class, Peer};
 use crate::line::{Line, Owner, Turn};
 use crate::metrics::Metrics;
 use body::Counted;
@@ -116,30 +116,50 @@ where
             self.metrics.refused("NOT_GRPC");
             return Box::pin(async { Ok(refused) });
         }
-        let peer = request.extensions().get::<Peer>().cloned();
-        // The one that is ready.
-        let next = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, next);
-        let metrics = Arc::clone(&self.metrics);
-        Box::pin(async move {
-            // A test calls without a connection.
-            let Some(peer) = peer else { return inner.call(request).await };
-            let class = class(request.uri().path());
-            let (call, at_work) = match peer.begin(class).await {
-                Ok(begun) => begun,
-                Err(refusal) => {
-                    metrics.refused(refusal.code_and_reason().1);
-                    return Ok(Status::from(refusal).into_http());
-                }
-            };
-            let mut response = PEER.scope(peer, inner.call(request)).await?;
-            // A stream that has begun does nothing most of its time.
-            drop(at_work);
-            let turn = response.extensions_mut().remove::<Held>();
-            let lasts = (class == Class::Reflection).then_some(REFLECTION_LASTS);
-            Ok(response.map(|body| Body::new(Counted::new(body, call, turn, lasts))))
-        })
+        // A test calls without a connection.
+        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+            return Box::pin(self.inner.call(request));
+        };
+        let class = class(request.uri().path());
+        match peer.try_begin(class) {
+            Ok(Some(begun)) => Box::pin(answered(class, begun, PEER.scope(peer, self.inner.call(request)))),
+            Ok(None) => {
+                // The one that is ready.
+                let next = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, next);
+                let metrics = Arc::clone(&self.metrics);
+                Box::pin(async move {
+                    match peer.begin(class).await {
+                        Ok(begun) => answered(class, begun, PEER.scope(peer, inner.call(request))).await,
+                        Err(refusal) => Ok(refused(&metrics, refusal)),
+                    }
+                })
+            }
+            Err(refusal) => {
+                let response = refused(&self.metrics, refusal);
+                Box::pin(async { Ok(response) })
+            }
+        }
     }
+}
+
+/// The answer of a call that was begun, which is in the ledger until it is sent.
+async fn answered<E>(
+    class: Class,
+    (call, at_work): Begun,
+    answer: impl Future<Output = Result<Response<Body>, E>>,
+) -> Result<Response<Body>, E> {
+    let mut response = answer.await?;
+    // A stream that has begun does nothing most of its time.
+    drop(at_work);
+    let turn = response.extensions_mut().remove::<Held>();
+    let lasts = (class == Class::Reflection).then_some(REFLECTION_LASTS);
+    Ok(response.map(|body| Body::new(Counted::new(body, call, turn, lasts))))
+}
+
+fn refused(metrics: &Metrics, refusal: Refusal) -> Response<Body> {
+    metrics.refused(refusal.code_and_reason().1);
+    Status::from(refusal).into_http()
 }
 
 /// What a call is, by the name of its method. What isn't known is answered at once.

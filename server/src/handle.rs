@@ -191,8 +191,13 @@ impl Handle {
     }
 
     async fn send(&self, message: Message) -> Result<Turn, Refusal> {
-        let turn = tokio::time::timeout(INBOX_PATIENCE, self.line.turn(caller().connection(), 1)).await;
-        let turn = turn.map_err(|_| Refusal::InboxFull)?;
+        let turn = match self.line.try_turn() {
+            // Without a timer where there is room at once.
+            Some(turn) => turn,
+            None => tokio::time::timeout(INBOX_PATIENCE, self.line.turn(caller().connection(), 1))
+                .await
+                .map_err(|_| Refusal::InboxFull)?,
+        };
         // Whoever has a turn finds a place.
         self.inbox.send(message).await.map_err(|_| Reject::ShuttingDown)?;
         Ok(turn)

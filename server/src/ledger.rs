@@ -8,7 +8,7 @@
 
 mod peer;
 
-pub(crate) use peer::{Call, Peer, Registered};
+pub(crate) use peer::{Begun, Call, Peer, Registered};
 
 use crate::clock;
 use crate::errors::Refusal;
@@ -18,13 +18,19 @@ use peer::Shared;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// An answer that a client hasn't read by then, it won't: the connection is closed. Streams may be
 /// read as slowly as one likes.
 const SEND_TIMEOUT: Millis = Millis(10_000);
+/// Time is cut into spans, so that no clock is read and no list kept for each piece of an answer: a
+/// connection counts its pieces by the span in which they were handed over.
+const SPAN: Millis = Millis(1000);
+/// So many are told apart. What is older than the deadline is closed long before it could be taken
+/// for new.
+const SPANS: usize = 16;
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -46,6 +52,11 @@ pub(crate) enum Class {
 }
 
 const CLASSES: usize = 4;
+
+/// The span of this moment: they are counted from 0 to [`SPANS`], again and again.
+fn span_at(now: Time) -> usize {
+    usize::try_from(now.0 / SPAN.0 % SPANS as u64).unwrap_or(0)
+}
 
 /// How many open calls of one class there may be. One host alone can't take all places.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +111,9 @@ pub(crate) struct Ledger {
     limits: Limits,
     metrics: Arc<Metrics>,
     unsent: AtomicUsize,
+    open: Open,
+    /// Which span of time it is: see [`SPANS`].
+    span: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -107,23 +121,34 @@ pub(crate) struct Ledger {
 struct State {
     next: u64,
     peers: BTreeMap<u64, Arc<Shared>>,
-    open: Open,
-    by_address: BTreeMap<IpAddr, Open>,
+    /// As long as somebody is there.
+    by_address: BTreeMap<IpAddr, Weak<Open>>,
 }
 
 /// Open calls, by class.
-#[derive(Clone, Copy, Debug, Default)]
-struct Open([usize; CLASSES]);
+#[derive(Debug, Default)]
+struct Open([AtomicUsize; CLASSES]);
 
 impl Open {
-    fn all(&self) -> usize {
-        self.0.iter().sum()
+    fn of(&self, class: Class) -> &AtomicUsize {
+        &self.0[class as usize]
+    }
+
+    /// Counts one more, unless that would be more than `most`.
+    fn enter(&self, class: Class, most: usize) -> bool {
+        let more = |open: usize| (open < most).then_some(open + 1);
+        self.of(class).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn leave(&self, class: Class) {
+        self.of(class).fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Ledger {
     pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { limits, metrics, unsent: AtomicUsize::new(0), state: Mutex::default() })
+        let (unsent, span) = (AtomicUsize::new(0), AtomicUsize::new(span_at(clock::now())));
+        Arc::new(Self { limits, metrics, unsent, open: Open::default(), span, state: Mutex::default() })
     }
 
     /// Takes up a connection. It is in the ledger until the second of these is dropped.
@@ -131,7 +156,12 @@ impl Ledger {
         let mut state = self.state();
         let id = state.next;
         state.next += 1;
-        let shared = Arc::new(Shared::new(id, address, Arc::clone(self)));
+        let of_address = state.by_address.get(&address).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let open = Arc::new(Open::default());
+            state.by_address.insert(address, Arc::downgrade(&open));
+            open
+        });
+        let shared = Arc::new(Shared::new(id, (address, of_address), Arc::clone(self)));
         state.peers.insert(id, Arc::clone(&shared));
         (Peer(shared), Registered(id, Arc::clone(self)))
     }
@@ -144,8 +174,14 @@ impl Ledger {
     }
 
     fn look(&self, now: Time) {
-        let peers: Vec<_> = self.state().peers.values().map(Arc::clone).collect();
-        for peer in peers.into_iter().filter(|peer| peer.waits_since().is_some_and(|at| now.since(at) > SEND_TIMEOUT)) {
+        let now = span_at(now);
+        self.span.store(now, Ordering::Relaxed);
+        let peers: Vec<_> = {
+            let mut state = self.state();
+            state.by_address.retain(|_, open| open.strong_count() > 0);
+            state.peers.values().map(Arc::clone).collect()
+        };
+        for peer in peers.into_iter().filter(|peer| peer.waits_since_before(now)) {
             self.metrics.connection_closed("UNREAD_ANSWER");
             tracing::warn!(
                 address = %peer.address(), bytes = peer.unsent(),
@@ -157,37 +193,32 @@ impl Ledger {
 
     /// Takes up a call, unless there are too many.
     fn enter(&self, peer: &Shared, class: Class) -> Result<(), Refusal> {
-        let index = class as usize;
-        let (what, most) = (class.what(), self.limits.most(class));
-        let mut state = self.state();
-        let of_address = state.by_address.get(&peer.address()).copied().unwrap_or_default();
-        let kept_free = if of_address.0[index] < FEW { 0 } else { most.in_all / 8 };
-        for (open, limit, whose) in [
-            (state.open.0[index], most.in_all - kept_free, "in all"),
-            (of_address.0[index], most.from_an_address, "from this address"),
-            (peer.open(class), most.on_a_connection, "on this connection"),
-        ] {
-            if open >= limit {
-                return Err(Refusal::TooManyCalls { what, whose, limit });
+        let most = self.limits.most(class);
+        let few = peer.of_address().of(class).load(Ordering::Relaxed) < FEW;
+        let in_all = if few { most.in_all } else { most.in_all - most.in_all / 8 };
+        let counts = [
+            (&self.open, in_all, "in all"),
+            (peer.of_address(), most.from_an_address, "from this address"),
+            (peer.own(), most.on_a_connection, "on this connection"),
+        ];
+        for (entered, (open, limit, whose)) in counts.iter().enumerate() {
+            if !open.enter(class, *limit) {
+                counts[..entered].iter().for_each(|(open, ..)| open.leave(class));
+                return Err(Refusal::TooManyCalls { what: class.what(), whose, limit: *limit });
             }
         }
-        state.open.0[index] += 1;
-        state.by_address.entry(peer.address()).or_default().0[index] += 1;
-        peer.entered(class);
         Ok(())
     }
 
     fn leave(&self, peer: &Shared, class: Class) {
-        let index = class as usize;
-        let mut state = self.state();
-        peer.left(class);
-        state.open.0[index] -= 1;
-        if let Some(open) = state.by_address.get_mut(&peer.address()) {
-            open.0[index] -= 1;
-            if open.all() == 0 {
-                state.by_address.remove(&peer.address());
-            }
+        for open in [&self.open, peer.of_address(), peer.own()] {
+            open.leave(class);
         }
+    }
+
+    /// Which span of time it is.
+    fn span(&self) -> usize {
+        self.span.load(Ordering::Relaxed)
     }
 
     /// Enters so many bytes. If that is too much, whoever holds most is closed.

@@ -1,13 +1,14 @@
 //! A line before work that costs much: whoever has had little of it goes before whoever has had
 //! much.
 //!
-//! Weighted fair queueing (Demers, Keshav, Shenker 1989), on a virtual clock that work moves on. A
+//! Self-clocked fair queueing (Golestani 1994), on a virtual clock that work moves on. A
 //! turn is marked with the moment at which it would end if its owner's work were done at the pace
 //! of that clock, and the lowest mark is next. So a small turn of somebody who was quiet goes
 //! before everything that others have piled up, and nobody waits for ever.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -26,29 +27,32 @@ pub(crate) enum Owner {
 /// Who works, and who waits for it.
 #[derive(Debug)]
 pub(crate) struct Line {
+    /// So many more may work now.
+    free: AtomicUsize,
+    /// So many wait, or are about to.
+    queued: AtomicUsize,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    /// So many may work at a time, and so many more now.
-    places: usize,
-    free: usize,
-    /// The virtual clock: the mark at which the work that was begun last begins.
+    /// The virtual clock: the mark of whoever was called last.
     clock: u64,
     /// The mark of each owner's last turn, since somebody had to wait.
     marks: HashMap<Owner, u64>,
     /// When there are more, those are dropped that the clock has passed.
     many: usize,
     /// Who waits, by mark and then by arrival.
-    waiting: BTreeMap<(u64, u64), Waiting>,
+    waiting: BTreeMap<(u64, u64), oneshot::Sender<Turn>>,
     arrivals: u64,
 }
 
+/// A place in the line. Whoever stops waiting leaves it.
 #[derive(Debug)]
-struct Waiting {
-    begins: u64,
-    called: oneshot::Sender<Turn>,
+struct Place<'a> {
+    line: &'a Arc<Line>,
+    at: (u64, u64),
+    called: oneshot::Receiver<Turn>,
 }
 
 /// The right to work. The next one has it when this is dropped.
@@ -61,32 +65,62 @@ pub(crate) struct Turn {
 impl Line {
     /// A line for so many that work at a time.
     pub(crate) fn new(places: usize) -> Arc<Self> {
-        let (marks, waiting) = (HashMap::new(), BTreeMap::new());
-        let state = State { places, free: places, clock: 0, marks, many: MANY_MARKS, waiting, arrivals: 0 };
-        Arc::new(Self { state: Mutex::new(state) })
+        let state = State { many: MANY_MARKS, ..State::default() };
+        Arc::new(Self { free: AtomicUsize::new(places), queued: AtomicUsize::new(0), state: Mutex::new(state) })
+    }
+
+    /// A turn, if there is one left and nobody waits for it. It counts for nothing: nobody has less
+    /// for it.
+    pub(crate) fn try_turn(self: &Arc<Self>) -> Option<Turn> {
+        (self.queued.load(Ordering::SeqCst) == 0 && self.take()).then(|| Turn { line: Some(Arc::clone(self)) })
     }
 
     /// Waits for a turn. `cost` may be in any unit that is the same for all.
     pub(crate) async fn turn(self: &Arc<Self>, owner: Owner, cost: u64) -> Turn {
-        let called = {
-            let mut state = self.state();
-            let begins = state.clock.max(state.marks.get(&owner).copied().unwrap_or_default());
-            let mark = begins.saturating_add(cost.max(1));
-            state.remember(owner, mark);
-            if state.free > 0 {
-                // Then nobody waits.
-                state.free -= 1;
-                state.clock = state.clock.max(begins);
-                return Turn { line: Some(Arc::clone(self)) };
-            }
-            let (called, waits) = oneshot::channel();
-            let arrival = state.arrivals;
-            state.arrivals += 1;
-            state.waiting.insert((mark, arrival), Waiting { begins, called });
-            waits
-        };
+        if let Some(turn) = self.try_turn() {
+            return turn;
+        }
+        let mut place = self.queue(owner, cost);
+        self.call();
         // The line lives as long as this, and gives every turn to somebody.
-        called.await.expect("whoever waits is called")
+        (&mut place.called).await.expect("whoever waits is called")
+    }
+
+    fn queue(self: &Arc<Self>, owner: Owner, cost: u64) -> Place<'_> {
+        let mut state = self.state();
+        // Whoever gives a turn back from here on looks who waits.
+        self.queued.fetch_add(1, Ordering::SeqCst);
+        let begins = state.clock.max(state.marks.get(&owner).copied().unwrap_or_default());
+        let at = (begins.saturating_add(cost.max(1)), state.arrivals);
+        state.arrivals += 1;
+        state.remember(owner, at.0);
+        let (calls, called) = oneshot::channel();
+        state.waiting.insert(at, calls);
+        Place { line: self, at, called }
+    }
+
+    fn take(&self) -> bool {
+        let less = |free: usize| free.checked_sub(1);
+        self.free.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
+    }
+
+    /// Gives the turns that are left to whoever waits.
+    fn call(self: &Arc<Self>) {
+        let mut state = self.state();
+        while !state.waiting.is_empty() && self.take() {
+            let Some(((mark, _), calls)) = state.waiting.pop_first() else { break };
+            self.queued.fetch_sub(1, Ordering::SeqCst);
+            state.clock = mark;
+            if let Err(mut turn) = calls.send(Turn { line: Some(Arc::clone(self)) }) {
+                // It has stopped waiting.
+                turn.line = None;
+                self.free.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        if state.waiting.is_empty() {
+            // Nobody has had anything at the cost of others.
+            state.marks.clear();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -105,20 +139,20 @@ impl State {
     }
 }
 
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.line.state().waiting.remove(&self.at).is_some() {
+            self.line.queued.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         let Some(line) = self.line.take() else { return };
-        let mut state = line.state();
-        while let Some((_, Waiting { begins, called })) = state.waiting.pop_first() {
-            state.clock = state.clock.max(begins);
-            let Err(mut turn) = called.send(Turn { line: Some(Arc::clone(&line)) }) else { return };
-            // It has stopped waiting.
-            turn.line = None;
-        }
-        state.free += 1;
-        if state.free == state.places {
-            // Nobody has had anything at the cost of others.
-            state.marks.clear();
+        line.free.fetch_add(1, Ordering::SeqCst);
+        if line.queued.load(Ordering::SeqCst) > 0 {
+            line.call();
         }
     }
 }
@@ -174,7 +208,7 @@ mod tests {
         let mut waiting: Vec<_> = ["much 1", "much 2", "much 3"].map(|name| (name, waits(&line, 1, 100))).into();
         waiting.push(("little", waits(&line, 2, 1)));
         waiting.push(("more", waits(&line, 3, 100)));
-        assert_eq!(order(first, waiting), ["little", "more", "much 1", "much 2", "much 3"]);
+        assert_eq!(order(first, waiting), ["little", "much 1", "more", "much 2", "much 3"]);
     }
 
     #[test]
@@ -199,15 +233,16 @@ mod tests {
 
     #[test]
     fn what_is_remembered_of_owners_is_bounded() {
-        let line = Line::new(2);
-        let _always_busy = at_once(&line, 0, 1);
+        let line = Line::new(1);
+        let mut turn = at_once(&line, 0, 1);
+        // Somebody always waits, so nothing is forgotten for want of a line.
+        let _waits = waits(&line, 0, u64::MAX);
         for owner in 1..10_000 {
-            drop(at_once(&line, owner, 1));
-            let mut state = line.state();
-            // As if somebody else's work had moved it on.
-            state.clock += 1;
+            let mut next = waits(&line, owner, 1);
+            drop(turn);
+            turn = look(&mut next).expect("it is next");
         }
-        assert!(line.state().marks.len() <= MANY_MARKS + 1, "{}", line.state().marks.len());
+        assert!(line.state().marks.len() <= 2 * MANY_MARKS, "{}", line.state().marks.len());
     }
 
     #[test]
@@ -221,6 +256,33 @@ mod tests {
         // It was called, and stops before it has heard so.
         drop(called);
         drop(at_once(&line, 4, 1));
-        assert_eq!(line.state().free, 1);
+        let left = (line.free.load(Ordering::SeqCst), line.queued.load(Ordering::SeqCst), line.state().waiting.len());
+        assert_eq!(left, (1, 0, 0));
+    }
+
+    #[test]
+    fn turns_are_never_lost_nor_doubled_among_threads() {
+        let (line, at_work) = (Line::new(3), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for owner in 0..8 {
+                let (line, at_work) = (&line, &at_work);
+                scope.spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    for round in 0..5_000 {
+                        let turn = runtime.block_on(line.turn(Owner::Connection(owner), round % 7));
+                        assert!(at_work.fetch_add(1, Ordering::SeqCst) < 3);
+                        std::thread::yield_now();
+                        at_work.fetch_sub(1, Ordering::SeqCst);
+                        drop(turn);
+                        if round % 5 == 0 {
+                            // It stops waiting before it is called, or is at work for a moment.
+                            let mut waits = Box::pin(line.turn(Owner::Connection(owner), 1));
+                            let _ = waits.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!((line.free.load(Ordering::SeqCst), line.queued.load(Ordering::SeqCst)), (3, 0));
     }
 }

@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
 /// A connection and its places.
@@ -23,7 +22,6 @@ pub(crate) struct Connection {
     preface: &'static [u8],
     frames: Frames,
     peer: Peer,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     metrics: Arc<Metrics>,
     _registered: Registered,
     _places: (Place, Taken),
@@ -37,25 +35,12 @@ impl Connection {
         places: (Place, Taken),
         metrics: Arc<Metrics>,
     ) -> Self {
-        let cut = Box::pin(peer.cutting().clone().cancelled_owned());
-        Self {
-            stream,
-            preface,
-            frames: Frames::default(),
-            peer,
-            cut,
-            metrics,
-            _registered: registered,
-            _places: places,
-        }
+        Self { stream, preface, frames: Frames::default(), peer, metrics, _registered: registered, _places: places }
     }
 
     /// Fails when the connection was cut; otherwise whoever waits here is woken when it is.
-    fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
-            Poll::Pending => Ok(()),
-        }
+    fn check(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.peer.poll_cut(cx) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 }
 

@@ -1,17 +1,15 @@
 //! One connection in the ledger, and its calls.
 
-use super::{CLASSES, Class, Ledger};
-use crate::clock;
+use super::{Class, Ledger, Open, SEND_TIMEOUT, SPAN, SPANS};
 use crate::errors::Refusal;
 use crate::line::Owner;
 use bytes::Bytes;
-use leasehold_core::Time;
-use std::collections::BTreeMap;
+use futures::task::AtomicWaker;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Context;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 
 /// So many calls of a connection are worked at, or have one answer that isn't sent: the next ones
 /// wait.
@@ -31,22 +29,23 @@ pub(crate) struct Registered(pub(super) u64, pub(super) Arc<Ledger>);
 pub(super) struct Shared {
     id: u64,
     address: IpAddr,
+    /// Of all connections from there.
+    of_address: Arc<Open>,
     ledger: Arc<Ledger>,
-    cut: CancellationToken,
+    own: Open,
     at_work: Arc<Semaphore>,
-    open: [AtomicUsize; CLASSES],
-    unsent: Mutex<Unsent>,
-    /// Something was sent.
-    sent: Notify,
+    unsent: AtomicUsize,
+    /// Pieces that must be sent in time, by the span in which they were handed over.
+    pieces: [AtomicUsize; SPANS],
+    /// There is room again.
+    room: Notify,
+    cut: AtomicBool,
+    /// Whoever reads and writes the connection.
+    connection: AtomicWaker,
 }
 
-#[derive(Debug, Default)]
-struct Unsent {
-    bytes: usize,
-    next: u64,
-    /// When each piece was handed over that must be sent in time.
-    since: BTreeMap<u64, Time>,
-}
+/// A call that may be worked at, and what it holds until it has begun.
+pub(crate) type Begun = (Arc<Call>, Option<OwnedSemaphorePermit>);
 
 /// An open call: it is over when its last byte was sent.
 #[derive(Debug)]
@@ -59,7 +58,8 @@ pub(crate) struct Call {
 /// A piece of an answer, on its way.
 struct Piece {
     bytes: Bytes,
-    number: Option<u64>,
+    /// When it was handed over, if it must be sent in time.
+    span: Option<usize>,
     call: Arc<Call>,
 }
 
@@ -84,26 +84,32 @@ impl Peer {
         self.0.cut();
     }
 
-    /// Done when the connection is cut.
-    pub(crate) fn cutting(&self) -> &CancellationToken {
-        &self.0.cut
+    /// Whether the connection was cut. Otherwise whoever asks is woken when it is.
+    pub(crate) fn poll_cut(&self, context: &mut Context<'_>) -> bool {
+        self.0.connection.register(context.waker());
+        self.0.is_cut()
     }
 
-    /// Begins a call, when others of its connection make room for it. What comes with a stream is
-    /// dropped when it has begun; with one answer that is when it was read.
-    pub(crate) async fn begin(&self, class: Class) -> Result<(Arc<Call>, Option<OwnedSemaphorePermit>), Refusal> {
-        self.0.ledger.enter(&self.0, class)?;
-        let mut call = Call { peer: self.clone(), class, at_work: None };
-        let permit = match Arc::clone(&self.0.at_work).try_acquire_owned() {
-            Ok(permit) => Some(permit),
-            Err(_) => Arc::clone(&self.0.at_work).acquire_owned().await.ok(),
-        };
-        if class != Class::Unary {
-            return Ok((Arc::new(call), permit));
+    /// Begins a call if that can be done at once. What comes with a stream is dropped when it has
+    /// begun; with one answer that is when it was read.
+    pub(crate) fn try_begin(&self, class: Class) -> Result<Option<Begun>, Refusal> {
+        if class == Class::Unary && !self.has_room() {
+            return Ok(None);
         }
-        call.at_work = permit;
-        self.room().await;
-        Ok((Arc::new(call), None))
+        let Ok(permit) = Arc::clone(&self.0.at_work).try_acquire_owned() else { return Ok(None) };
+        self.0.ledger.enter(&self.0, class)?;
+        Ok(Some(Call { peer: self.clone(), class, at_work: None }.begun(permit)))
+    }
+
+    /// Begins a call, when others of its connection make room for it.
+    pub(crate) async fn begin(&self, class: Class) -> Result<Begun, Refusal> {
+        self.0.ledger.enter(&self.0, class)?;
+        let call = Call { peer: self.clone(), class, at_work: None };
+        let permit = Arc::clone(&self.0.at_work).acquire_owned().await.expect("nobody closes this semaphore");
+        if class == Class::Unary {
+            self.room().await;
+        }
+        Ok(call.begun(permit))
     }
 
     /// Whether this client reads its answers: if not, no more of them are made.
@@ -114,22 +120,38 @@ impl Peer {
     /// Until it has read enough.
     pub(crate) async fn room(&self) {
         loop {
-            let sent = self.0.sent.notified();
             if self.has_room() {
                 return;
             }
-            sent.await;
+            let room = self.0.room.notified();
+            // It may have come meanwhile.
+            if self.has_room() {
+                return;
+            }
+            room.await;
         }
     }
 }
 
 impl Call {
+    fn begun(mut self, permit: OwnedSemaphorePermit) -> Begun {
+        if self.class != Class::Unary {
+            return (Arc::new(self), Some(permit));
+        }
+        self.at_work = Some(permit);
+        (Arc::new(self), None)
+    }
+
     /// Enters a piece of the answer. It is crossed out when what this returns is dropped.
     pub(crate) fn hand_over(self: &Arc<Self>, bytes: Bytes) -> Bytes {
         let shared = &self.peer.0;
-        let number = shared.enter(bytes.len(), self.class.has_deadline());
+        let span = self.class.has_deadline().then(|| shared.ledger.span());
+        shared.unsent.fetch_add(bytes.len(), Ordering::Relaxed);
+        if let Some(span) = span {
+            shared.pieces[span].fetch_add(1, Ordering::Relaxed);
+        }
         shared.ledger.add(bytes.len());
-        Bytes::from_owner(Piece { bytes, number, call: Arc::clone(self) })
+        Bytes::from_owner(Piece { bytes, span, call: Arc::clone(self) })
     }
 }
 
@@ -148,8 +170,15 @@ impl AsRef<[u8]> for Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         let shared = &self.call.peer.0;
-        shared.ledger.subtract(self.bytes.len());
-        shared.cross_out(self.bytes.len(), self.number);
+        let bytes = self.bytes.len();
+        shared.ledger.subtract(bytes);
+        if let Some(span) = self.span {
+            shared.pieces[span].fetch_sub(1, Ordering::Relaxed);
+        }
+        let before = shared.unsent.fetch_sub(bytes, Ordering::SeqCst);
+        if before >= ROOM_BYTES && before - bytes < ROOM_BYTES {
+            shared.room.notify_waiters();
+        }
     }
 }
 
@@ -162,16 +191,19 @@ impl Drop for Registered {
 }
 
 impl Shared {
-    pub(super) fn new(id: u64, address: IpAddr, ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(id: u64, (address, of_address): (IpAddr, Arc<Open>), ledger: Arc<Ledger>) -> Self {
         Self {
             id,
             address,
+            of_address,
             ledger,
-            cut: CancellationToken::new(),
+            own: Open::default(),
             at_work: Arc::new(Semaphore::new(AT_WORK)),
-            open: Default::default(),
-            unsent: Mutex::default(),
-            sent: Notify::new(),
+            unsent: AtomicUsize::new(0),
+            pieces: Default::default(),
+            room: Notify::new(),
+            cut: AtomicBool::new(false),
+            connection: AtomicWaker::new(),
         }
     }
 
@@ -179,62 +211,33 @@ impl Shared {
         self.address
     }
 
+    pub(super) fn of_address(&self) -> &Open {
+        &self.of_address
+    }
+
+    pub(super) fn own(&self) -> &Open {
+        &self.own
+    }
+
     pub(super) fn cut(&self) {
-        self.cut.cancel();
+        self.cut.store(true, Ordering::Release);
+        self.connection.wake();
     }
 
     pub(super) fn is_cut(&self) -> bool {
-        self.cut.is_cancelled()
-    }
-
-    pub(super) fn open(&self, class: Class) -> usize {
-        self.open[class as usize].load(Ordering::Relaxed)
-    }
-
-    pub(super) fn entered(&self, class: Class) {
-        self.open[class as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn left(&self, class: Class) {
-        self.open[class as usize].fetch_sub(1, Ordering::Relaxed);
+        self.cut.load(Ordering::Acquire)
     }
 
     /// Bytes that it was given to send and hasn't sent.
     pub(super) fn unsent(&self) -> usize {
-        self.lock().bytes
+        self.unsent.load(Ordering::SeqCst)
     }
 
-    /// When the oldest piece was handed over that must be sent in time.
-    pub(super) fn waits_since(&self) -> Option<Time> {
-        self.lock().since.first_key_value().map(|(_, at)| *at)
-    }
-
-    fn enter(&self, bytes: usize, in_time: bool) -> Option<u64> {
-        let mut unsent = self.lock();
-        unsent.bytes += bytes;
-        in_time.then(|| {
-            let number = unsent.next;
-            unsent.next += 1;
-            unsent.since.insert(number, clock::now());
-            number
-        })
-    }
-
-    fn cross_out(&self, bytes: usize, number: Option<u64>) {
-        let mut unsent = self.lock();
-        let had_room = unsent.bytes < ROOM_BYTES;
-        unsent.bytes -= bytes;
-        if let Some(number) = number {
-            unsent.since.remove(&number);
-        }
-        let has_room = unsent.bytes < ROOM_BYTES;
-        drop(unsent);
-        if has_room && !had_room {
-            self.sent.notify_waiters();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Unsent> {
-        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a piece is there that was to be sent by now, in this span.
+    pub(super) fn waits_since_before(&self, now: usize) -> bool {
+        let in_time = usize::try_from(SEND_TIMEOUT.0 / SPAN.0).unwrap_or(SPANS);
+        // The one that follows is the oldest one that is told apart.
+        let late = (1..SPANS - in_time).map(|later| (now + later) % SPANS);
+        late.into_iter().any(|span| self.pieces[span].load(Ordering::Relaxed) > 0)
     }
 }

@@ -34,7 +34,7 @@ async fn what_was_handed_over_is_crossed_out_when_its_last_byte_is_dropped() {
     assert_eq!(peer.0.unsent(), 100, "half of it is still there");
     drop((call, half));
     assert_eq!((peer.0.unsent(), ledger.unsent.load(Ordering::Relaxed)), (0, 0));
-    assert!(ledger.state().by_address.is_empty(), "the call is over");
+    assert_eq!(ledger.open.of(Class::Stream).load(Ordering::Relaxed), 0, "the call is over");
 }
 
 #[tokio::test]
@@ -50,8 +50,10 @@ async fn an_answer_that_isnt_read_in_time_closes_its_connection_and_a_stream_doe
     let stream = begin(&slow, Class::Stream).await.unwrap();
     let _held_too = stream.hand_over(Bytes::from_static(b"slow"));
     let now = clock::now();
-    ledger.look(now + SEND_TIMEOUT);
-    assert!(!unread.0.is_cut(), "it has that long");
+    for second in 1..=10 {
+        ledger.look(now + Millis(1000 * second));
+        assert!(!unread.0.is_cut(), "it has that long");
+    }
     drop(held);
     ledger.look(now + SEND_TIMEOUT + Millis(1000));
     assert!(unread.0.is_cut() && !reads.0.is_cut() && !slow.0.is_cut());
@@ -151,6 +153,7 @@ async fn hosts_with_many_calls_leave_places_for_those_with_few() {
     assert_eq!((fill(1, 1000).await, fill(2, 1000).await), (400, 300));
     assert_eq!((fill(3, 10).await, fill(4, 1000).await), (10, FEW));
     drop(open);
+    ledger.look(clock::now());
     assert!(ledger.state().by_address.is_empty());
 }
 
@@ -164,7 +167,7 @@ async fn watches_and_reflection_have_limits_of_their_own() {
     ] {
         let mut open = Vec::new();
         let mut refusals = Vec::new();
-        for host in 0..10 {
+        for host in 0..20 {
             loop {
                 let (peer, registered) = ledger.register(ip(host));
                 let mut calls = Vec::new();
