@@ -422,17 +422,19 @@ impl Driver {
     }
 
     fn tenure_ended(&mut self, tenure: Tenure, why: TenureEnd) {
-        self.inbox.right.end();
+        let reject = if why == TenureEnd::Shutdown { Reject::ShuttingDown } else { Reject::NotActive };
+        // The right before all else.
+        self.observers.end(&reject);
         self.lapse = None;
         self.metrics.tenure_ended(why);
         self.watched.forget();
         self.store.tell(Fact::Ended(tenure, why));
         self.mirrors.clear();
         let standby = Phase::Standby { heard: self.heard, follows: false };
-        let (reject, phase) = match why {
+        let phase = match why {
             TenureEnd::RightEnded => {
                 tracing::error!(tenure = tenure.0, "tenure ended: the store didn't confirm a renewal in time");
-                (Reject::NotActive, standby)
+                standby
             }
             TenureEnd::Lost => {
                 match &self.store {
@@ -441,7 +443,7 @@ impl Driver {
                         tracing::error!(tenure = tenure.0, "tenure ended: the data directory is another's")
                     }
                 }
-                (Reject::NotActive, standby)
+                standby
             }
             TenureEnd::Behind => {
                 tracing::warn!(
@@ -449,15 +451,14 @@ impl Driver {
                     "tenure ended: a ticket shows higher numbers than this tenure's, so the record was lost or restored; \
                      the next tenure begins above them"
                 );
-                (Reject::NotActive, standby)
+                standby
             }
             TenureEnd::Shutdown => {
                 tracing::info!(tenure = tenure.0, "tenure ended: shutting down");
-                (Reject::ShuttingDown, Phase::Stopped)
+                Phase::Stopped
             }
         };
         self.phase.send_replace(phase);
-        self.observers.end(&reject);
         for (_, mut events) in std::mem::take(&mut self.streams) {
             let kind = StreamKind::Close(Some(Box::new(reject.clone())));
             let _ = events.try_send(StreamItem { tenure, at: self.batch_began, kind });

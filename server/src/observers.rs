@@ -71,9 +71,11 @@ impl Observers {
         *self.state() = State { tenure, board, last: None, settles_at };
     }
 
-    /// The tenure has ended.
+    /// The tenure ends, and its right with it. Both at once for whoever looks: an observer that found
+    /// the right gone before the reason was there would tell its client the wrong one.
     pub(crate) fn end(&self, why: &Reject) {
         let mut state = self.state();
+        self.right.end();
         let board = std::mem::replace(&mut state.board, Err(why.clone()));
         state.last = board.ok().filter(|_| matches!(why, Reject::ShuttingDown));
         drop(state);
@@ -243,5 +245,29 @@ impl Drop for Observer {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_right_doesnt_end_before_whoever_looks_can_find_out_why() {
+        let right = Arc::new(Right::new(true));
+        right.extend(clock::now() + Millis(60_000));
+        let observers = Observers::new(Arc::clone(&right), 1);
+        observers.begin(Tenure(7), Time(0), None);
+        let observer = observers.observe(Selection::Prefix(String::new()), Cursor::snapshot()).unwrap();
+        let looks = observers.board.read().unwrap();
+        let ending = Arc::clone(&observers);
+        let ends = std::thread::spawn(move || ending.end(&Reject::ShuttingDown));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(right.lasts(), "the reason isn't there yet");
+        drop(looks);
+        ends.join().unwrap();
+        assert!(!right.lasts());
+        assert_eq!(observer.check().await, Ok(()), "the last words may be told");
+        assert_eq!(observer.ended(), Some(Reject::ShuttingDown));
     }
 }
