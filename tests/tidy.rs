@@ -1,5 +1,8 @@
 //! The style of the code, as a test: what STYLE asks for and no other tool checks.
 
+#[path = "tidy/names.rs"]
+mod names;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +27,11 @@ impl Source {
 
 /// All sources of the repository; what is generated or belongs to others isn't among them.
 fn sources() -> Vec<Source> {
+    files(&KINDS)
+}
+
+/// All files whose names end like one of these kinds; scripts without an ending, like tests/run, are among them.
+fn files(kinds: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
     let mut folders = vec![root.to_path_buf()];
@@ -32,7 +40,7 @@ fn sources() -> Vec<Source> {
             let path = entry.expect("the folder can be read").path();
             if path.is_dir() {
                 folders.extend(is_ours(root, &path).then_some(path));
-            } else if is_source(&path) {
+            } else if is_of(&path, kinds) {
                 let text = fs::read_to_string(&path).expect("sources are UTF-8");
                 let path = path.strip_prefix(root).expect("it lies below").display().to_string();
                 // The mark that generators of Go code leave.
@@ -52,10 +60,10 @@ fn is_ours(root: &Path, folder: &Path) -> bool {
     !foreign && folder != root.join("target") && folder != root.join("examples/python/leasehold")
 }
 
-fn is_source(path: &Path) -> bool {
+fn is_of(path: &Path, kinds: &[&str]) -> bool {
     let kind = path.extension().unwrap_or_default().to_string_lossy();
     // Scripts without an ending: tests/run, .ci/run.
-    KINDS.contains(&&*kind) || path.ends_with("run")
+    kinds.contains(&&*kind) || path.ends_with("run")
 }
 
 /// Fails with all findings at once.

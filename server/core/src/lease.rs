@@ -53,6 +53,7 @@ impl Content {
 
     /// The last words of a tenure that ended in good order. An empty holder alone is no release: `kubectl apply` of a manifest that says
     /// `holderIdentity: ""` empties the holder of a running installation.
+    /// Rule `release-named`.
     #[must_use]
     pub fn released(&self) -> Option<&Record> {
         let record = self.signed.as_ref().map(|signed| &signed.record)?;
@@ -61,6 +62,7 @@ impl Content {
 }
 
 /// What a write replaces.
+/// Rule `compare-and-swap`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Over {
     /// Whatever is there: the store has one writer.

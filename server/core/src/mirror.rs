@@ -88,6 +88,7 @@ impl Mirror {
     }
 
     /// Whether this is all that the tenure knew when it ended like this.
+    /// Rule `mirror-complete`.
     pub(crate) fn knows_the_end_of(&self, record: &Record) -> bool {
         self.whole && record.tenure == self.tenure && record.last_change == Some(self.number)
     }

@@ -2,6 +2,7 @@
 //!
 //! It works like the timestamp oracle of Percolator: a ceiling that no number handed out has reached is stored ahead of use,
 //! so that whoever comes next starts above everything that was ever handed out, without a write for each number.
+//! Rule `ceiling`.
 
 use std::fmt;
 

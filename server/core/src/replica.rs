@@ -246,6 +246,7 @@ impl Replica {
     }
 
     /// A call belongs to a tenure: one that a standby held up must not do in the next tenure what its sender meant for this one.
+    /// Rule `call-tenure`.
     fn forwarded(&mut self, tenure: Tenure, input: Input) {
         if self.tenure() == Some(tenure) {
             return self.dispatch(input);
@@ -328,6 +329,7 @@ impl Replica {
     /// record was lost, or an older one was put back, and this tenure began too low. Workers that have
     /// seen higher numbers don't listen to it, and resources refuse its tokens. It ends, and the next
     /// one begins above all that can have been handed out. Only this service's keys can seal a ticket.
+    /// Rule `above-tickets`.
     fn step_above(&mut self, tickets: &[Ticket]) {
         let Role::Active(active) = &self.role else { return };
         if active.lapsed(self.now) {

@@ -2,6 +2,7 @@
 //!
 //! A standby never compares wall clocks. It waits until *it* has seen the Lease unchanged for a whole lease duration: whoever
 //! wrote it last has sent that write before it was seen, so its right is over by then.
+//! Rule `whole-duration`.
 
 use crate::lease::{Content, Holder, Lease, Version};
 use crate::{Millis, Tenure, Time};
@@ -48,6 +49,7 @@ pub(crate) enum TakeOver {
     /// It was released: at once for whoever knows how that tenure ended, a little later for everybody else.
     Released(Time),
     /// This process wrote it, nobody has written since, and its right has ended: nobody else has one.
+    /// Rule `own-lease`.
     Mine,
     /// There is none: one has to be made.
     Missing,
@@ -98,12 +100,14 @@ impl Sight {
 
     /// Whether this is a release that counts at once: of the tenure that was seen held within the last duration, and no higher one
     /// is known. An old one may come back with a restored manifest.
+    /// Rule `release-seen`.
     fn hands_over(&self, content: &Content, now: Time) -> bool {
         let (Some(record), Some((tenure, at))) = (content.released(), self.held) else { return false };
         record.tenure == tenure && self.highest <= tenure && now.since(at) <= self.duration
     }
 
     /// Whether a record is older than one that was seen: it was restored, and says nothing of the tenure before the next.
+    /// Rule `restored-says-nothing`.
     pub(crate) fn outdated(&self, record: &crate::Record) -> bool {
         (record.tenure, record.renewed_at) < self.newest
     }

@@ -16,6 +16,7 @@ pub(crate) struct Pending {
     pub(crate) ceiling: u64,
     /// How far into the tenure it says that it was sent. No two writes of a tenure say the same, so that a write whose answer was lost
     /// is recognised when it is found.
+    /// Rule `own-writes`.
     pub(crate) renewed_at: Millis,
 }
 
@@ -24,7 +25,7 @@ pub(crate) struct Pending {
 pub(crate) struct Start {
     /// The longest TTL that this process knows of, by its setting or by any record.
     pub(crate) longest_ttl: Millis,
-    /// A number that the clock vouches for.
+    /// A number that the clock vouches for. Rule `floor`.
     pub(crate) floor: u64,
     /// The highest ceiling that this process has seen.
     pub(crate) seen: u64,
@@ -115,6 +116,7 @@ impl Claim {
 
 /// What the last record of a tenure tells the next one. Nothing, if it ended inside its wait: what it
 /// knew isn't all there is.
+/// Rule `wait-cut-short`.
 #[derive(Debug, Default)]
 pub(crate) struct Last {
     pub(crate) handover: Option<Handover>,
@@ -136,8 +138,10 @@ pub(crate) struct Active {
     pub(crate) failing: bool,
     pub(crate) line: Line,
     /// Until then nothing is granted; `None` once it has passed.
+    /// Rule `wait`.
     pub(crate) settles_at: Option<Time>,
     pub(crate) former: Option<Former>,
+    /// Rule `longest-ttl-rises`.
     pub(crate) longest_ttl: Millis,
     /// What the next write replaces.
     pub(crate) over: Over,
@@ -204,6 +208,7 @@ impl Active {
 
     /// A renewal is stored. With a Lease, a right that has ended stays ended: the caller has
     /// checked that it hasn't.
+    /// Rule `right-ends`.
     pub(crate) fn renewed(&mut self, config: &Config, pending: Pending) {
         self.failing = false;
         self.right_until = self.right_until.max(right(config, pending.sent));
@@ -276,6 +281,7 @@ impl Active {
 }
 
 /// What a write that was sent then is good for.
+/// Rule `from-the-send`.
 pub(crate) fn right(config: &Config, sent: Time) -> Time {
     sent + (config.duration - config.margin)
 }

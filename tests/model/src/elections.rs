@@ -60,7 +60,7 @@ impl Turn<'_> {
     }
 
     fn remember(&mut self, id: Number) {
-        if self.active.wait > 0 && self.has(Rule::Remembered) {
+        if self.active.wait > 0 && self.has(Rule::EndsRemembered) {
             self.active.ended |= 1 << id;
         }
     }
@@ -196,7 +196,7 @@ impl Turn<'_> {
         let waits = self.active.candidacies[index].part == Part::Waiting;
         if let (Some(token), true) = (ticket.token, waits) {
             let of_another = self.active.wait > 0 && ticket.accepted.0 != self.active.tenure;
-            if self.has(Rule::Promotes) && of_another && self.recent(worker, ticket) {
+            if self.has(Rule::LeaderNeverWaitsPromotes) && of_another && self.recent(worker, ticket) {
                 *self.last = Some(Event::Promoted);
                 self.install(ticket.id, token);
             } else if self.has(Rule::LeaderNeverWaits) {
@@ -282,7 +282,8 @@ impl Turn<'_> {
         self.changed = true;
         if let Some(current) = self.leader() {
             *self.last = Some(Event::Overtaken);
-            let newcomer_wins = self.has(Rule::HigherWins) && self.active.candidacies[current].token() < Some(token);
+            let newcomer_wins =
+                self.has(Rule::HigherTokenWins) && self.active.candidacies[current].token() < Some(token);
             let loser = if newcomer_wins { Some(current) } else { self.find(id) };
             if let Some(loser) = loser {
                 self.end(loser);

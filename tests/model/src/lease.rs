@@ -150,7 +150,7 @@ pub(crate) fn waits(state: &State, r: usize) -> bool {
 /// A write arrives at the API server.
 pub(crate) fn apply(model: &Protocol, state: &mut State, index: usize) {
     let write = state.writes[index].clone();
-    let ok = write.fresh || !model.rules.has(Rule::Cas);
+    let ok = write.fresh || !model.rules.has(Rule::CompareAndSwap);
     if ok {
         let notes = write.lease.notes.as_ref();
         let own = |lease: &Lease| lease.holder == write.lease.holder && lease.notes.is_some();

@@ -70,7 +70,7 @@ impl Protocol {
     }
 
     pub(crate) fn margin(&self) -> Ticks {
-        if self.rules.has(Rule::Margin) { self.world.margin } else { 0 }
+        if self.rules.has(Rule::DriftMargin) { self.world.margin } else { 0 }
     }
 
     pub(crate) fn drift(&self) -> Ticks {

@@ -12,16 +12,18 @@ use crate::worlds::{
 #[must_use]
 pub const fn refutation(rule: Rule) -> Option<(World, &'static str)> {
     Some(match rule {
-        Rule::EndedStaysEnded | Rule::YieldToOther => return None,
-        Rule::Cas | Rule::RightFromSend | Rule::ClaimFromSend | Rule::ClaimMarked => (SLOW_API, ONE_ACTIVE),
-        Rule::WholeDuration | Rule::LongestDuration => (DURATIONS, ONE_ACTIVE),
-        Rule::RightEnds | Rule::Unchanged => (CRASH, ONE_ACTIVE),
-        Rule::Margin => (SKEWED, ONE_ACTIVE),
+        Rule::RightEndsForGood | Rule::YieldToOther => return None,
+        Rule::CompareAndSwap | Rule::FromTheSendRight | Rule::FromTheSendClaim | Rule::OwnWrites => {
+            (SLOW_API, ONE_ACTIVE)
+        }
+        Rule::WholeDuration | Rule::WholeDurationLongest => (DURATIONS, ONE_ACTIVE),
+        Rule::RightEnds | Rule::WholeDurationUnchanged => (CRASH, ONE_ACTIVE),
+        Rule::DriftMargin => (SKEWED, ONE_ACTIVE),
         Rule::ReleaseNamed | Rule::UnknownHolds => (MEDDLING, ONE_ACTIVE),
         Rule::ReleaseSeen => (NEWCOMER, ONE_ACTIVE),
         Rule::StopFirst => (TTLS, ONE_ACTIVE),
         Rule::Floor => (LOST, ONE_ACTIVE),
-        Rule::OwnDuration => (EDITED, TOKENS_RISE),
+        Rule::WholeDurationWritten => (EDITED, TOKENS_RISE),
         Rule::ReleaseChecks => (SLOW_RELEASE, TOKENS_RISE),
         Rule::Ceiling
         | Rule::RecencyTenure
@@ -30,17 +32,17 @@ pub const fn refutation(rule: Rule) -> Option<(World, &'static str)> {
         | Rule::CurrentOver
         | Rule::AfterWait => (CRASH, TOKENS_RISE),
         Rule::Drift => (SKEWED, TOKENS_RISE),
-        Rule::WorkerFromSend => (LATE_NEWS, ONE_LEADER),
-        Rule::HigherTenure => (UNHEARD, ONE_LEADER),
+        Rule::FromTheSendWorker => (LATE_NEWS, ONE_LEADER),
+        Rule::HigherVersion => (UNHEARD, ONE_LEADER),
         Rule::LeaderNeverWaits => (OLD_CONTRACT, ONE_LEADER),
         Rule::Wait => (CRASH, ONE_LEADER),
-        Rule::WaitOfLease | Rule::LongestRises => (TTLS, ONE_LEADER),
-        Rule::MirrorComplete | Rule::ShortWait => (HANDOVER, ONE_LEADER),
+        Rule::WaitOfLease | Rule::LongestTtlRises => (TTLS, ONE_LEADER),
+        Rule::MirrorComplete | Rule::WaitCutShort => (HANDOVER, ONE_LEADER),
         Rule::ReplacedOnly => (TTLS, TOKENS_RISE),
-        Rule::RestoredSaysNothing | Rule::RestoredWithin => (RESTORED, TOKENS_RISE),
-        Rule::SpoilRestored => (NEWCOMER, TOKENS_RISE),
-        Rule::HigherWins | Rule::NameOnly | Rule::Promotes => (NETWORK, CONTINUITY),
-        Rule::CallTenure | Rule::Remembered | Rule::RefusedRemembered => (STANDBY, NO_PHANTOM),
+        Rule::RestoredSaysNothing | Rule::RestoredSaysNothingWithin => (RESTORED, TOKENS_RISE),
+        Rule::RestoredStripped => (NEWCOMER, TOKENS_RISE),
+        Rule::HigherTokenWins | Rule::NameOnly | Rule::LeaderNeverWaitsPromotes => (NETWORK, CONTINUITY),
+        Rule::CallTenure | Rule::EndsRemembered | Rule::RefusedRemembered => (STANDBY, NO_PHANTOM),
         Rule::DrainWaits => (DRAIN, ONE_LEADER),
         Rule::DrainTicket => (DRAIN, TOKENS_RISE),
     })

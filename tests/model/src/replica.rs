@@ -72,7 +72,7 @@ pub(crate) fn look(model: &Protocol, state: &mut State, r: usize) {
     let Replica { role, memory, .. } = &mut state.replicas[r];
     let Role::Standby(standby) = role else { return };
     remember(model, memory, found.as_ref());
-    if let Some(lease) = found.as_ref().filter(|_| model.rules.has(Rule::SpoilRestored))
+    if let Some(lease) = found.as_ref().filter(|_| model.rules.has(Rule::RestoredStripped))
         && lease.notes.is_some_and(|notes| is_older(model, memory, &notes))
     {
         let lease = Lease { holder: None, notes: None, ..lease.clone() };
@@ -85,9 +85,9 @@ pub(crate) fn look(model: &Protocol, state: &mut State, r: usize) {
     }
     let first_look = standby.quiet == Ticks::MAX;
     if found != standby.view || first_look {
-        if first_look || model.rules.has(Rule::Unchanged) {
+        if first_look || model.rules.has(Rule::WholeDurationUnchanged) {
             standby.quiet = model.world.duration[r];
-            if model.rules.has(Rule::LongestDuration) {
+            if model.rules.has(Rule::WholeDurationLongest) {
                 standby.quiet = standby.quiet.max(memory.duration);
             }
         }
@@ -105,7 +105,7 @@ pub(crate) fn look(model: &Protocol, state: &mut State, r: usize) {
     };
     if let Some((claim, sent)) = standby.lost.take_if(|(claim, _)| own(claim)) {
         state.last = Some(Event::ClaimFound);
-        let sent = if model.rules.has(Rule::ClaimFromSend) { sent } else { 0 };
+        let sent = if model.rules.has(Rule::FromTheSendClaim) { sent } else { 0 };
         begin(model, state, r, &claim, sent, true);
     }
 }
@@ -114,7 +114,7 @@ fn remember(model: &Protocol, memory: &mut Memory, found: Option<&Lease>) {
     let Some(lease) = found else { return };
     memory.duration = memory.duration.max(lease.duration);
     let Some(notes) = lease.notes else { return };
-    if model.rules.has(Rule::OwnDuration) {
+    if model.rules.has(Rule::WholeDurationWritten) {
         memory.duration = memory.duration.max(notes.duration);
     }
     memory.ceiling = memory.ceiling.max(notes.ceiling);
@@ -134,7 +134,7 @@ fn remember(model: &Protocol, memory: &mut Memory, found: Option<&Lease>) {
 fn is_older(model: &Protocol, memory: &Memory, notes: &Notes) -> bool {
     let within = notes.tenure == memory.tenure && notes.renewed_at < memory.renewed_at;
     (notes.tenure < memory.tenure && model.rules.has(Rule::RestoredSaysNothing))
-        || (within && model.rules.has(Rule::RestoredWithin))
+        || (within && model.rules.has(Rule::RestoredSaysNothingWithin))
 }
 
 fn may_take_over(model: &Protocol, replica: &Replica, standby: &Standby) -> bool {
@@ -181,13 +181,13 @@ pub(crate) fn take_over(model: &Protocol, state: &mut State, r: usize) {
     };
     let tenure = first_number(model, state, memory, notes, restored);
     let waits = carried.is_none() && rules.has(Rule::Wait);
-    let marked = model.world.slow == Slow::All && rules.has(Rule::ClaimMarked);
+    let marked = model.world.slow == Slow::All && rules.has(Rule::OwnWrites);
     let claim = Claim {
         tenure,
         mark: if marked { state.truth.claims + 1 } else { 0 },
         wait: if waits { wait + model.drift() } else { 0 },
         former: usable.map(|notes| former(model, found, &notes)),
-        longest_ttl: if rules.has(Rule::LongestRises) { longest } else { own_ttl },
+        longest_ttl: if rules.has(Rule::LongestTtlRises) { longest } else { own_ttl },
         carried: carried.unwrap_or_default(),
     };
     let fresh = standby.fresh;
@@ -209,7 +209,7 @@ fn first_number(model: &Protocol, state: &State, memory: &Memory, notes: Option<
 }
 
 fn former(model: &Protocol, found: &Lease, notes: &Notes) -> Former {
-    let duration = if model.rules.has(Rule::OwnDuration) { notes.duration } else { found.duration };
+    let duration = if model.rules.has(Rule::WholeDurationWritten) { notes.duration } else { found.duration };
     let lasts = if model.rules.has(Rule::RecencyRight) { duration.saturating_sub(model.margin()) } else { 0 };
     let by_right = notes.renewed_at + lasts;
     let right_ended = notes.released.map_or(by_right, |end| end.ended_at.min(by_right));
@@ -271,7 +271,7 @@ pub(crate) fn renew(model: &Protocol, state: &mut State, r: usize) {
 pub(crate) fn written(model: &Protocol, state: &mut State, write: Write) {
     let r = usize::from(write.owner);
     let ok = write.done == Some(true);
-    let sent = if model.rules.has(Rule::RightFromSend) { write.sent } else { 0 };
+    let sent = if model.rules.has(Rule::FromTheSendRight) { write.sent } else { 0 };
     match (&mut state.replicas[r].role, write.kind) {
         (Role::Standby(_), Kind::Claim(claim)) => {
             if ok && model.right(r) > sent {
@@ -309,7 +309,7 @@ pub(crate) fn written(model: &Protocol, state: &mut State, write: Write) {
     }
 }
 
-/// A renewal met another version: the holder reads, and repairs or stops.
+/// A renewal met another version: the holder reads, and repairs (rule `holder-repairs`) or stops.
 fn conflict(model: &Protocol, state: &mut State, r: usize) {
     let found = state.lease.clone();
     let holder = found.as_ref().and_then(|lease| lease.holder);
@@ -343,7 +343,7 @@ pub(crate) fn stop(model: &Protocol, state: &mut State, r: usize, tells: bool) {
     let Role::Active(active) = &mut state.replicas[r].role else { return };
     let mut lease = model.claim_of(r, active.tenure, active.longest_ttl, active.age);
     lease.holder = None;
-    let complete = active.wait == 0 || !model.rules.has(Rule::ShortWait);
+    let complete = active.wait == 0 || !model.rules.has(Rule::WaitCutShort);
     let Some(notes) = lease.notes.as_mut() else { return };
     notes.released = Some(Release { ended_at: active.age, complete });
     let (notes, fresh) = (*notes, active.fresh);

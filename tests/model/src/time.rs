@@ -79,7 +79,7 @@ fn pass(state: &mut State, r: usize) {
 fn do_what_is_due(model: &Protocol, state: &mut State) {
     for r in 0..state.replicas.len() {
         let Role::Active(active) = &state.replicas[r].role else { continue };
-        let waits = !model.rules.has(Rule::EndedStaysEnded) && lease::waits(state, r);
+        let waits = !model.rules.has(Rule::RightEndsForGood) && lease::waits(state, r);
         if active.right == 0 && model.rules.has(Rule::RightEnds) && !waits {
             if active.leaving {
                 replica::go_down(state, r);

@@ -134,7 +134,7 @@ pub(crate) fn settle_news(model: &Protocol, state: &mut State) {
 /// A worker hears an answer or an event.
 pub(crate) fn hear(model: &Protocol, state: &mut State, w: usize, news: &News) {
     let worker = &mut state.workers[w];
-    if news.tenure < worker.tenure && model.rules.has(Rule::HigherTenure) {
+    if news.tenure < worker.tenure && model.rules.has(Rule::HigherVersion) {
         return;
     }
     worker.tenure = worker.tenure.max(news.tenure);
@@ -159,7 +159,7 @@ pub(crate) fn hear(model: &Protocol, state: &mut State, w: usize, news: &News) {
         return;
     };
     if let Some(sent) = news.accepted {
-        let sent = if model.rules.has(Rule::WorkerFromSend) { sent } else { 0 };
+        let sent = if model.rules.has(Rule::FromTheSendWorker) { sent } else { 0 };
         own.timer = own.timer.max(model.world.ttl[w].saturating_sub(sent));
     }
     if (ticket.accepted, ticket.token) > (own.ticket.accepted, own.ticket.token) {

@@ -48,6 +48,7 @@ impl Replica {
 
     /// Claims the next tenure on what was found. A claim of this process that never began handed out nothing: what it had replaced
     /// still counts, or a slow store would cost every leader its place. One that looks the same may be another's: `mine` tells.
+    /// Rule `replaced-only`.
     pub(super) fn claim(&mut self, found: Found, mine: bool, outdated: bool, over: Over) {
         let unused = self.unused.take();
         // One that is found in a Lease may be found once more, when somebody has labelled it since.

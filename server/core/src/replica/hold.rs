@@ -149,6 +149,7 @@ impl Replica {
     }
 
     /// Writes again what should stand there. Whoever changes it all the time isn't raced.
+    /// Rule `holder-repairs`.
     fn repair(&mut self) {
         let Role::Active(active) = &self.role else { return };
         if !active.raced() || active.renew_at <= self.now {
@@ -157,6 +158,7 @@ impl Replica {
     }
 }
 
+/// Rule `yield-to-other`.
 fn judge(sight: &Sight, config: &Config, active: &Active, content: &Content) -> Verdict {
     let newer = content.signed.as_ref().is_some_and(|signed| signed.record.tenure > active.tenure);
     let theirs = content.holder.as_ref().is_some_and(|holder| !sight.is_me(holder));

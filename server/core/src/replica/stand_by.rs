@@ -135,6 +135,7 @@ impl Replica {
 
     /// Somebody has put an older Lease back, as this replica knows, and others may not: they would believe what it says of the tenure
     /// before theirs, and put leaders back whose time is over. Without annotations it says nothing. An active replica repairs that.
+    /// Rule `restored-stripped`.
     fn strip(&mut self) {
         let Some(version) = self.sight.lease().map(|lease| lease.version.clone()) else { return };
         let write = self.next_write();
@@ -165,6 +166,7 @@ impl Replica {
             if let Role::Standby(standby) = &mut self.role {
                 standby.making = Some(write);
             }
+            // Rule `unknown-holds`.
             // Never with a claim in it: whoever held the one that is gone may still have its right.
             self.out.push_back(Output::Write { write, over: Over::Nothing, record: None });
         } else if standby.read_at <= self.now {

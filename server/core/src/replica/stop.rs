@@ -1,4 +1,5 @@
 //! The end in good order: stop serving, tell mirrors, then leave the last record.
+//! Rule `stop-first`.
 
 use super::{Replica, Role};
 use crate::tenure::Last;
@@ -134,6 +135,7 @@ impl Replica {
     }
 
     /// Each try checks that the Lease is still this tenure's own. It is neither repaired nor taken back.
+    /// Rule `release-checks`.
     pub(super) fn release_over_what_was_found(&mut self) {
         let Role::Releasing(releasing) = &self.role else { return };
         if !matches!(releasing.step, Step::Reading) {
