@@ -4,6 +4,8 @@
 mod links;
 #[path = "tidy/names.rs"]
 mod names;
+#[path = "tidy/width.rs"]
+mod width;
 
 use std::fs;
 use std::path::{Path, PathBuf};

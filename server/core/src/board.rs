@@ -4,9 +4,6 @@
 //! The board keeps the last changes of all elections, and of each led election the newest one. So a
 //! reader that reads often enough sees every change. A slow one sees the newest state of each
 //! election, with the gap marked.
-//!
-//! The last changes are all kept, and of each election the newest one. So whoever reads often enough sees every change, and
-//! whoever is slow sees the newest state of each election, with the gap marked.
 
 use crate::{Change, ElectionName, Revision, Tenure};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

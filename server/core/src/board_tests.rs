@@ -126,8 +126,8 @@ fn resuming_gives_what_came_between() {
     assert_eq!(batch.synced, Some(Revision(13)));
 }
 
-/// Numbers can fall after a restore, and rise again beyond those that a reader has seen before: it must not be
-/// taken for one that has seen everything.
+/// Numbers can fall after a restore, and rise again beyond those that a reader has seen before: it
+/// must not be taken for one that has seen everything.
 #[test]
 fn only_whoever_has_seen_the_last_change_of_the_former_tenure_goes_on_in_this_one() {
     let mut board = Board::resuming(Tenure(100), 100, Some(Revision(15)));

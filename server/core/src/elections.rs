@@ -1,4 +1,5 @@
-//! The elections of one tenure: candidacies, queues, leaders, and their deadlines in one ordered structure.
+//! The elections of one tenure: candidacies, queues, leaders, and their deadlines in one ordered
+//! structure.
 
 mod answer;
 mod attempt;
@@ -341,8 +342,8 @@ impl Elections {
         }
     }
 
-    /// Tells observers that an election changed. The revision of a grant is its token; other changes
-    /// draw a number.
+    /// Tells observers that an election changed. The revision of a grant is its token; other
+    /// changes draw a number.
     fn changed(&mut self, turn: &mut Turn<'_>, name: &ElectionName, revision: Revision, reason: ChangeReason) {
         if let Some(election) = self.by_name.get_mut(name) {
             let leader = election.leader.and_then(|id| self.candidacies.get(&id)).and_then(Candidacy::leader);

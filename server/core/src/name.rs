@@ -1,4 +1,5 @@
-//! The words that workers choose: names of elections and candidates, values. Checked once, when they come in.
+//! The words that workers choose: names of elections and candidates, values. Checked once, when
+//! they come in.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -87,8 +88,8 @@ macro_rules! word {
 }
 
 word! {
-    /// The name of an election, e.g. `billing/nightly-report`: 1 to 256 bytes of ASCII letters, digits and `._-/`, without empty
-    /// parts between slashes.
+    /// The name of an election, e.g. `billing/nightly-report`: 1 to 256 bytes of ASCII letters,
+    /// digits and `._-/`, without empty parts between slashes.
     ElectionName
 }
 word! {
@@ -113,7 +114,8 @@ impl ElectionName {
     /// Checks a name.
     ///
     /// # Errors
-    /// [`BadWord`] if it is empty, too long, or has characters or an empty part that aren't allowed.
+    /// [`BadWord`] if it is empty, too long, or has characters or an empty part that aren't
+    /// allowed.
     pub fn new(text: &str) -> Result<Self, BadWord> {
         let what = "election name";
         length(what, text)?;

@@ -232,8 +232,8 @@ impl Turn<'_> {
         recent
     }
 
-    /// Whether a later ticket of this waiter's, a leader's, was refused. One of a later tenure isn't older: that one has put it back as a
-    /// waiter.
+    /// Whether a later ticket of this waiter's, a leader's, was refused. One of a later tenure
+    /// isn't older: that one has put it back as a waiter.
     fn led_later(&self, ticket: &Ticket) -> bool {
         let later = |(id, tenure): &(Number, Number)| *id == ticket.id && ticket.accepted.0 <= *tenure;
         ticket.token.is_none() && self.active.refused.iter().any(later)

@@ -202,7 +202,8 @@ fn first_number(model: &Protocol, state: &State, memory: &Memory, notes: Option<
     if !model.rules.has(Rule::Ceiling) {
         return notes.map_or(0, |notes| notes.tenure) + 1;
     }
-    // Where the Lease tells, the clock may have been set back. Where it doesn't, the clock has to be right.
+    // Where the Lease tells, the clock may have been set back. Where it doesn't, the clock has to
+    // be right.
     let clock = (notes.is_none() || restored) && model.rules.has(Rule::Floor);
     let floor = if clock { state.truth.ceiling } else { 1 };
     notes.map_or(0, |notes| notes.ceiling).max(memory.ceiling).max(floor)

@@ -1,7 +1,7 @@
 //! The rules of the protocol, each of which can be taken out.
 //!
-//! They have the names that docs/architecture.md gives them. Where a rule has several parts, the name
-//! of a part begins with the name of its rule: `recency-tenure` is a part of `recency`.
+//! They have the names that docs/architecture.md gives them. Where a rule has several parts, the
+//! name of a part begins with the name of its rule: `recency-tenure` is a part of `recency`.
 
 use clap::ValueEnum;
 

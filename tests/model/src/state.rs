@@ -32,7 +32,8 @@ pub struct State {
     pub last: Option<Event>,
 }
 
-/// The Lease. Versions are not numbers here: whoever read it knows whether it has changed since (`fresh`).
+/// The Lease. Versions are not numbers here: whoever read it knows whether it has changed since
+/// (`fresh`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// Who holds it.
@@ -80,7 +81,8 @@ pub struct Write {
     pub kind: Kind,
     /// What is to stand there.
     pub lease: Lease,
-    /// Before it is applied: the Lease is as its sender last read it. After: it is as this write left it.
+    /// Before it is applied: the Lease is as its sender last read it. After: it is as this write
+    /// left it.
     pub fresh: bool,
     /// How long ago it was sent.
     pub sent: Ticks,

@@ -1,4 +1,5 @@
-//! The workers: honest ones, that follow the rules of the contract, or in some worlds those of an older one.
+//! The workers: honest ones, that follow the rules of the contract, or in some worlds those of an
+//! older one.
 
 use crate::elections::{self, Turn};
 use crate::model::{Action, Protocol, Way};
@@ -116,7 +117,8 @@ fn handle(model: &Protocol, state: &mut State, w: usize, r: usize, call: &Call, 
     Some(news)
 }
 
-/// An Elected is heard at once, in worlds where nothing comes late. What nobody waits for any more needn't arrive.
+/// An Elected is heard at once, in worlds where nothing comes late. What nobody waits for any more
+/// needn't arrive.
 pub(crate) fn settle_news(model: &Protocol, state: &mut State) {
     for w in 0..2 {
         let worker = &mut state.workers[w];
@@ -139,13 +141,15 @@ pub(crate) fn hear(model: &Protocol, state: &mut State, w: usize, news: &News) {
     }
     worker.tenure = worker.tenure.max(news.tenure);
     let Some(own) = worker.own.as_mut().filter(|own| own.id == news.id) else { return };
-    // Whoever takes WAITING for a sign of life only, and leads on, doesn't listen to what is said to a waiter's ticket.
+    // Whoever takes WAITING for a sign of life only, and leads on, doesn't listen to what is said
+    // to a waiter's ticket.
     let leads_on = model.world.old_contract && own.ticket.token.is_some();
     if leads_on && !news.to_leader {
         return;
     }
     let Some((part, ticket)) = news.part else {
-        // A later tenure that has put it back, or will by a KeepAlive that is under way, can't know: that lasts one TTL.
+        // A later tenure that has put it back, or will by a KeepAlive that is under way, can't
+        // know: that lasts one TTL.
         let id = own.id;
         let lives = |role: &Role| {
             matches!(role, Role::Active(active)
@@ -167,7 +171,8 @@ pub(crate) fn hear(model: &Protocol, state: &mut State, w: usize, news: &News) {
     }
     match part {
         Part::Leading(token) | Part::Draining(token) => own.granted = Some((token, news.tenure)),
-        // A later tenure knows nothing of the grant: the worker never led, or it has just been told.
+        // A later tenure knows nothing of the grant: the worker never led, or it has just been
+        // told.
         Part::Waiting if leads_on => {}
         Part::Waiting if own.granted.is_some_and(|(_, tenure)| tenure < news.tenure) => own.granted = None,
         Part::Waiting => {}

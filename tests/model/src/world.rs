@@ -99,11 +99,13 @@ pub struct World {
     pub headroom: u8,
     /// Which writes of the Lease take time.
     pub slow: Slow,
-    /// Standbys look when they like, and the active replica does what is due when it likes. Otherwise at once.
+    /// Standbys look when they like, and the active replica does what is due when it likes.
+    /// Otherwise at once.
     pub lazy: bool,
     /// There are mirrors.
     pub mirror: bool,
-    /// Workers have read an older contract: WAITING is a sign of life as well, and doesn't end a lead.
+    /// Workers have read an older contract: WAITING is a sign of life as well, and doesn't end a
+    /// lead.
     pub old_contract: bool,
     /// Under what condition the Lease can be restored.
     pub witness: Witness,

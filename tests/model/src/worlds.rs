@@ -1,4 +1,5 @@
-//! The worlds that are checked to the end. Each is as small as what it shows allows, so that all of it is visited.
+//! The worlds that are checked to the end. Each is as small as what it shows allows, so that all of
+//! it is visited.
 
 use crate::world::{Begin, CALM, Faults, Slow, Witness, World};
 
@@ -154,7 +155,8 @@ pub const UNHEARD: World = World {
     ..CALM
 };
 
-/// Workers lead on when they are told that they wait; the network holds up a KeepAlive from when one waited.
+/// Workers lead on when they are told that they wait; the network holds up a KeepAlive from when
+/// one waited.
 pub const OLD_CONTRACT: World = World {
     name: "old-contract",
     old_contract: true,
