@@ -1,5 +1,9 @@
 //! The style of the code, as a test: what STYLE asks for and no other tool checks.
 
+#[path = "tidy/cycles.rs"]
+mod cycles;
+
+use cycles::cycles;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -239,4 +243,10 @@ fn the_client_knows_the_contract_only() {
         let others = found.into_iter().filter(|name| foreign.contains(&name.as_str()));
         assert_none(&format!("{manifest} depends on what a client has no use for"), others.collect());
     }
+}
+
+#[test]
+fn no_two_files_of_the_client_need_each_other() {
+    let found = cycles(&Path::new(env!("CARGO_MANIFEST_DIR")).join("client/src"));
+    assert_none("arrows between the files of client/src run one way", found);
 }

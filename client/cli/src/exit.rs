@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use leasehold::{Code, Reason};
+use leasehold::{Reason, RefusalKind};
 
 use crate::args::Format;
 use crate::output::{Unwritable, json};
@@ -153,45 +153,22 @@ fn explain_client(error: &leasehold::Error, endpoint: &str) -> Report {
         Error::Ended { .. } => Report::new(Exit::Lost, error.to_string()),
         Error::Unhealthy { .. } => Report::new(Exit::Unhealthy, error.to_string()),
         Error::Invalid { .. } => Report::new(Exit::Usage, error.to_string()),
-        Error::Refused { code, reason, message, .. } => {
-            let refusal = Some((code_name(*code), reason.as_str().to_owned()));
-            Report { exit: exit_of_refusal(*code, reason), message: message.clone(), refusal }
+        Error::Refused { kind, reason, message, .. } => {
+            let refusal = Some((kind.as_str(), reason.as_str().to_owned()));
+            Report { exit: exit_of_refusal(*kind, reason), message: message.clone(), refusal }
         }
         _ => Report::new(Exit::Internal, error.to_string()),
     }
 }
 
-fn exit_of_refusal(code: Code, reason: &Reason) -> Exit {
+fn exit_of_refusal(kind: RefusalKind, reason: &Reason) -> Exit {
     match reason {
         Reason::InvalidRequest | Reason::InvalidName | Reason::InvalidTtl | Reason::InvalidHold => Exit::Usage,
         Reason::ValueTooLong => Exit::Usage,
         Reason::NoLeader | Reason::OtherLeader => Exit::No,
-        // Whatever the reason: this replica can't do it now.
-        _ if code == Code::Unavailable => Exit::Unreachable,
+        // This replica can't do it now.
+        _ if kind == RefusalKind::Unavailable => Exit::Unreachable,
         _ => Exit::Internal,
-    }
-}
-
-/// The name that the gRPC specification gives a code.
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 
@@ -239,11 +216,11 @@ mod tests {
     #[test]
     fn a_replica_that_cannot_answer_now_is_no_fault_of_the_command_line() {
         for reason in [Reason::NotActive, Reason::Settling, Reason::Other("ACTIVE_UNREACHABLE".into())] {
-            assert_eq!(exit_of_refusal(Code::Unavailable, &reason), Exit::Unreachable, "{reason}");
+            assert_eq!(exit_of_refusal(RefusalKind::Unavailable, &reason), Exit::Unreachable, "{reason}");
         }
-        assert_eq!(exit_of_refusal(Code::InvalidArgument, &Reason::InvalidRequest), Exit::Usage);
-        assert_eq!(exit_of_refusal(Code::FailedPrecondition, &Reason::NoLeader), Exit::No);
-        assert_eq!(exit_of_refusal(Code::Internal, &Reason::Internal), Exit::Internal);
+        assert_eq!(exit_of_refusal(RefusalKind::InvalidArgument, &Reason::InvalidRequest), Exit::Usage);
+        assert_eq!(exit_of_refusal(RefusalKind::FailedPrecondition, &Reason::NoLeader), Exit::No);
+        assert_eq!(exit_of_refusal(RefusalKind::Internal, &Reason::Internal), Exit::Internal);
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn ended(format: Format, election: &str, lost: &Lost) -> anyhow::Result<()> {
         Format::Table => Ok(output::line(&format!("the leadership of {election} is over: {lost}"))?),
         Format::Json => {
             let reason = match lost {
-                Lost::Ended { reason, .. } => *reason,
+                Lost::Ended { reason, .. } => (*reason).into(),
                 Lost::Resigned => EndReason::Resigned,
                 _ => EndReason::Expired,
             };

@@ -12,8 +12,10 @@ pub(crate) async fn verify(context: &Context, election: Option<String>, token: &
     let (election, token) = parse(election, token)?;
     let client = context.client().await?;
     let answer = match client.verify(election.as_str(), token.clone()).await {
-        Err(error) if is_of_another(&error, &election, &token) => of_another(election, client.verify("", token).await?),
-        answer => answer?,
+        Err(error) if is_of_another(&error, &election, &token) => {
+            of_another(election, client.verify("", token).await?.into())
+        }
+        answer => answer?.into(),
     };
     let text = match context.format {
         Format::Json => json::line("VerifyTokenResponse", &answer)?,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use leasehold::Campaign;
+use leasehold::{Campaign, HealthCheck};
 use rustix::process::{Pid, getpid};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
@@ -28,7 +28,7 @@ const OF_LEADERS: [&str; 3] = ["LEASEHOLD_CANDIDATE", "LEASEHOLD_FENCING_TOKEN",
 /// How much of the end of what it writes is kept.
 const TAIL_BYTES: usize = 1024;
 
-/// Starting and killing it takes a moment: so much longer the client waits for the outcome.
+/// The client waits so much longer for the outcome, as starting and killing the command takes a moment.
 const START_TIME_MAX: Duration = Duration::from_secs(1);
 
 type Environment = Vec<(&'static str, OsString)>;
@@ -80,7 +80,8 @@ impl Health {
             let health = health.clone();
             async move { health.check().await }
         };
-        campaign.health(check, self.0.interval, self.0.timeout + START_TIME_MAX)
+        let check = HealthCheck::new(check).interval(self.0.interval).timeout(self.0.timeout + START_TIME_MAX);
+        campaign.health(check)
     }
 
     /// This process leads: from now on the health command finds in its environment what the command finds.

@@ -1,8 +1,9 @@
 //! The guard of a leadership: what a worker asks before, during and after its work.
 
-use crate::hold::Hold;
-use crate::view::{self, View};
-use crate::{Error, Lost};
+use super::handle::Handle;
+use super::state::State;
+use crate::error::Error;
+use crate::lost::Lost;
 use futures::stream::{self, Stream, StreamExt as _};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -27,30 +28,30 @@ use tokio::sync::watch;
 #[derive(Debug)]
 #[must_use = "dropping a leadership resigns"]
 pub struct Leadership {
-    hold: Hold,
+    handle: Handle,
 }
 
 impl Leadership {
-    pub(crate) fn new(hold: Hold) -> Self {
-        Self { hold }
+    pub(super) fn new(handle: Handle) -> Self {
+        Self { handle }
     }
 
     /// Strictly greater than the token of every earlier grant; below 2^53. It never changes.
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
-        self.hold.shared.look(|view| view.fencing_token)
+        self.handle.shared.look(|state, _| state.fencing_token)
     }
 
     /// The newest task token: a JWT that shows to others who leads, valid until the lease ends. A fresh one comes with each
     /// KeepAlive, so ask for it each time it is needed.
     #[must_use]
     pub fn task_token(&self) -> String {
-        self.hold.shared.look(|view| view.task_token.to_string())
+        self.handle.shared.look(|state, _| state.task_token.to_string())
     }
 
     /// The task token now, then each fresh one. Ends with the leadership. A slow reader misses all but the newest.
     pub fn task_tokens(&self) -> impl Stream<Item = String> + Send + use<> {
-        let changes = self.hold.shared.watch();
+        let changes = self.handle.shared.watch();
         stream::unfold((changes, Arc::from("")), |(mut changes, last)| async move {
             let next = next_task_token(&mut changes, &last).await?;
             Some((next.to_string(), (changes, next)))
@@ -61,19 +62,19 @@ impl Leadership {
     /// The election.
     #[must_use]
     pub fn election(&self) -> &str {
-        &self.hold.election
+        &self.handle.election
     }
 
     /// The candidate's name.
     #[must_use]
     pub fn candidate(&self) -> &str {
-        &self.hold.candidate
+        &self.handle.candidate
     }
 
     /// The tenure of the replica that confirmed the leadership last.
     #[must_use]
     pub fn tenure(&self) -> u64 {
-        self.hold.shared.look(|view| view.tenure)
+        self.handle.shared.look(|state, _| state.tenure)
     }
 
     /// The moment at which the leadership is lost unless it is kept alive before. Moves on with each accepted KeepAlive.
@@ -81,19 +82,22 @@ impl Leadership {
     /// std's clock stands still while the machine is suspended, so don't keep this value for long: ask again.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.hold.shared.look(|view| view.deadline).to_instant()
+        self.handle.shared.look(|state, _| state.deadline).to_instant()
     }
 
     /// What is left until the deadline; zero once the leadership is lost.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.hold.shared.look(|view| if view.lost().is_none() { view.deadline.remaining() } else { Duration::ZERO })
+        self.handle.shared.look(|state, now| match state.lost(now) {
+            None => state.deadline.since(now),
+            Some(_) => Duration::ZERO,
+        })
     }
 
     /// Whether it leads. Reads the clock each time. Once false it stays false.
     #[must_use]
     pub fn is_leading(&self) -> bool {
-        self.hold.shared.look(|view| view.lost().is_none())
+        self.handle.shared.look(State::lost).is_none()
     }
 
     /// Resolves when the leadership is over: at the deadline at the latest, before it if the service ended it, if it was
@@ -102,7 +106,7 @@ impl Leadership {
     /// May be called many times; the future is `'static`, borrows nothing and is cancel-safe. After the machine was
     /// suspended past the deadline it resolves half a second late at worst; [`is_leading`](Leadership::is_leading) is never late.
     pub fn lost(&self) -> impl Future<Output = Lost> + Send + use<> {
-        view::lost(self.hold.shared.watch())
+        self.handle.shared.lost()
     }
 
     /// Resolves when the service has told this leader to hand over (an operator's `StepDown`): finish, then
@@ -111,9 +115,9 @@ impl Leadership {
     /// If that never happens it never resolves: use it beside [`lost`](Leadership::lost). May be called many times, and is
     /// cancel-safe.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut changes = self.hold.shared.watch();
+        let mut changes = self.handle.shared.watch();
         async move {
-            if changes.wait_for(|view| view.draining).await.is_err() {
+            if changes.wait_for(|state| state.draining).await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
@@ -144,7 +148,7 @@ impl Leadership {
             if let Poll::Ready(lost) = lost.as_mut().poll(context) {
                 return Poll::Ready(Err(lost));
             }
-            if let Some(lost) = self.hold.shared.look(View::lost) {
+            if let Some(lost) = self.handle.shared.look(State::lost) {
                 return Poll::Ready(Err(lost));
             }
             future.as_mut().poll(context).map(Ok)
@@ -161,7 +165,7 @@ impl Leadership {
     /// [`Error::Unreachable`]: whether the value changed isn't known, and it does no harm to ask again.
     /// [`Error::Ended`]: this worker doesn't lead any more. [`Error::Refused`]: e.g. the value is too long.
     pub async fn proclaim(&self, value: impl Into<String>) -> Result<(), Error> {
-        self.hold.proclaim(value.into()).await
+        self.handle.proclaim(value.into()).await
     }
 
     /// Gives up the lead and waits for the answer, 5 s at most. When it comes, the next candidate has been granted.
@@ -175,15 +179,15 @@ impl Leadership {
     /// If the service can't be told: then the leadership runs out after its ttl. A leadership that was over before is no
     /// error.
     pub async fn resign(self) -> Result<(), Error> {
-        self.hold.resign().await
+        self.handle.resign().await
     }
 }
 
-async fn next_task_token(changes: &mut watch::Receiver<View>, last: &str) -> Option<Arc<str>> {
+async fn next_task_token(changes: &mut watch::Receiver<State>, last: &str) -> Option<Arc<str>> {
     loop {
         let (token, over) = {
-            let view = changes.borrow_and_update();
-            (Arc::clone(&view.task_token), view.is_over())
+            let state = changes.borrow_and_update();
+            (Arc::clone(&state.task_token), state.is_over())
         };
         if over {
             return None;
