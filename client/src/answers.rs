@@ -1,5 +1,5 @@
-//! What the service tells, in types of this crate: each is made of a message of the contract, and can
-//! be turned into it again.
+//! What the service tells, in types of this crate: each is made of a message of the contract, and
+//! can be turned into it again.
 
 use crate::proto;
 use std::fmt;
@@ -48,7 +48,8 @@ macro_rules! plain {
 
 plain!(bool, u32, u64, String);
 
-/// Declares enums of this crate with the variants of the contract's. Prefix: of the contract's names.
+/// Declares enums of this crate with the variants of the contract's. Prefix: of the contract's
+/// names.
 macro_rules! enums {
     ($($(#[$doc:meta])* $name:ident is $written:ident, $prefix:literal { $($(#[$of:meta])* $variant:ident,)* })*) => {$(
         $(#[$doc])*
@@ -106,7 +107,8 @@ macro_rules! enums {
     )*};
 }
 
-/// Declares structs of this crate with the fields of a message. `as`: the field's name in the message.
+/// Declares structs of this crate with the fields of a message. `as`: the field's name in the
+/// message.
 macro_rules! structs {
     ($($(#[$doc:meta])* $name:ident is $message:ident {
         $($(#[$of:meta])* $field:ident: $type:ty as $written:ident,)*
@@ -147,7 +149,8 @@ enums! {
     EndReason is EndReason, "END_REASON_" {
         /// Its worker resigned.
         Resigned,
-        /// No KeepAlive was accepted within its ttl, or its ticket was too old to be put back after a failover.
+        /// No KeepAlive was accepted within its ttl, or its ticket was too old to be put back after
+        /// a failover.
         Expired,
         /// A candidate of the same name said that this one is dead.
         Replaced,

@@ -1,8 +1,8 @@
 //! A worker's part in one election, from entering it to the end of the leadership.
 //!
-//! A task in the background ([`task`]) does all that is sent and heard. It writes what is known into a
-//! shared state ([`shared`]), which the handles of the worker read: [`enrolled`] before it leads,
-//! [`leadership`] then. The rules stand in [`protocol`] and [`state`].
+//! A task in the background ([`task`]) does all that is sent and heard. It writes what is known
+//! into a shared state ([`shared`]), which the handles of the worker read: [`enrolled`] before it
+//! leads, [`leadership`] then. The rules stand in [`protocol`] and [`state`].
 
 mod attempt;
 mod campaign;

@@ -18,16 +18,17 @@ const PAGE_SIZE: u32 = 1000;
 /// A client of one Leasehold service. Clones are cheap and share their connections: one for
 /// KeepAlives, one for observers, one for everything else.
 ///
-/// A service of several replicas may be named by several endpoints. A call that finds its replica gone,
-/// silent or not active makes the next call go to the next endpoint. A replica that passes calls on
-/// names the active one: the client makes a connection to it in the background, and then uses that for
-/// as long as it is good. Where it can't be reached, nothing is lost but the shorter way.
+/// A service of several replicas may be named by several endpoints. A call that finds its replica
+/// gone, silent or not active makes the next call go to the next endpoint. A replica that passes
+/// calls on names the active one: the client makes a connection to it in the background, and then
+/// uses that for as long as it is good. Where it can't be reached, nothing is lost but the shorter
+/// way.
 ///
 /// Answers of a tenure lower than the highest that any clone has seen are refused as
 /// [`Error::Outdated`]: they come from a replica that has been replaced.
 ///
-/// Calls that ask once are tried once, fail with [`Error::Unreachable`] after 5 s without an answer, and
-/// are cancel-safe: a future that is dropped leaves nothing behind on this side.
+/// Calls that ask once are tried once, fail with [`Error::Unreachable`] after 5 s without an
+/// answer, and are cancel-safe: a future that is dropped leaves nothing behind on this side.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), leasehold::Error> {
@@ -68,8 +69,8 @@ impl Client {
         Ok(Self { connections: Arc::new(Connections::connect(&endpoints.into()).await?) })
     }
 
-    /// A client that connects when the first call is made, and begins with the first endpoint. A service
-    /// that is down is noticed only then.
+    /// A client that connects when the first call is made, and begins with the first endpoint. A
+    /// service that is down is noticed only then.
     ///
     /// # Errors
     ///
@@ -101,11 +102,12 @@ impl Client {
         election.ok_or_else(|| Error::Unreachable { detail: "the answer names no election".to_owned() })
     }
 
-    /// The elections whose names begin with this and that have a candidate or are on hold, in the order
-    /// of names; `""` for all.
+    /// The elections whose names begin with this and that have a candidate or are on hold, in the
+    /// order of names; `""` for all.
     ///
-    /// They are read a page of 1000 at a time, when they are needed. An election that changes meanwhile is
-    /// named once, as it was when its page was read. The stream ends after the first error.
+    /// They are read a page of 1000 at a time, when they are needed. An election that changes
+    /// meanwhile is named once, as it was when its page was read. The stream ends after the first
+    /// error.
     pub fn list(&self, prefix: &str) -> impl Stream<Item = Result<Election, Error>> + Send + use<> {
         let first = ListElectionsRequest { prefix: prefix.to_owned(), page_size: PAGE_SIZE, page_token: String::new() };
         let client = self.clone();
@@ -134,8 +136,8 @@ impl Client {
         self.connections.calls.call("ListElections", CALL_TIMEOUT, call).await
     }
 
-    /// Whether this token is the current leader's. The election may be `""` with a task token, which
-    /// names its own.
+    /// Whether this token is the current leader's. The election may be `""` with a task token,
+    /// which names its own.
     ///
     /// # Errors
     ///
@@ -160,8 +162,8 @@ impl Client {
         self.connections.calls.admin("GetStatus", call).await.map(ReplicaStatus::from)
     }
 
-    /// Ends a leadership with care: the leader is told to hand over. With a fencing token only if it is
-    /// the leader's.
+    /// Ends a leadership with care: the leader is told to hand over. With a fencing token only if
+    /// it is the leader's.
     ///
     /// # Errors
     ///

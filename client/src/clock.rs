@@ -7,8 +7,8 @@ mod system;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Timers of the runtime stand still while the machine is suspended, so no wait for a moment is longer
-/// than this before the clock is read again.
+/// Timers of the runtime stand still while the machine is suspended, so no wait for a moment is
+/// longer than this before the clock is read again.
 const LONGEST_NAP: Duration = Duration::from_millis(500);
 
 /// Reading two clocks one after the other takes less, mostly.
@@ -37,8 +37,8 @@ impl Moment {
     }
 
     /// The same moment on the clock of std, as far as it can be known now: that clock stands still
-    /// while the machine is suspended. A pause of this process makes the result too early rather than
-    /// too late.
+    /// while the machine is suspended. A pause of this process makes the result too early rather
+    /// than too late.
     pub(crate) fn to_instant(self) -> Instant {
         /// When both clocks were read together. std's is always read first, so the time between the
         /// two makes the result earlier.

@@ -71,8 +71,8 @@ pub enum Error {
         newest: u64,
     },
 
-    /// A try ([`no_wait`](crate::Campaign::no_wait), [`max_wait`](crate::Campaign::max_wait)) that its
-    /// own health check kept out of the election.
+    /// A try ([`no_wait`](crate::Campaign::no_wait), [`max_wait`](crate::Campaign::max_wait)) that
+    /// its own health check kept out of the election.
     #[error("unhealthy: {detail}")]
     Unhealthy {
         /// What the check said, or that it said nothing in time.

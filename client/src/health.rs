@@ -19,24 +19,24 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Outcome = Result<(), String>;
 
-/// A check of the worker's health, for [`Campaign::health`](crate::Campaign::health): a worker whose
-/// KeepAlives go on while its work hangs doesn't keep the lead.
+/// A check of the worker's health, for [`Campaign::health`](crate::Campaign::health): a worker
+/// whose KeepAlives go on while its work hangs doesn't keep the lead.
 ///
-/// - A worker enters the election when a check has succeeded, so a worker that lost the lead for its
-///   health doesn't get it back before. With [`no_wait`](crate::Campaign::no_wait) a check that fails
-///   is the end.
+/// - A worker enters the election when a check has succeeded, so a worker that lost the lead for
+///   its health doesn't get it back before. With [`no_wait`](crate::Campaign::no_wait) a check that
+///   fails is the end.
 /// - A worker that turns unhealthy while it waits leaves the queue, and enters again, behind the
 ///   others, when it is well.
 /// - A leader loses the lead as [`Lost::Unhealthy`](crate::Lost::Unhealthy):
 ///   [`guard`](crate::Leadership::guard) drops its future, and dropping the
-///   [`Leadership`](crate::Leadership) resigns, so the next one leads then and not after the ttl. The
-///   first check of a leader comes an interval after it was elected.
+///   [`Leadership`](crate::Leadership) resigns, so the next one leads then and not after the ttl.
+///   The first check of a leader comes an interval after it was elected.
 ///
-/// No KeepAlive waits for a check: each runs in a task of its own, which is dropped when its time is
-/// over. On a runtime with several threads that holds for a check that blocks its thread as well. On a
-/// runtime with a single thread such a check stops the KeepAlives too, and the lead ends with its ttl.
-/// Work under the guard that blocks its thread can't be dropped: then the lead isn't kept alive any
-/// more, and the next one leads after the ttl.
+/// No KeepAlive waits for a check: each runs in a task of its own, which is dropped when its time
+/// is over. On a runtime with several threads that holds for a check that blocks its thread as
+/// well. On a runtime with a single thread such a check stops the KeepAlives too, and the lead ends
+/// with its ttl. Work under the guard that blocks its thread can't be dropped: then the lead isn't
+/// kept alive any more, and the next one leads after the ttl.
 ///
 /// ```no_run
 /// # use std::{sync::{Arc, Mutex}, time::{Duration, Instant}};
@@ -120,16 +120,16 @@ impl fmt::Debug for HealthCheck {
 /// The checks of one campaign, one after the other. Without a [`HealthCheck`] none is ever due.
 pub(crate) struct HealthChecks {
     check: Option<HealthCheck>,
-    /// Until the next check begins. The runtime's clock stands still while the machine is suspended, and
-    /// so do the checks.
+    /// Until the next check begins. The runtime's clock stands still while the machine is
+    /// suspended, and so do the checks.
     rest: Pin<Box<Sleep>>,
     running: Option<RunningCheck>,
     /// Whether the last check succeeded.
     is_well: bool,
 }
 
-/// A check that runs, in a task of its own: a check that blocks its thread doesn't block those who wait
-/// for it.
+/// A check that runs, in a task of its own: a check that blocks its thread doesn't block those who
+/// wait for it.
 struct RunningCheck {
     task: JoinHandle<Outcome>,
     timeout: Pin<Box<Sleep>>,

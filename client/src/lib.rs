@@ -16,9 +16,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A [`Leadership`] never reports leading past its own deadline, whatever the network, the service and
-//! the scheduler do. What it can't do is stop a write that is under way at that moment: give the
-//! fencing token along with it, and let the resource refuse lower ones with a [`Fence`].
+//! A [`Leadership`] never reports leading past its own deadline, whatever the network, the service
+//! and the scheduler do. What it can't do is stop a write that is under way at that moment: give
+//! the fencing token along with it, and let the resource refuse lower ones with a [`Fence`].
 //!
 //! Everything here runs on a tokio runtime with its time and I/O drivers enabled.
 

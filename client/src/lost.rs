@@ -2,12 +2,13 @@
 
 use crate::answers::EndReason;
 
-/// Why a leadership is over. Final: a worker that wants to lead again campaigns again, and gets a new
-/// fencing token.
+/// Why a leadership is over. Final: a worker that wants to lead again campaigns again, and gets a
+/// new fencing token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
-    /// Its own deadline passed: no KeepAlive was accepted within the ttl, or the process was paused.
+    /// Its own deadline passed: no KeepAlive was accepted within the ttl, or the process was
+    /// paused.
     #[error("it couldn't be kept alive before its deadline")]
     Deadline,
 

@@ -95,7 +95,8 @@ reasons! {
     ShuttingDown = "SHUTTING_DOWN",
     /// More calls arrive than this replica can take. Temporary.
     InboxFull = "INBOX_FULL",
-    /// The numbers that may be handed out are used up until the service has stored a higher limit. Temporary.
+    /// The numbers that may be handed out are used up until the service has stored a higher limit.
+    /// Temporary.
     NumbersLow = "NUMBERS_LOW",
     /// The service settles after a start, and can't say yet who leads. Temporary.
     Settling = "SETTLING",
@@ -141,7 +142,8 @@ reasons! {
     OutOfMemoryBudget = "OUT_OF_MEMORY_BUDGET",
     /// The service has as many observers as it may.
     TooManyObservers = "TOO_MANY_OBSERVERS",
-    /// The service has as many open calls or streams of this kind as it may, in all or from this address.
+    /// The service has as many open calls or streams of this kind as it may, in all or from this
+    /// address.
     TooManyCalls = "TOO_MANY_CALLS",
     /// Only the leader may do that.
     NotLeading = "NOT_LEADING",

@@ -11,7 +11,8 @@ struct File {
     /// The modules that stand in files of their own below this one.
     children: BTreeSet<String>,
     paths: BTreeSet<Vec<String>>,
-    /// The names that this file exports, and what each stands for. None: something of another crate.
+    /// The names that this file exports, and what each stands for. None: something of another
+    /// crate.
     exports: BTreeMap<String, Option<Vec<String>>>,
 }
 
@@ -98,7 +99,8 @@ fn in_inner_module(code: &str) -> bool {
     opened.is_some_and(|line| line.contains("mod "))
 }
 
-/// The paths that begin so and go on with this text, such as `::a::{b, c::d}`. The rest is of no interest.
+/// The paths that begin so and go on with this text, such as `::a::{b, c::d}`. The rest is of no
+/// interest.
 fn expand<'a>(text: &'a str, base: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let Some(rest) = text.strip_prefix("::") else {
         found.push(base.to_vec());

@@ -7,7 +7,7 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command, Format};
 use crate::commands::{self, Context};
-use crate::exit::{self, Exit, Report};
+use crate::exit::{self, Exit, Explanation};
 use crate::{complete, run, voice};
 
 /// Threads that carry the KeepAlives, so that nothing else can hold them up.
@@ -44,7 +44,7 @@ fn refused(error: &clap::Error, format: Format) -> Exit {
     if format == Format::Json {
         let text = error.render().to_string();
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-        voice::line(&Report::new(Exit::Usage, message).line(format));
+        voice::line(&Explanation::new(Exit::Usage, message).line(format));
     } else {
         let _ = error.print();
     }

@@ -1,5 +1,5 @@
-//! Names for entries: a Campaign that is sent again, because its answer was lost, finds the candidacy
-//! that it has made.
+//! Names for entries: a Campaign that is sent again, because its answer was lost, finds the
+//! candidacy that it has made.
 
 /// A name that no other entry has: 128 random bits in hexadecimal.
 ///

@@ -17,8 +17,8 @@ const DEFAULT_TTL: Duration = Duration::from_secs(15);
 /// How long to go on trying to enter while the service can't be reached, unless said otherwise.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A campaign that is about to begin: await it to lead, or [`enroll`](Campaign::enroll) first and wait
-/// later.
+/// A campaign that is about to begin: await it to lead, or [`enroll`](Campaign::enroll) first and
+/// wait later.
 ///
 /// Awaiting it returns when this worker leads. It waits for that without limit unless
 /// [`no_wait`](Campaign::no_wait) or [`max_wait`](Campaign::max_wait) is set, through broken
@@ -35,10 +35,11 @@ const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// - [`Error::NotGranted`]: a try that wasn't granted in time.
 /// - [`Error::Unhealthy`]: a try whose [`health`](Campaign::health) check failed.
-/// - [`Error::Unreachable`]: the service couldn't be entered within [`patience`](Campaign::patience).
+/// - [`Error::Unreachable`]: the service couldn't be entered within
+///   [`patience`](Campaign::patience).
 /// - [`Error::Refused`]: bad names, a ttl out of range, a limit that is reached.
-/// - [`Error::Ended`]: the service ended the waiting candidacy, e.g. because a successor of the same
-///   name replaced it.
+/// - [`Error::Ended`]: the service ended the waiting candidacy, e.g. because a successor of the
+///   same name replaced it.
 /// - [`Error::Invalid`]: a ttl, a hold or a time of the health check that can't be sent or kept.
 ///
 /// ```no_run
@@ -78,8 +79,9 @@ impl Campaign {
         self
     }
 
-    /// How long the candidacy outlives its last KeepAlive: whole milliseconds from 1 s to the service's
-    /// `max_ttl` (15 s unless configured). By default 15 s. KeepAlives are sent three times as often.
+    /// How long the candidacy outlives its last KeepAlive: whole milliseconds from 1 s to the
+    /// service's `max_ttl` (15 s unless configured). By default 15 s. KeepAlives are sent three
+    /// times as often.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.terms.ttl = ttl;
         self
@@ -98,17 +100,17 @@ impl Campaign {
         self
     }
 
-    /// A try with patience: unless it is granted within this time from the start (and half a second,
-    /// for the word to arrive), it fails as [`Error::NotGranted`]. Zero is the same as
+    /// A try with patience: unless it is granted within this time from the start (and half a
+    /// second, for the word to arrive), it fails as [`Error::NotGranted`]. Zero is the same as
     /// [`no_wait`](Campaign::no_wait).
     pub fn max_wait(mut self, max_wait: Duration) -> Self {
         self.terms.max_wait = Some(max_wait);
         self
     }
 
-    /// The caller knows that the former process of this name is dead: its candidacies of the same name
-    /// end at once, and this one takes their place. Where that isn't true, two workers may believe that
-    /// they lead.
+    /// The caller knows that the former process of this name is dead: its candidacies of the same
+    /// name end at once, and this one takes their place. Where that isn't true, two workers may
+    /// believe that they lead.
     pub fn replace_former(mut self) -> Self {
         self.terms.replace_former = true;
         self
@@ -145,8 +147,8 @@ impl Campaign {
         self
     }
 
-    /// How long to go on trying to enter while the service can't be reached: by default 10 s. Once the
-    /// election was entered the campaign goes on trying for ever, or for
+    /// How long to go on trying to enter while the service can't be reached: by default 10 s. Once
+    /// the election was entered the campaign goes on trying for ever, or for
     /// [`max_wait`](Campaign::max_wait).
     pub fn patience(mut self, patience: Duration) -> Self {
         self.terms.patience = patience;

@@ -1,4 +1,5 @@
-//! The Campaign stream of one candidacy: opened, and opened again with the latest ticket when it breaks.
+//! The Campaign stream of one candidacy: opened, and opened again with the latest ticket when it
+//! breaks.
 
 use super::ticket::Ticket;
 use crate::clock::{self, Moment};
@@ -149,8 +150,8 @@ pub(super) async fn open(connections: &Connections, request: CampaignRequest) ->
     Ok(Begun { stream: OpenStream { name: "Campaign", messages, connection }, first })
 }
 
-/// Resigns what was entered in vain, at the replica that has it. Its ticket is used for nothing else,
-/// so nobody leads by it, whatever becomes of this call.
+/// Resigns what was entered in vain, at the replica that has it. Its ticket is used for nothing
+/// else, so nobody leads by it, whatever becomes of this call.
 async fn disown(client: &mut ElectionServiceClient<GrpcOnly>, first: &CampaignResponse) {
     let Some(Event::Enrolled(Enrolled { ticket, .. })) = &first.event else { return };
     let request = ResignRequest { ticket: ticket.clone() };

@@ -34,7 +34,8 @@ impl Candidacy {
 
     /// Waits until this worker leads.
     ///
-    /// **Cancel safety:** dropping the future resigns. To go on waiting elsewhere, pin it and poll it by reference.
+    /// **Cancel safety:** dropping the future resigns. To go on waiting elsewhere, pin it and poll
+    /// it by reference.
     ///
     /// # Errors
     ///

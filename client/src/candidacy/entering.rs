@@ -124,7 +124,8 @@ impl Entering {
 
     /// How long to wait before the next try.
     fn delay(&mut self, last_error: Option<&Error>) -> Duration {
-        // Each try at a service that has fallen back is a candidacy in its queue, if only for a moment.
+        // Each try at a service that has fallen back is a candidacy in its queue, if only for a
+        // moment.
         if let Some(FallenBack { tenure, newest }) = self.connections.fallen_back_for(self.terms.ttl) {
             self.stand(Standing::Outdated { tenure, newest });
             return Backoff::of(self.terms.ttl.max(LOWER_TENURE_RETRY));
@@ -141,7 +142,8 @@ impl Entering {
         let connections = Arc::clone(&self.connections);
         let election = self.terms.election.as_str();
         let ahead = async {
-            // A leader needs this connection: a worker that couldn't keep the lead doesn't ask for it.
+            // A leader needs this connection: a worker that couldn't keep the lead doesn't ask for
+            // it.
             connections.keep_alives.open_ahead().await?;
             connections.ask_first(election).await
         };
@@ -164,7 +166,8 @@ impl Entering {
             })),
             () = sleep_until_some(self.limit()) => self.fail(not_granted()),
         };
-        // The service may be about to confirm a candidacy: only its ticket can end it before its ttl does.
+        // The service may be about to confirm a candidacy: only its ticket can end it before its
+        // ttl does.
         if let Ok(Begun { first: CampaignResponse { version, event: Some(Event::Enrolled(enrolled)), .. }, .. }) =
             opening.await
         {
@@ -189,8 +192,8 @@ impl Entering {
         }
     }
 
-    /// What to ask for. A candidacy that is entered again, long after the process has started, doesn't
-    /// replace others: a successor of the same name may have come meanwhile.
+    /// What to ask for. A candidacy that is entered again, long after the process has started,
+    /// doesn't replace others: a successor of the same name may have come meanwhile.
     fn request(&self) -> CampaignRequest {
         let terms = &self.terms;
         let max_wait = terms.max_wait.map(|max_wait| max_wait.saturating_sub(clock::now().since(self.started)));
@@ -216,8 +219,8 @@ impl Entering {
         self.terms.max_wait.map(|max_wait| self.started.plus(max_wait).plus(MAX_WAIT_GRACE))
     }
 
-    /// Whether it makes no sense to try again. Once the election was entered, that is so only if the
-    /// service will always refuse.
+    /// Whether it makes no sense to try again. Once the election was entered, that is so only if
+    /// the service will always refuse.
     fn is_hopeless(&self, error: &Error) -> bool {
         if self.was_confirmed {
             return !error.is_temporary();
@@ -239,8 +242,8 @@ impl Entering {
     }
 }
 
-/// What is left of a time is seldom whole milliseconds, and the service takes no others. It is rounded
-/// up, so that only nothing becomes nothing.
+/// What is left of a time is seldom whole milliseconds, and the service takes no others. It is
+/// rounded up, so that only nothing becomes nothing.
 fn whole_millis(time: Duration) -> Duration {
     let part = u64::from(time.subsec_nanos() % 1_000_000);
     if part == 0 { time } else { time.saturating_add(Duration::from_nanos(1_000_000 - part)) }

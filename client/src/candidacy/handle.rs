@@ -1,5 +1,5 @@
-//! What a [`Candidacy`](super::Candidacy) and a [`Leadership`](super::Leadership) hold: while it exists
-//! the candidacy is kept alive, and dropping it resigns.
+//! What a [`Candidacy`](super::Candidacy) and a [`Leadership`](super::Leadership) hold: while it
+//! exists the candidacy is kept alive, and dropping it resigns.
 
 use super::shared::Shared;
 use super::state::State;
@@ -53,7 +53,8 @@ impl Handle {
         let (done, answer) = oneshot::channel();
         let resign = self.resign.take().expect("only this method uses it, and takes the handle");
         if resign.send(done).is_err() {
-            // The task is gone: the service has ended the candidacy, and there is nothing to resign.
+            // The task is gone: the service has ended the candidacy, and there is nothing to
+            // resign.
             return Ok(());
         }
         answer.await.unwrap_or(Ok(()))

@@ -14,17 +14,18 @@ use tokio::sync::watch;
 
 /// A leadership, kept alive in the background until it is lost, resigned or dropped.
 ///
-/// Whether it still leads is decided by its own deadline: (moment before the last accepted KeepAlive was sent) + ttl, on a
-/// clock that counts the time a machine is suspended. No delay of this process, of the network or of the service
-/// moves that deadline: a process that was stopped for longer isn't leading when it wakes, before any task has run.
+/// Whether it still leads is decided by its own deadline: (moment before the last accepted
+/// KeepAlive was sent) + ttl, on a clock that counts the time a machine is suspended. No delay of
+/// this process, of the network or of the service moves that deadline: a process that was stopped
+/// for longer isn't leading when it wakes, before any task has run.
 ///
-/// What this guard can't do: stop work that is in flight at the deadline. Send the
-/// [fencing token](Leadership::fencing_token) with all you write, and let the resource refuse older ones, e.g. with a
-/// [`Fence`](crate::Fence).
+/// What this guard can't do: stop work that is in flight at the deadline. Send the [fencing
+/// token](Leadership::fencing_token) with all you write, and let the resource refuse older ones,
+/// e.g. with a [`Fence`](crate::Fence).
 ///
-/// **Dropping it resigns**, in the background: the next candidate is granted at once. That needs the runtime to go on for a
-/// moment; where it doesn't, or the service can't be reached, the leadership runs out after its ttl. To be sure, await
-/// [`resign`](Leadership::resign).
+/// **Dropping it resigns**, in the background: the next candidate is granted at once. That needs
+/// the runtime to go on for a moment; where it doesn't, or the service can't be reached, the
+/// leadership runs out after its ttl. To be sure, await [`resign`](Leadership::resign).
 #[derive(Debug)]
 #[must_use = "dropping a leadership resigns"]
 pub struct Leadership {
@@ -42,14 +43,15 @@ impl Leadership {
         self.handle.shared.look(|state, _| state.fencing_token)
     }
 
-    /// The newest task token: a JWT that shows to others who leads, valid until the lease ends. A fresh one comes with each
-    /// KeepAlive, so ask for it each time it is needed.
+    /// The newest task token: a JWT that shows to others who leads, valid until the lease ends. A
+    /// fresh one comes with each KeepAlive, so ask for it each time it is needed.
     #[must_use]
     pub fn task_token(&self) -> String {
         self.handle.shared.look(|state, _| state.task_token.to_string())
     }
 
-    /// The task token now, then each fresh one. Ends with the leadership. A slow reader misses all but the newest.
+    /// The task token now, then each fresh one. Ends with the leadership. A slow reader misses all
+    /// but the newest.
     pub fn task_tokens(&self) -> impl Stream<Item = String> + Send + use<> {
         let changes = self.handle.shared.watch();
         stream::unfold((changes, Arc::from("")), |(mut changes, last)| async move {
@@ -77,9 +79,11 @@ impl Leadership {
         self.handle.shared.look(|state, _| state.tenure)
     }
 
-    /// The moment at which the leadership is lost unless it is kept alive before. Moves on with each accepted KeepAlive.
+    /// The moment at which the leadership is lost unless it is kept alive before. Moves on with
+    /// each accepted KeepAlive.
     ///
-    /// std's clock stands still while the machine is suspended, so don't keep this value for long: ask again.
+    /// std's clock stands still while the machine is suspended, so don't keep this value for long:
+    /// ask again.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.handle.shared.look(|state, _| state.deadline).to_instant()
@@ -100,20 +104,22 @@ impl Leadership {
         self.handle.shared.look(State::lost).is_none()
     }
 
-    /// Resolves when the leadership is over: at the deadline at the latest, before it if the service ended it, if it was
-    /// resigned or dropped.
+    /// Resolves when the leadership is over: at the deadline at the latest, before it if the
+    /// service ended it, if it was resigned or dropped.
     ///
-    /// May be called many times; the future is `'static`, borrows nothing and is cancel-safe. After the machine was
-    /// suspended past the deadline it resolves half a second late at worst; [`is_leading`](Leadership::is_leading) is never late.
+    /// May be called many times; the future is `'static`, borrows nothing and is cancel-safe. After
+    /// the machine was suspended past the deadline it resolves half a second late at worst;
+    /// [`is_leading`](Leadership::is_leading) is never late.
     pub fn lost(&self) -> impl Future<Output = Lost> + Send + use<> {
         self.handle.shared.lost()
     }
 
-    /// Resolves when the service has told this leader to hand over (an operator's `StepDown`): finish, then
-    /// [`resign`](Leadership::resign). It leads until its deadline, which doesn't move on any more.
+    /// Resolves when the service has told this leader to hand over (an operator's `StepDown`):
+    /// finish, then [`resign`](Leadership::resign). It leads until its deadline, which doesn't move
+    /// on any more.
     ///
-    /// If that never happens it never resolves: use it beside [`lost`](Leadership::lost). May be called many times, and is
-    /// cancel-safe.
+    /// If that never happens it never resolves: use it beside [`lost`](Leadership::lost). May be
+    /// called many times, and is cancel-safe.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut changes = self.handle.shared.watch();
         async move {
@@ -123,10 +129,11 @@ impl Leadership {
         }
     }
 
-    /// Runs a future as long as this worker leads: the deadline is checked before every single poll.
+    /// Runs a future as long as this worker leads: the deadline is checked before every single
+    /// poll.
     ///
-    /// When the leadership is lost the future is dropped, wherever it stands. A step that blocks, or that was begun in one
-    /// poll, isn't interrupted by this.
+    /// When the leadership is lost the future is dropped, wherever it stands. A step that blocks,
+    /// or that was begun in one poll, isn't interrupted by this.
     ///
     /// **Cancel safety:** that of the future.
     ///
@@ -162,22 +169,25 @@ impl Leadership {
     ///
     /// # Errors
     ///
-    /// [`Error::Unreachable`]: whether the value changed isn't known, and it does no harm to ask again.
-    /// [`Error::Ended`]: this worker doesn't lead any more. [`Error::Refused`]: e.g. the value is too long.
+    /// [`Error::Unreachable`]: whether the value changed isn't known, and it does no harm to ask
+    /// again. [`Error::Ended`]: this worker doesn't lead any more. [`Error::Refused`]: e.g. the
+    /// value is too long.
     pub async fn proclaim(&self, value: impl Into<String>) -> Result<(), Error> {
         self.handle.proclaim(value.into()).await
     }
 
-    /// Gives up the lead and waits for the answer, 5 s at most. When it comes, the next candidate has been granted.
+    /// Gives up the lead and waits for the answer, 5 s at most. When it comes, the next candidate
+    /// has been granted.
     ///
     /// From the first poll on this worker doesn't lead, whatever the answer.
     ///
-    /// **Cancel safety:** once polled, it goes on in the background; before that, dropping it resigns as well.
+    /// **Cancel safety:** once polled, it goes on in the background; before that, dropping it
+    /// resigns as well.
     ///
     /// # Errors
     ///
-    /// If the service can't be told: then the leadership runs out after its ttl. A leadership that was over before is no
-    /// error.
+    /// If the service can't be told: then the leadership runs out after its ttl. A leadership that
+    /// was over before is no error.
     pub async fn resign(self) -> Result<(), Error> {
         self.handle.resign().await
     }

@@ -1,5 +1,5 @@
-//! What the answers of the service mean for one candidacy: each answer goes in, the state changes, and
-//! what to do next comes out. No I/O: `now` is an argument.
+//! What the answers of the service mean for one candidacy: each answer goes in, the state changes,
+//! and what to do next comes out. No I/O: `now` is an argument.
 
 use super::standing::Standing;
 use super::state::{Phase, State};
@@ -153,8 +153,8 @@ impl Protocol {
     }
 }
 
-/// It waits, and has this deadline if a KeepAlive says so. A KeepAlive doesn't tell the place in the
-/// queue, so a place that is known stays.
+/// It waits, and has this deadline if a KeepAlive says so. A KeepAlive doesn't tell the place in
+/// the queue, so a place that is known stays.
 ///
 /// A worker that was told that it leads doesn't any more: the end of its guard is final.
 fn waits(state: &mut State, now: Moment, standing: Standing, deadline: Option<Moment>) -> Next {
@@ -254,9 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn another_fencing_token_is_not_for_this_worker() {
+    fn a_lead_with_another_token_is_not_the_one_that_was_told() {
         let (mut state, mut protocol) = leading();
         assert_eq!(protocol.on_answer(&mut state, NOW, answer(NOW, CandidacyState::Leading, 8)), Next::Leave);
         assert!(matches!(state.lost(NOW), Some(Lost::Ended { reason: EndReason::Overtaken, .. })));
+        assert_eq!(state.fencing_token, 7);
     }
 }

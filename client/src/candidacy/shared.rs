@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 /// The state under one lock, inside of which the clock is read.
 ///
-/// So once somebody was told that the deadline has passed, every later change sees that it has, and no
-/// answer brings the leadership back.
+/// So once somebody was told that the deadline has passed, every later change sees that it has, and
+/// no answer brings the leadership back.
 #[derive(Debug, Clone)]
 pub(super) struct Shared(Arc<watch::Sender<State>>);
 

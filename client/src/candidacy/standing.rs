@@ -10,8 +10,8 @@ use std::time::Duration;
 pub enum Standing {
     /// The service hasn't confirmed it yet; or an outage ended it, and it is being entered again.
     Entering,
-    /// Not a candidate: its own health check failed. It is entered again, behind the others, when the
-    /// check succeeds.
+    /// Not a candidate: its own health check failed. It is entered again, behind the others, when
+    /// the check succeeds.
     Unhealthy,
     /// Not a candidate: for longer than the ttl the service has answered with a lower tenure than
     /// this client has seen, as after a restore from a backup. No such answer is believed, as its
@@ -25,8 +25,8 @@ pub enum Standing {
     },
     /// In the queue.
     Waiting {
-        /// Live candidates that were before this one when it was entered, or when its stream was opened
-        /// last.
+        /// Live candidates that were before this one when it was entered, or when its stream was
+        /// opened last.
         ahead: Option<u32>,
         /// The service started a short while ago, and grants nothing for this long.
         settling: Option<Duration>,

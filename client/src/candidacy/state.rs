@@ -77,8 +77,8 @@ impl State {
         }
     }
 
-    /// Changes it, unless the candidacy is over. A deadline that has passed ends a delivered leadership
-    /// first.
+    /// Changes it, unless the candidacy is over. A deadline that has passed ends a delivered
+    /// leadership first.
     pub(super) fn change(&mut self, now: Moment, change: impl FnOnce(&mut Self)) {
         if self.is_over() {
             return;
@@ -118,7 +118,8 @@ impl State {
         self.change(now, |state| state.phase = Phase::Failed(error));
     }
 
-    /// Ends it, unless the worker was told that it leads, or may be told so now. Whether it is over.
+    /// Ends it, unless the worker was told that it leads, or may be told so now. Whether it is
+    /// over.
     pub(super) fn give_up(&mut self, now: Moment, error: Error) -> bool {
         self.change(now, |state| {
             if !state.delivered && !state.leads(now) {
@@ -128,8 +129,8 @@ impl State {
         self.is_over()
     }
 
-    /// The candidacy is over. A worker that was never told that it leads may enter again, with another
-    /// candidacy, and stands here until then. Whether it may.
+    /// The candidacy is over. A worker that was never told that it leads may enter again, with
+    /// another candidacy, and stands here until then. Whether it may.
     pub(super) fn end_or_restart(&mut self, now: Moment, lost: Lost, standing: Standing) -> bool {
         let mut restarted = false;
         self.change(now, |state| {

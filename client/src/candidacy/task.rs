@@ -1,4 +1,5 @@
-//! The task of one campaign in the background: from entering the election to the last word about it.
+//! The task of one campaign in the background: from entering the election to the last word about
+//! it.
 
 use super::campaign_stream::CampaignStream;
 use super::entering::{Entered, Entering, not_granted, sleep_until_some};
@@ -129,9 +130,9 @@ impl Task {
             }
             Next::Disown => resign::disown(&self.connections, ticket).await,
             Next::StepBack | Next::Leave => resign::resign(&self.connections, ticket, None).await,
-            // The deadline has passed, or the worker is unhealthy: it has to stop. The way becomes free for
-            // others when it has let go of its guard, as it may still be stopping. The service waits a
-            // little longer than the deadline for that.
+            // The deadline has passed, or the worker is unhealthy: it has to stop. The way becomes
+            // free for others when it has let go of its guard, as it may still be stopping. The
+            // service waits a little longer than the deadline for that.
             Next::Go | Next::Hurry => {
                 let resignation = (&mut orders.resign).await.ok();
                 resign::resign(&self.connections, ticket, resignation).await;
@@ -140,9 +141,9 @@ impl Task {
         matches!(next, Next::Restart | Next::Disown | Next::StepBack)
     }
 
-    /// Whether the service has fallen back for so long that nothing is left of what it accepted before.
-    /// A worker that only waits isn't a candidate any more then; a leader has lost the lead at its
-    /// deadline.
+    /// Whether the service has fallen back for so long that nothing is left of what it accepted
+    /// before. A worker that only waits isn't a candidate any more then; a leader has lost the lead
+    /// at its deadline.
     fn has_fallen_back(&self, ttl: Duration) -> bool {
         let Some(FallenBack { tenure, newest }) = self.connections.fallen_back_for(ttl) else { return false };
         if self.shared.look(|state, now| state.delivered || state.is_over() || state.leads(now)) {
@@ -158,8 +159,8 @@ impl Task {
         self.shared.update(|state, now| state.end_or_restart(now, Lost::Deadline, standing))
     }
 
-    /// A leader loses the lead: from now on its ticket is only used to resign, once the worker has let
-    /// go of the guard. A worker that only waits leaves the queue.
+    /// A leader loses the lead: from now on its ticket is only used to resign, once the worker has
+    /// let go of the guard. A worker that only waits leaves the queue.
     fn on_sick(&self, detail: String) -> Next {
         tracing::warn!(election = self.election(), detail, "unhealthy");
         let lost = Lost::Unhealthy { detail };
@@ -170,7 +171,8 @@ impl Task {
     fn on_tick(&self, tick: Tick, keep_alives: &mut KeepAlives, protocol: &mut Protocol) -> Next {
         match tick {
             Tick::Due => {
-                // A leadership whose deadline has passed gets none: it would only keep others waiting.
+                // A leadership whose deadline has passed gets none: it would only keep others
+                // waiting.
                 if !self.shared.update(State::check_deadline) {
                     keep_alives.send(&protocol.ticket);
                 }

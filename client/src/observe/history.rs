@@ -4,11 +4,12 @@
 use crate::proto::{ChangeReason, ElectionChange};
 use std::collections::{BTreeSet, HashMap};
 
-/// What was told of the elections with a leader, and of those that lost theirs since the last Synced.
+/// What was told of the elections with a leader, and of those that lost theirs since the last
+/// Synced.
 ///
-/// A stream either begins with a snapshot or resumes after a revision. Before its Synced it may send the
-/// changes of two elections out of the order of their revisions. So only after Synced the newest
-/// revision is one to resume after.
+/// A stream either begins with a snapshot or resumes after a revision. Before its Synced it may
+/// send the changes of two elections out of the order of their revisions. So only after Synced the
+/// newest revision is one to resume after.
 #[derive(Debug, Default)]
 pub(super) struct History {
     told: HashMap<String, Told>,
@@ -25,7 +26,8 @@ struct Told {
 
 #[derive(Debug)]
 enum Catching {
-    /// A snapshot arrives. With it come the elections that were told as led and that it hasn't named yet.
+    /// A snapshot arrives. With it come the elections that were told as led and that it hasn't
+    /// named yet.
     Snapshot { unnamed: BTreeSet<String>, first: bool },
     /// What came after the revision arrives.
     CatchUp,
@@ -93,7 +95,8 @@ impl History {
         Some(change)
     }
 
-    /// All has been named. The elections that were told as led and aren't any more, in the order of names.
+    /// All has been named. The elections that were told as led and aren't any more, in the order of
+    /// names.
     pub(super) fn synced(&mut self, revision: u64) -> Vec<ElectionChange> {
         let phase = std::mem::replace(&mut self.phase, Catching::Live);
         let gone = if let Catching::Snapshot { unnamed, .. } = phase { unnamed } else { BTreeSet::new() };

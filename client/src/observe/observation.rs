@@ -21,17 +21,17 @@ const LONG_FALLEN_BACK: Duration = Duration::from_secs(15);
 
 /// The stream of [`Client::observe`](crate::Client::observe).
 ///
-/// It goes on for ever: when the connection breaks it says [`Observed::Reconnecting`], opens it again
-/// after a short delay, and resumes after the last change it has told. Where the service can't resume,
-/// the stream catches up with what it told before: an election that has a leader no more is told as
-/// vacant (with `missed_changes`, and without a reason if the service names none), and what hasn't
-/// changed isn't told again. Changes of one election are never told out of order.
+/// It goes on for ever: when the connection breaks it says [`Observed::Reconnecting`], opens it
+/// again after a short delay, and resumes after the last change it has told. Where the service
+/// can't resume, the stream catches up with what it told before: an election that has a leader no
+/// more is told as vacant (with `missed_changes`, and without a reason if the service names none),
+/// and what hasn't changed isn't told again. Changes of one election are never told out of order.
 ///
 /// It ends after an error that would come again, such as a bad name.
 ///
-/// A reader that is slow gets the newest state of each election, with `missed_changes`; neither side
-/// holds more for it. A reader that stops may hold up other observations of the same client, but
-/// nothing else. **Cancel safety:** a dropped `next()` loses nothing.
+/// A reader that is slow gets the newest state of each election, with `missed_changes`; neither
+/// side holds more for it. A reader that stops may hold up other observations of the same client,
+/// but nothing else. **Cancel safety:** a dropped `next()` loses nothing.
 ///
 /// ```no_run
 /// # async fn example(client: leasehold::Client) -> Result<(), leasehold::Error> {

@@ -11,8 +11,8 @@ pub enum Observed {
     /// The state of an election, or its change.
     Change(ElectionChange),
     /// All elections with a leader have been named: the others are vacant. Comes once for each
-    /// connection, so also after [`Reconnecting`](Observed::Reconnecting): from then on the news are
-    /// current again.
+    /// connection, so also after [`Reconnecting`](Observed::Reconnecting): from then on the news
+    /// are current again.
     Synced {
         /// The revision that the news are of.
         revision: u64,

@@ -9,11 +9,11 @@ const HEADER: &str = "leasehold-active";
 /// Bytes of its value, at most.
 const LONGEST: usize = 256;
 
-/// What to connect to by the metadata of a response of this replica, if they name an address that may
-/// be believed.
+/// What to connect to by the metadata of a response of this replica, if they name an address that
+/// may be believed.
 ///
-/// The address means plain text, so a client that doesn't talk plain text already doesn't go there. A
-/// replica elsewhere that says to be on this machine has a wrong setting.
+/// The address means plain text, so a client that doesn't talk plain text already doesn't go there.
+/// A replica elsewhere that says to be on this machine has a wrong setting.
 pub(super) fn target(metadata: &MetadataMap, said_by: &Target) -> Option<Target> {
     let address = metadata.get(HEADER)?.to_str().ok()?;
     let host = host(address)?;

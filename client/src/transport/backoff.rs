@@ -1,5 +1,5 @@
-//! Delays between tries: doubled each time up to a longest one, with jitter so that many clients don't
-//! come back as one.
+//! Delays between tries: doubled each time up to a longest one, with jitter so that many clients
+//! don't come back as one.
 
 use super::fault::Fault;
 use crate::error::Error;
@@ -40,9 +40,9 @@ impl Backoff {
         jittered(delay, random())
     }
 
-    /// The delay after this error. Where another endpoint may do better, it is the first one until all
-    /// were tried: so the delays grow from round to round, and no endpoint is asked more often than if
-    /// it were the only one.
+    /// The delay after this error. Where another endpoint may do better, it is the first one until
+    /// all were tried: so the delays grow from round to round, and no endpoint is asked more often
+    /// than if it were the only one.
     pub(crate) fn after(&mut self, error: &Error) -> Duration {
         if self.untried == 0 || Fault::of(error).is_none() {
             return self.delay();

@@ -18,8 +18,8 @@ use tonic::{Response, Status};
 
 /// How long it may take until an address that was named as the active replica's has answered.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection to the only endpoint there is isn't made anew more often, if all that is wrong is what
-/// the replica says. The endpoint may be a balancer's, with a better replica behind the next
+/// A connection to the only endpoint there is isn't made anew more often, if all that is wrong is
+/// what the replica says. The endpoint may be a balancer's, with a better replica behind the next
 /// connection.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
@@ -31,7 +31,8 @@ pub(super) struct Pings {
     pub(super) timeout: Duration,
 }
 
-/// Tells the connections of one [`Reconnecting`] apart: each has a higher number than the one before.
+/// Tells the connections of one [`Reconnecting`] apart: each has a higher number than the one
+/// before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ConnectionNumber(u64);
 
@@ -111,8 +112,8 @@ impl Reconnecting {
         }
     }
 
-    /// Gives up the connection of this number, unless it was given up before. Streams that are open on
-    /// it stay.
+    /// Gives up the connection of this number, unless it was given up before. Streams that are open
+    /// on it stay.
     pub(super) fn leave(&self, number: ConnectionNumber, fault: Fault) {
         let mut current = self.current();
         let Some(left) = current.connection.as_ref().filter(|connection| connection.number == number) else { return };
@@ -121,8 +122,8 @@ impl Reconnecting {
             self.failover.shun(&left.target.address, fault, now);
         } else if self.failover.len() == 1 {
             let keep = match fault {
-                // A connection whose packets vanish looks alive until its ping times out, which is too late
-                // for a leader.
+                // A connection whose packets vanish looks alive until its ping times out, which is
+                // too late for a leader.
                 Fault::Silent => false,
                 // It is made again by the next call.
                 Fault::Broken => true,
@@ -138,12 +139,13 @@ impl Reconnecting {
         current.set(target, channel, false);
     }
 
-    /// A stream broke that was opened on the connection of this number, or the whole connection did.
+    /// A stream broke that was opened on the connection of this number, or the whole connection
+    /// did.
     ///
-    /// An endpoint isn't left for a stream: a standby ends its streams when the active replica changes,
-    /// and opening the stream again tells whether the connection is good. An endpoint is left when its
-    /// connection broke, if there is another endpoint: one that is frozen would take connections, and
-    /// say nothing. So is an endpoint where somebody else has answered.
+    /// An endpoint isn't left for a stream: a standby ends its streams when the active replica
+    /// changes, and opening the stream again tells whether the connection is good. An endpoint is
+    /// left when its connection broke, if there is another endpoint: one that is frozen would take
+    /// connections, and say nothing. So is an endpoint where somebody else has answered.
     pub(super) fn broke(&self, number: ConnectionNumber, fault: Fault, with_connection: bool) {
         let is_direct = |connection: &Connection| connection.number == number && connection.direct;
         let leaves = fault == Fault::Refused
@@ -154,7 +156,8 @@ impl Reconnecting {
         }
     }
 
-    /// The active replica is said to be there. Goes there when it has answered; no call waits for that.
+    /// The active replica is said to be there. Goes there when it has answered; no call waits for
+    /// that.
     pub(super) fn follow(&self, target: Target) {
         let mut current = self.current();
         let is_there = current.connection.as_ref().is_some_and(|now| now.target.address == target.address);
@@ -169,7 +172,8 @@ impl Reconnecting {
         let reached = tokio::time::timeout(FOLLOW_TIMEOUT, reach(&pinged));
         let fault = match reached.await {
             Ok(Ok(reached)) if self.is_active(&reached.status) => {
-                // Unless a call over another connection heard meanwhile that it isn't active any more.
+                // Unless a call over another connection heard meanwhile that it isn't active any
+                // more.
                 if !self.failover.shuns(&target.address, clock::now()) {
                     tracing::debug!(address = %target.address, "going to the active replica itself");
                     self.current().set(target, reached.channel, true);
@@ -183,8 +187,8 @@ impl Reconnecting {
         self.failover.shun(&target.address, fault, clock::now());
     }
 
-    /// Whether the active replica may have answered so. A replica that doesn't tell everybody what it
-    /// is may be the active one.
+    /// Whether the active replica may have answered so. A replica that doesn't tell everybody what
+    /// it is may be the active one.
     fn is_active(&self, status: &Result<GetStatusResponse, Error>) -> bool {
         match status {
             Ok(status) => {

@@ -1,5 +1,5 @@
-//! The connections of a client: three, so that KeepAlives never wait behind anything, and unread news
-//! block no calls.
+//! The connections of a client: three, so that KeepAlives never wait behind anything, and unread
+//! news block no calls.
 
 use super::caller::{CALL_TIMEOUT, Caller};
 use super::connection::{self, Pings};
@@ -15,8 +15,8 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An observer waits for news and sends nothing, so its pings alone tell that an endpoint is frozen:
-/// within 5 s. An endpoint that stands still for less than 3 s keeps its observers.
+/// An observer waits for news and sends nothing, so its pings alone tell that an endpoint is
+/// frozen: within 5 s. An endpoint that stands still for less than 3 s keeps its observers.
 const PINGS_OF_OBSERVERS: Pings = Pings { interval: Duration::from_millis(1500), timeout: Duration::from_secs(3) };
 /// How long an endpoint may take to answer before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -43,7 +43,8 @@ impl Connections {
         Ok(connections)
     }
 
-    /// Each connection is made when it is needed first, beginning with the first endpoint of the list.
+    /// Each connection is made when it is needed first, beginning with the first endpoint of the
+    /// list.
     pub(crate) fn lazy(endpoints: &str) -> Result<Self, Error> {
         Ok(Self::new(endpoint::parse(endpoints)?, 0))
     }

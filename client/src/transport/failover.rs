@@ -54,8 +54,8 @@ impl Failover {
         self.endpoints[self.known().at].clone()
     }
 
-    /// The endpoint to use instead of this address: the next one, unless another connection has moved
-    /// on from there already. Three connections that fail at once move on once.
+    /// The endpoint to use instead of this address: the next one, unless another connection has
+    /// moved on from there already. Three connections that fail at once move on once.
     pub(super) fn instead_of(&self, address: &str) -> Target {
         let mut known = self.known();
         if *self.endpoints[known.at].address == *address {
@@ -81,8 +81,8 @@ impl Failover {
         self.known().shunned.iter().any(|shunned| *shunned.address == *address && !shunned.until.has_passed(now))
     }
 
-    /// Whether this address has answered a short while ago that it isn't active: no connection needs
-    /// to hear that again.
+    /// Whether this address has answered a short while ago that it isn't active: no connection
+    /// needs to hear that again.
     pub(super) fn was_refused_by(&self, address: &str, now: Moment) -> bool {
         let refuses = |shunned: &Shunned| shunned.refused && !shunned.until.has_passed(now);
         self.known().shunned.iter().any(|shunned| *shunned.address == *address && refuses(shunned))

@@ -15,8 +15,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// The fault of a connection, or of the replica at its other end, that this error tells of. None:
-    /// every replica would have answered so.
+    /// The fault of a connection, or of the replica at its other end, that this error tells of.
+    /// None: every replica would have answered so.
     pub(super) fn of(error: &Error) -> Option<Self> {
         match error {
             Error::Unreachable { .. } => Some(Self::Broken),

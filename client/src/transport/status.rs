@@ -1,5 +1,5 @@
-//! What a gRPC status says: a refusal of Leasehold, a connection that broke, or the word of somebody
-//! else.
+//! What a gRPC status says: a refusal of Leasehold, a connection that broke, or the word of
+//! somebody else.
 
 use crate::error::Error;
 use crate::proto::EndReason;

@@ -7,8 +7,8 @@ use crate::error::Error;
 use std::time::Duration;
 use tonic::{Status, Streaming};
 
-/// The server sends something on each stream every 20 s. A stream that was silent for longer than two
-/// of these is dead.
+/// The server sends something on each stream every 20 s. A stream that was silent for longer than
+/// two of these is dead.
 const LONGEST_SILENCE: Duration = Duration::from_secs(45);
 /// A stream that lasted as long was a good one: the delays before it is opened again begin with the
 /// first. There are proxies that cut each stream after some seconds.

@@ -1,5 +1,5 @@
-//! The highest tenure that a client has seen: an answer of a lower one was sent by a replica that has
-//! been replaced. No I/O: `now` is an argument.
+//! The highest tenure that a client has seen: an answer of a lower one was sent by a replica that
+//! has been replaced. No I/O: `now` is an argument.
 
 use crate::clock::Moment;
 use crate::error::Error;
@@ -46,8 +46,8 @@ impl HighestTenure {
         tenure < self.seen().highest
     }
 
-    /// How the service has fallen back, if all answers have come from lower tenures for this long. No
-    /// replica that was replaced goes on for so long: the service itself has fallen back.
+    /// How the service has fallen back, if all answers have come from lower tenures for this long.
+    /// No replica that was replaced goes on for so long: the service itself has fallen back.
     pub(super) fn fallen_back_for(&self, time: Duration) -> Option<FallenBack> {
         let seen = self.seen();
         let LowerAnswers { first, last, tenure } = seen.lower?;

@@ -1,4 +1,5 @@
-//! A candidacy that hangs on a health check: who is unhealthy isn't a candidate, and a leader that turns so resigns.
+//! A candidacy that hangs on a health check: who is unhealthy isn't a candidate, and a leader that
+//! turns so resigns.
 
 use crate::puppet::{Puppet, elected, enrolled, leading, resigned, waiting};
 use futures::StreamExt as _;

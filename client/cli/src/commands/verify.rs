@@ -56,7 +56,8 @@ fn parse(election: Option<String>, token: &str) -> Result<(String, Token), Failu
     }
 }
 
-/// A number is a fencing token, three parts with dots between them are a task token. Whether it is a good one is for the service to say.
+/// A number is a fencing token, three parts with dots between them are a task token. Whether it is
+/// a good one is for the service to say.
 fn token_of(text: &str) -> Result<Token, Failure> {
     let text = text.trim();
     if let Ok(number) = text.parse() {

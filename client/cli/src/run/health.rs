@@ -1,4 +1,5 @@
-//! The health command: run again and again; the candidacy, and then the leadership, hangs on how it ends.
+//! The health command: run again and again; the candidacy, and then the leadership, hangs on how it
+//! ends.
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader};
@@ -28,7 +29,8 @@ const OF_LEADERS: [&str; 3] = ["LEASEHOLD_CANDIDATE", "LEASEHOLD_FENCING_TOKEN",
 /// How much of the end of what it writes is kept.
 const TAIL_BYTES: usize = 1024;
 
-/// The client waits so much longer for the outcome, as starting and killing the command takes a moment.
+/// The client waits so much longer for the outcome, as starting and killing the command takes a
+/// moment.
 const START_TIME_MAX: Duration = Duration::from_secs(1);
 
 type Environment = Vec<(&'static str, OsString)>;
@@ -84,7 +86,8 @@ impl Health {
         campaign.health(check)
     }
 
-    /// This process leads: from now on the health command finds in its environment what the command finds.
+    /// This process leads: from now on the health command finds in its environment what the command
+    /// finds.
     pub(crate) fn leads(&self, environment: &[(&'static str, OsString)]) {
         let _ = self.0.leading.set(environment.to_vec());
     }

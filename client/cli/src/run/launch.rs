@@ -1,4 +1,5 @@
-//! The last step before the command: makes sure that it dies with the watchdog, then becomes the command.
+//! The last step before the command: makes sure that it dies with the watchdog, then becomes the
+//! command.
 
 use std::env;
 use std::ffi::{OsStr, OsString};

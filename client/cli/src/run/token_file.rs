@@ -11,7 +11,8 @@ use tempfile::{NamedTempFile, TempDir};
 /// The mode of a directory that nobody else can look into.
 const ONLY_OWNER: u32 = 0o700;
 
-/// A file that only this user can read, in a directory of its own. Readers see the old token or the new one, never a part.
+/// A file that only this user can read, in a directory of its own. Readers see the old token or the
+/// new one, never a part.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
     directory: TempDir,
