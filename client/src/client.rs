@@ -89,11 +89,11 @@ impl Client {
         Observation::new(Arc::clone(&self.connections), selection)
     }
 
-    /// The state of one election. One that nobody has entered is vacant, not an error.
+    /// The state of one election. An election without a candidate is vacant, not an error.
     ///
     /// # Errors
     ///
-    /// See [`Error`].
+    /// [`Error::Unreachable`], [`Error::Outdated`], and [`Error::Refused`], e.g. for a bad name.
     pub async fn get(&self, election: impl Into<String>) -> Result<Election, Error> {
         let request = GetElectionRequest { election: election.into() };
         let call = |mut client: ElectionClient| async move { client.get_election(request).await };
@@ -108,6 +108,17 @@ impl Client {
     /// They are read a page of 1000 at a time, when they are needed. An election that changes
     /// meanwhile is named once, as it was when its page was read. The stream ends after the first
     /// error.
+    ///
+    /// ```no_run
+    /// # async fn example(client: leasehold::Client) -> Result<(), leasehold::Error> {
+    /// use futures::TryStreamExt as _;
+    ///
+    /// let mut elections = client.list("billing/");
+    /// while let Some(election) = elections.try_next().await? {
+    ///     println!("{}: {} wait", election.name, election.waiting);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn list(&self, prefix: &str) -> impl Stream<Item = Result<Election, Error>> + Send + use<> {
         let first = ListElectionsRequest { prefix: prefix.to_owned(), page_size: PAGE_SIZE, page_token: String::new() };
         let client = self.clone();
@@ -141,7 +152,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// See [`Error`]. A token that isn't valid is no error: see the answer.
+    /// As for [`get`](Client::get). A token that isn't valid is no error: see the answer.
     pub async fn verify(&self, election: impl Into<String>, token: Token) -> Result<Verification, Error> {
         let token = match token {
             Token::Fencing(token) => verify_token_request::Token::FencingToken(token),
@@ -152,11 +163,11 @@ impl Client {
         self.connections.calls.call("VerifyToken", CALL_TIMEOUT, call).await.map(Verification::from)
     }
 
-    /// What the replica that answers is, and what it holds. Also answered by one that isn't active.
+    /// What the replica that answers is, and what it holds. A standby answers for itself.
     ///
     /// # Errors
     ///
-    /// See [`Error`].
+    /// As for [`get`](Client::get).
     pub async fn status(&self) -> Result<ReplicaStatus, Error> {
         let call = |mut client: AdminClient| async move { client.get_status(GetStatusRequest {}).await };
         self.connections.calls.admin("GetStatus", call).await.map(ReplicaStatus::from)
@@ -168,7 +179,8 @@ impl Client {
     /// # Errors
     ///
     /// [`Error::Refused`] with [`Reason::NoLeader`](crate::Reason::NoLeader) or
-    /// [`Reason::OtherLeader`](crate::Reason::OtherLeader); see [`Error`] for the rest.
+    /// [`Reason::OtherLeader`](crate::Reason::OtherLeader), [`Error::Invalid`] for a token of 0,
+    /// and as for [`get`](Client::get).
     pub async fn step_down(&self, election: impl Into<String>, token: Option<u64>) -> Result<StepDown, Error> {
         if token == Some(0) {
             return Err(Error::Invalid { what: "the fencing token", detail: "it is greater than 0".to_owned() });

@@ -36,7 +36,7 @@ impl Moment {
         now >= self
     }
 
-    /// The same moment on the clock of std, as far as it can be known now: that clock stands still
+    /// This moment on the clock of std, as far as it can be known now: that clock stands still
     /// while the machine is suspended. A pause of this process makes the result too early rather
     /// than too late.
     pub(crate) fn to_instant(self) -> Instant {

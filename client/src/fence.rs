@@ -146,7 +146,7 @@ fn raise(highest: &mut u64, token: u64) -> Result<(), Stale> {
     Ok(())
 }
 
-/// A panic in somebody's action leaves the number as it was raised: still right.
+/// A panic in an action poisons the lock. The number was raised before the action, and is right.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

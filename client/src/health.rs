@@ -147,14 +147,14 @@ impl HealthChecks {
         self.is_well
     }
 
-    /// The next check is due an interval from now. One that runs goes on.
+    /// The next check is due an interval from now. A check that runs goes on.
     pub(crate) fn rest(&mut self) {
         if let Some(check) = &self.check {
             self.rest = Box::pin(tokio::time::sleep(check.interval));
         }
     }
 
-    /// The outcome of the next check. Cancel-safe: one that runs goes on.
+    /// The outcome of the next check. Cancel-safe: a check that runs goes on.
     pub(crate) async fn next(&mut self) -> Outcome {
         let Some(check) = &self.check else { return pending().await };
         if self.running.is_none() {

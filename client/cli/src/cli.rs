@@ -13,7 +13,7 @@ use crate::{complete, run, voice};
 /// Threads that carry the KeepAlives, so that nothing else can hold them up.
 const WORKER_THREADS: usize = 2;
 
-/// SIGPIPE: whoever read the output has gone away.
+/// SIGPIPE: the reader of the output has gone away.
 const UNREAD: i32 = 13;
 
 /// Runs the program.

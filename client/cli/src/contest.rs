@@ -13,7 +13,7 @@ use crate::signals::Signals;
 /// resigned.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How it ended.
+/// How a contest ended.
 pub(crate) enum Contest {
     /// This process leads.
     Won(Leadership),

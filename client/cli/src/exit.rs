@@ -101,8 +101,8 @@ impl std::error::Error for Failure {}
 pub(crate) struct Explanation {
     pub(crate) exit: Exit,
     pub(crate) message: String,
-    /// The gRPC code and the reason, if the service has refused it.
-    refusal: Option<(&'static str, String)>,
+    /// If the service has refused it.
+    refusal: Option<(RefusalKind, Reason)>,
 }
 
 impl Explanation {
@@ -116,14 +116,14 @@ impl Explanation {
             return format!("leasehold: {}", self.message);
         }
         let mut fields = vec![("exit_code", self.exit.code().to_string()), ("message", json::text(&self.message))];
-        if let Some((code, reason)) = &self.refusal {
-            fields.extend([("code", json::text(code)), ("reason", json::text(reason))]);
+        if let Some((kind, reason)) = &self.refusal {
+            fields.extend([("code", json::text(kind.as_str())), ("reason", json::text(reason.as_str()))]);
         }
         json::object(&[("error", json::object(&fields))])
     }
 }
 
-/// What to tell of an error. None if whoever read the output has gone away.
+/// What to tell of an error. None if the reader of the output has gone away.
 pub(crate) fn explain(error: &anyhow::Error, endpoint: &str) -> Option<Explanation> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return Some(Explanation::new(failure.exit, failure.message.clone()));
@@ -155,7 +155,7 @@ fn explain_client(error: &leasehold::Error, endpoint: &str) -> Explanation {
         Error::Unhealthy { .. } => Explanation::new(Exit::Unhealthy, error.to_string()),
         Error::Invalid { .. } => Explanation::new(Exit::Usage, error.to_string()),
         Error::Refused { kind, reason, message, .. } => {
-            let refusal = Some((kind.as_str(), reason.as_str().to_owned()));
+            let refusal = Some((*kind, reason.clone()));
             Explanation { exit: exit_of_refusal(*kind, reason), message: message.clone(), refusal }
         }
         _ => Explanation::new(Exit::Internal, error.to_string()),
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_error_as_json_has_what_a_program_asks_for() {
-        let refusal = Some(("FAILED_PRECONDITION", "NO_LEADER".to_owned()));
+        let refusal = Some((RefusalKind::FailedPrecondition, Reason::NoLeader));
         let explanation = Explanation { exit: Exit::No, message: "nobody leads \"x\"\nask again".to_owned(), refusal };
         assert_eq!(
             explanation.line(Format::Json),

@@ -151,7 +151,7 @@ pub(super) async fn open(connections: &Connections, request: CampaignRequest) ->
 }
 
 /// Resigns what was entered in vain, at the replica that has it. Its ticket is used for nothing
-/// else, so nobody leads by it, whatever becomes of this call.
+/// else, so nobody leads by it even if this call fails.
 async fn disown(client: &mut ElectionServiceClient<GrpcOnly>, first: &CampaignResponse) {
     let Some(Event::Enrolled(Enrolled { ticket, .. })) = &first.event else { return };
     let request = ResignRequest { ticket: ticket.clone() };

@@ -12,6 +12,22 @@ use tokio::sync::watch;
 /// background.
 ///
 /// **Dropping it resigns**, in the background. See [`Campaign`](crate::Campaign).
+///
+/// ```no_run
+/// # async fn example(client: leasehold::Client) -> Result<(), leasehold::Error> {
+/// use futures::StreamExt as _;
+/// use leasehold::Standing;
+///
+/// let candidacy = client.campaign("billing/nightly").enroll().await?;
+/// let mut standings = candidacy.standings();
+/// while let Some(standing) = standings.next().await {
+///     if let Standing::Waiting { ahead: Some(ahead), .. } = standing {
+///         println!("{ahead} before this one");
+///     }
+/// }
+/// let leadership = candidacy.elected().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a candidacy resigns"]
 pub struct Candidacy {
@@ -26,8 +42,8 @@ impl Candidacy {
                 Standing::Entering | Standing::Unhealthy | Standing::Outdated { .. } => {}
                 Standing::Waiting { .. } | Standing::Leading => break,
             }
-            // The sender can't be gone: the handle has it.
-            let _ = changes.changed().await;
+            let changed = changes.changed().await;
+            debug_assert!(changed.is_ok(), "the handle has the sender");
         }
         Ok(Self { handle })
     }
@@ -47,7 +63,8 @@ impl Candidacy {
             if self.handle.shared.update(State::deliver) {
                 return Ok(Leadership::new(self.handle));
             }
-            let _ = changes.changed().await;
+            let changed = changes.changed().await;
+            debug_assert!(changed.is_ok(), "the handle has the sender");
         }
     }
 

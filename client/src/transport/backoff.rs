@@ -51,7 +51,7 @@ impl Backoff {
         jittered(self.first, random())
     }
 
-    /// A delay of about this long, whatever came before.
+    /// A delay of about this long. The next delay stays as it is.
     pub(crate) fn of(time: Duration) -> Duration {
         jittered(time, random())
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long an address that was named as the active replica's isn't tried again when it couldn't be
 /// reached.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(30);
-/// The same when it answered that it isn't active: it may soon be.
+/// How long it isn't tried again when it answered that it isn't active: it may soon be.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 /// How many such addresses are remembered.
 const SHUNNED_MOST: usize = 16;

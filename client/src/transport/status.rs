@@ -47,7 +47,7 @@ fn end_reason(metadata: &HashMap<String, String>) -> EndReason {
 }
 
 /// Whether the connection itself broke: a status that was made here has the error of the connection
-/// as its source; one that was received has none.
+/// as its source; a status that was received has none.
 pub(super) fn is_of_connection(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }

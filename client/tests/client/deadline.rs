@@ -120,7 +120,7 @@ async fn elected_after_the_deadline_is_no_lead_until_a_keep_alive_confirms_it() 
     assert!(timeout(TTL / 4, &mut leading_now).await.is_err(), "its own deadline has passed");
     let mut arrived = Instant::now();
     while !leading_now.is_finished() {
-        // Those that were sent while nobody answered have been given up since.
+        // The KeepAlives that were sent while none was answered have been given up since.
         if let Ok(call) = timeout(TTL / 8, puppet.keep_alive()).await {
             arrived = Instant::now();
             call.answer(leading("kept"));

@@ -130,11 +130,11 @@ async fn after_a_success_the_delays_begin_anew() {
         }
         delays
     });
-    // One that was synced is a success, however short it was.
+    // A stream that was synced is a success, however short it was.
     for _ in 0..5 {
         puppet.observe().await.send(synced(11)).await;
     }
-    // So is one that a proxy has cut after a while, though nothing was told.
+    // So is a stream that a proxy has cut after a while, though nothing was told.
     for _ in 0..2 {
         let stream = puppet.observe().await;
         tokio::time::sleep(Duration::from_millis(1100)).await;

@@ -1,4 +1,9 @@
-//! The board: what observers read. Holds nothing for each of them: a reader brings a cursor and takes what comes after it.
+//! The board: what observers read. It holds nothing for each of them: a reader brings a cursor and
+//! takes what comes after it.
+//!
+//! The board keeps the last changes of all elections, and of each led election the newest one. So a
+//! reader that reads often enough sees every change. A slow one sees the newest state of each
+//! election, with the gap marked.
 //!
 //! The last changes are all kept, and of each election the newest one. So whoever reads often enough sees every change, and
 //! whoever is slow sees the newest state of each election, with the gap marked.
@@ -7,13 +12,13 @@ use crate::{Change, ElectionName, Revision, Tenure};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// So many changes of one election are shown at most to a reader that comes back late.
+/// At most so many changes of one election are shown to a reader that comes back late.
 const MAX_CHAIN: usize = 64;
-/// So many entries are looked at in one read at most.
+/// At most so many entries are looked at in one read.
 const MAX_SCAN: usize = 4096;
-/// The last changes are kept as long as they take no more than this.
+/// The last changes are kept as long as they take no more bytes than this.
 const MAX_RECENT_BYTES: usize = 16 << 20;
-/// What a change takes beside its value.
+/// The bytes that a change takes beside its value.
 const CHANGE_BYTES: usize = 512;
 
 /// The changes of one tenure.
@@ -45,7 +50,7 @@ struct Entry {
 pub enum Selection {
     /// Those whose names begin with this. Empty: all.
     Prefix(String),
-    /// These.
+    /// Exactly these.
     Named(BTreeSet<ElectionName>),
 }
 
@@ -56,9 +61,10 @@ pub struct Cursor {
     /// Up to here it has seen every change.
     complete: Revision,
     phase: Phase,
-    /// Which of the named elections it was told to be led.
+    /// The named elections of which the reader was told that they are led.
     led: BTreeSet<ElectionName>,
-    /// Which of the named elections may have changed and been forgotten since it looked.
+    /// The named elections that may have changed since the reader looked, and whose changes were
+    /// forgotten.
     unsure: BTreeSet<ElectionName>,
 }
 
@@ -66,11 +72,12 @@ pub struct Cursor {
 enum Phase {
     /// Has read nothing yet.
     Resume,
-    /// Reads the newest states. Vacancies up to this revision needn't be told.
+    /// Reads the newest state of each election. `since` is the board's newest revision at the first
+    /// read: a vacancy up to there contradicts nothing that the reader has been shown.
     Snapshot { since: Option<Revision> },
-    /// Reads changes; hasn't been told that it is synced.
+    /// Reads changes, and hasn't been told yet that it is synced.
     CatchingUp,
-    /// Reads changes.
+    /// Reads changes, and was told that it is synced.
     Live,
 }
 
@@ -90,7 +97,7 @@ pub struct Batch {
     pub reset: bool,
     /// States or changes, in the order of revisions.
     pub changes: Vec<Seen>,
-    /// Named elections that are vacant, of which no change is known.
+    /// Named elections that are vacant, without a change on the board that says so.
     pub vacant: Vec<ElectionName>,
     /// All that matches has been told, up to this revision.
     pub synced: Option<Revision>,
@@ -117,7 +124,8 @@ impl Cursor {
         Self { phase, ..Self::after(Revision(0)) }
     }
 
-    /// Up to here the reader was told everything, and can resume; 0 before it was synced.
+    /// Up to this revision the reader was told everything, and can resume after it. 0 before it was
+    /// synced.
     #[must_use]
     pub fn complete(&self) -> Revision {
         if self.phase == Phase::Live { self.complete } else { Revision(0) }
@@ -142,8 +150,8 @@ impl Board {
         Self::resuming(tenure, history, None)
     }
 
-    /// One whose readers can resume after the last change of the former tenure: all leaders of that
-    /// one will be told as changes of this one.
+    /// A board whose readers can resume after the last change of the former tenure: all leaders of
+    /// that tenure will be told as changes of this one.
     #[must_use]
     pub fn resuming(tenure: Tenure, history: usize, former: Option<Revision>) -> Self {
         let start = Revision(tenure.0);
@@ -176,7 +184,8 @@ impl Board {
         self.recent_bytes += bytes(&change);
         self.log.insert(revision, Entry { change, previous });
         self.recent.push_back(revision);
-        // What has left the recent changes stays only as long as it is the newest of a led election.
+        // A change that has left the recent ones stays only as long as it is the newest of a led
+        // election.
         if previous < self.oldest_recent() {
             self.log.remove(&previous);
         }
@@ -211,7 +220,10 @@ impl Board {
         let mut batch = Batch::default();
         let resumes = cursor.phase == Phase::Resume;
         let by_prefix = matches!(selection, Selection::Prefix(_));
-        // A vacancy that is forgotten by now may contradict what the reader has been told, by this stream or by one before it.
+        // A vacancy is forgotten once it has left the recent changes. If one after the reader's
+        // position is forgotten, the reader may take an election for led that is vacant, whether
+        // this stream or one before it has told it so. A reader by prefix can't be told which
+        // election that is: it begins anew. A reader by names is told below, election by election.
         let lost = match cursor.phase {
             Phase::Resume => !self.continues(cursor.at),
             Phase::Snapshot { since } => by_prefix && since.is_some_and(|since| since < self.known_after),
@@ -223,7 +235,8 @@ impl Board {
         } else if resumes {
             cursor.phase = Phase::CatchingUp;
             if let Selection::Named(names) = selection {
-                // It may know them to be led: if they are forgotten, it has to be told.
+                // The reader may take any of them for led. If the change that says otherwise is
+                // forgotten by the end of this read, it is told that the election is vacant.
                 cursor.led = names.iter().filter(|name| self.newest.contains_key(*name)).cloned().collect();
             }
         }
@@ -241,9 +254,10 @@ impl Board {
         batch
     }
 
-    /// Whether a reader that has seen everything up to there can go on. The former tenure told of nothing
-    /// between its last change and the beginning of this one: a revision from there is of numbers that
-    /// fell, as after a restore.
+    /// Whether a reader that has seen everything up to this revision can go on. The former tenure
+    /// told of nothing between its last change and the beginning of this tenure. A reader that
+    /// names a revision from there has seen numbers of a tenure before numbers fell, as after a
+    /// restore.
     fn continues(&self, after: Revision) -> bool {
         let between = self.known_after < after && after < self.start;
         self.known_after <= after && after <= self.head && !between
@@ -290,7 +304,7 @@ impl Board {
             }
             cursor.at = revision;
             let mut seen = self.seen(entry, complete, cursor);
-            // A chain that was cut short begins with a gap.
+            // A chain of changes that was cut short begins with a gap.
             let told = batch.changes.iter().any(|earlier| earlier.change.revision == entry.previous);
             let cut = entry.previous > complete && !told;
             let unsure = cursor.unsure.remove(&entry.change.election);
@@ -306,7 +320,7 @@ impl Board {
         if batch.more || !self.settled {
             return;
         }
-        // Whoever resumes knows already what has not changed since.
+        // A reader that resumes already knows of every vacancy that is older than its position.
         let first = self.reads_states(cursor);
         for name in names.iter().filter(|name| !self.newest.contains_key(*name)) {
             if cursor.led.remove(name) || first {
@@ -322,7 +336,8 @@ impl Board {
         matches!(cursor.phase, Phase::Snapshot { .. })
     }
 
-    /// A snapshot shows only newest states, and only vacancies that may contradict what it has shown.
+    /// Whether a change is shown. A snapshot shows newest states only, and of the vacancies only
+    /// those that may contradict what it has shown before.
     fn shown(&self, cursor: &Cursor, entry: &Entry) -> bool {
         let Phase::Snapshot { since } = cursor.phase else { return true };
         let newest = self.newest.get(&entry.change.election) == Some(&entry.change.revision);
@@ -330,7 +345,7 @@ impl Board {
     }
 
     fn seen(&self, entry: &Entry, complete: Revision, cursor: &Cursor) -> Seen {
-        // The change before it may have been a vacancy that is forgotten.
+        // The election's change before this one may have been a vacancy that is forgotten.
         let forgotten = entry.previous == Revision(0) && self.known_after > complete;
         let gap = forgotten || (entry.previous > complete && !self.log.contains_key(&entry.previous));
         Seen { change: Arc::clone(&entry.change), missed: gap && !self.reads_states(cursor) }

@@ -31,15 +31,16 @@ use std::sync::Arc;
 pub(crate) struct Elections {
     by_name: BTreeMap<ElectionName, Election>,
     candidacies: BTreeMap<Enrolment, Candidacy>,
-    /// What each candidacy waits for next.
+    /// When each candidacy needs attention next: at the end of its TTL, of its drain or of its
+    /// patience.
     deadlines: BTreeSet<(Time, Enrolment)>,
     streams: BTreeMap<StreamId, Enrolment>,
     subjects: BTreeMap<Subject, usize>,
-    /// The candidacies whose entries have names.
+    /// The candidacies that were entered with an attempt.
     attempts: BTreeMap<AttemptKey, Enrolment>,
     /// The elections on hold, and until when.
     holds: BTreeSet<(Time, ElectionName)>,
-    /// What all candidacies take.
+    /// The bytes of memory that all candidacies count for.
     bytes: usize,
     leaders: usize,
     /// The last change that observers were told of.
@@ -56,11 +57,14 @@ struct Election {
     /// Waiting candidacies in the order of their places.
     queue: BTreeSet<Place>,
     last: Option<Arc<Change>>,
-    /// Nothing is granted before.
+    /// The election is on hold: nothing is granted before.
     held_until: Option<Time>,
 }
 
-/// The order of grants. Two candidacies can have one number after a failover, when one took the place of its former self.
+/// The order of grants in an election: the lowest first. The first number is the candidacy's place,
+/// which it inherits if it replaces its former self. The second one is its own, and tells two
+/// candidacies with one place apart: after a failover a ticket may have put back the former self as
+/// well.
 type Place = (Enrolment, Enrolment);
 
 #[derive(Debug)]
@@ -77,14 +81,15 @@ struct Candidacy {
     stream: Option<StreamId>,
     /// The number of its last change.
     version: StateVersion,
-    /// The name of the entry that made it.
+    /// The name that the worker gave to its entry.
     attempt: Option<Attempt>,
-    /// For how long from its grant the election is on hold.
+    /// For how long the election is on hold from this candidacy's grant on.
     hold: Millis,
-    /// Until when that is, once it leads.
+    /// Until when this candidacy's grant puts the election on hold. `None` until it is granted.
     held_until: Option<Time>,
-    /// Set for a drain that was handed over: the tenure that last accepted a KeepAlive, and when in it. The ticket goes on
-    /// saying so; one of this tenure could pass the rule of recency after the drain has ended.
+    /// Set for a drain that was handed over (rule `drain-ticket`): the tenure that last accepted a
+    /// KeepAlive of this candidacy, and when in it. Its ticket goes on saying so. A ticket that
+    /// named this tenure could pass `recency` in the next one, after the drain has ended.
     accepted_in: Option<(Tenure, Millis)>,
 }
 
@@ -120,14 +125,15 @@ impl Turn<'_> {
         }
     }
 
-    /// The number of a change that isn't a grant.
+    /// Draws the number of a change. A grant doesn't need it: its number is its token.
     fn draw(&mut self) -> Revision {
         Revision(self.active.line.take())
     }
 }
 
 impl Lease {
-    /// The server waits a little longer than the worker.
+    /// Rule `drift`: the server waits a twentieth longer than the worker. A worker whose clock is
+    /// slower than the server's counts on its lead until then.
     fn deadline(&self) -> Time {
         self.accepted_at + self.ttl.with_drift()
     }
@@ -227,8 +233,9 @@ impl Elections {
         self.deadlines.first().map(|(at, _)| *at).into_iter().chain(hold).min()
     }
 
-    /// Everything that the next tenure must know of this one. Stream-bound candidacies end with their
-    /// tenure, and those whose time has run out while its right had lapsed.
+    /// Everything that the next tenure must know of this one. Two kinds of candidacies aren't
+    /// handed over: stream-bound ones, which end with their tenure, and those whose time ran out
+    /// while the right had lapsed.
     pub(crate) fn hand_over(&self, active: &Active, now: Time) -> Handover {
         let drain_left = |candidacy: &Candidacy| match candidacy.state {
             State::Draining { until, .. } => Some(until.since(now)),
@@ -242,20 +249,25 @@ impl Elections {
         Handover { candidacies: alive.filter_map(carried).collect(), holds: self.holds_left(now) }
     }
 
-    /// Puts back what an orderly end handed over: with full TTLs, since every KeepAlive was sent before the tenure began.
+    /// Puts back what an orderly end handed over. Everybody gets a full TTL: the former tenure may
+    /// have accepted a KeepAlive right before it ended, but none that was sent after this one
+    /// began.
     pub(crate) fn take_over(&mut self, turn: &mut Turn<'_>, handover: Handover) {
         for held in &handover.holds {
             self.put_on_hold(&held.election, turn.active.began + held.left);
         }
         for Carried { ticket, drain_left, attempt } in handover.candidacies {
-            // At the end of all numbers there may be none to spare: then nobody is granted anything either.
+            // A leader that is put back draws a number. At the end of the line there may be none
+            // left. Nobody is granted anything then either, so those who are left out lose nothing
+            // to others.
             if !turn.active.line.has_room() {
                 return;
             }
             let id = ticket.enrolment;
             self.insert(Candidacy { attempt, ..Candidacy::restored(&ticket, turn.now, turn.active) });
             if let Some(token) = ticket.token {
-                // What its ticket says of the hold counts from a moment of the former tenure.
+                // The ticket counts what is left of the hold from a moment of the former tenure.
+                // The handover counts it from the end of that tenure, which is nearer to the truth.
                 let hold = self.hold_left(&ticket.election, turn.active.began);
                 self.install(turn, id, token, hold);
             }
@@ -276,7 +288,8 @@ impl Elections {
         self.tell_holds(turn, handover.holds);
     }
 
-    /// Observers of this tenure see what nobody leads and is on hold.
+    /// Tells observers of the elections that are on hold without a leader. No leader's change tells
+    /// of them.
     fn tell_holds(&mut self, turn: &mut Turn<'_>, holds: Vec<HeldElection>) {
         for HeldElection { election, .. } in holds {
             let vacant = self.by_name.get(&election).is_some_and(|held| held.leader.is_none());
@@ -309,7 +322,7 @@ impl Elections {
         self.candidacies.insert(id, candidacy);
     }
 
-    /// Changes what a candidacy's deadline depends on.
+    /// Changes a candidacy, and moves its deadline if that has changed with it.
     fn update(&mut self, id: Enrolment, change: impl FnOnce(&mut Candidacy)) {
         let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
         let before = candidacy.wake();

@@ -104,8 +104,8 @@ word! {
     Value
 }
 word! {
-    /// Names one entry into an election, so that a Campaign that is sent twice finds what the first
-    /// one made: 1 to 64 bytes of printable ASCII.
+    /// The name of one entry into an election, by which a Campaign that is sent twice finds what
+    /// the first one made: 1 to 64 bytes of printable ASCII.
     Attempt
 }
 
@@ -151,7 +151,7 @@ impl Subject {
         Ok(Self(text.into()))
     }
 
-    /// Everybody whom nobody asked who they are.
+    /// The subject of all callers where the server doesn't ask who calls.
     #[must_use]
     pub fn anonymous() -> Self {
         static ANONYMOUS: LazyLock<Subject> = LazyLock::new(|| Subject("anonymous".into()));

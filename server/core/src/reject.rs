@@ -5,7 +5,7 @@ use crate::{ElectionName, EndReason, FencingToken, Millis};
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
-    /// The replica has no tenure, or its right is over.
+    /// The replica has no tenure, or the right of its tenure has ended or lapsed.
     #[error("this replica isn't active; try again")]
     NotActive,
     /// The call was forwarded to a tenure that is over.
@@ -14,7 +14,8 @@ pub enum Reject {
     /// The replica is being shut down.
     #[error("this replica is shutting down; try again")]
     ShuttingDown,
-    /// A tenure shorter than the number line's next renewal; or numbers are used faster than the store takes writes.
+    /// Too few numbers are left below the stored ceiling: they are used faster than the store
+    /// confirms the writes that raise it.
     #[error("the store hasn't confirmed enough numbers ahead of use; try again")]
     NumbersLow,
     /// The TTL lies outside the limits.
@@ -27,7 +28,7 @@ pub enum Reject {
         /// The longest.
         max: Millis,
     },
-    /// The hold is too long.
+    /// The hold is longer than the limit.
     #[error("the hold is {hold}; this server accepts 0 to {max}")]
     HoldTooLong {
         /// What was asked for.
@@ -75,7 +76,7 @@ pub enum Reject {
         /// The limit.
         limit: usize,
     },
-    /// Only the leader may.
+    /// Only the leader may do this.
     #[error("this candidate doesn't lead the election {election}; only its leader can do this")]
     NotLeading {
         /// Which election.

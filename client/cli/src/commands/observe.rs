@@ -17,7 +17,7 @@ pub(crate) async fn observe(context: &Context, args: ObserveArgs) -> anyhow::Res
     let mut signals = Signals::ends()?;
     let voice = context.voice(false);
     let client = match reach(context, args.patience.patience, &mut signals, voice).await? {
-        Reached::Client(client, _) => client,
+        Reached::Client { client, .. } => client,
         Reached::Interrupted(_) => return Ok(Exit::Done),
     };
     let mut news = client.observe(selection(args.what));

@@ -86,7 +86,7 @@ impl Alarm {
         Ok(alarm)
     }
 
-    /// Moves the alarm, also one that has rung.
+    /// Moves the alarm, also after it has rung.
     pub(crate) fn set(&mut self, at: Moment) -> io::Result<()> {
         // A timer that is set to zero is switched off, so the earliest moment is a nanosecond
         // later.

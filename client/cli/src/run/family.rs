@@ -46,19 +46,19 @@ impl Family {
         }
     }
 
-    /// The same for a signal that came in here.
+    /// Passes on a signal that came in here.
     pub(crate) fn pass_on(self, number: i32) -> io::Result<()> {
         Signal::from_named_raw(number).map_or(Ok(()), |signal| self.signal(signal))
     }
 
-    /// Asks the process group to end, also one that is stopped.
+    /// Asks the process group to end, also if it is stopped.
     pub(crate) fn stop(self) -> io::Result<()> {
         self.signal(Signal::TERM)?;
         self.signal(Signal::CONT)
     }
 
-    /// What became of the command, which must be a child of this process. One that ended isn't
-    /// reaped: its number stays taken, so that signals to the group can't reach strangers.
+    /// What became of the command, which must be a child of this process. A command that ended
+    /// isn't reaped: its number stays taken, so that signals to the group can't reach strangers.
     pub(crate) fn change(self) -> io::Result<Option<Change>> {
         let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         if let Some(status) = waitid(WaitId::Pid(self.leader), peek)? {
@@ -71,11 +71,11 @@ impl Family {
     }
 
     /// Kills the group and every descendant that has fallen to this process, but not `spared`.
-    /// Returns whether all are gone. Those that aren't fall to this process as their parents end:
+    /// Returns whether all are gone. The others fall to this process as their parents end:
     /// call it again.
     pub(crate) fn kill(self, spared: &[Pid]) -> io::Result<bool> {
         match self.signal(Signal::KILL) {
-            // Those that run as another user may still end by themselves: they aren't gone until
+            // A process of another user can't be killed, but may end by itself: it isn't gone until
             // then.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             other => other?,

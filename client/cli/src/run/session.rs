@@ -201,7 +201,7 @@ impl<'a> Session<'a> {
     }
 
     /// The next event. Reports come first: a command that ended while this process was stopped has
-    /// ended, whatever else is due.
+    /// ended, and nothing else matters.
     async fn next(&mut self, signals: &mut Signals) -> anyhow::Result<Event> {
         let to_be_ended = self.reason.is_some();
         let event = tokio::select! {

@@ -1,4 +1,5 @@
-//! The terminal: the command gets it, ^Z stops both, and whoever had it before gets it back.
+//! The terminal: the command gets it, ^Z stops both, and the process group that had it before gets
+//! it back.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};

@@ -39,7 +39,7 @@ impl TokenFile {
         Ok(file)
     }
 
-    /// The directory, to be removed by whoever outlives this process.
+    /// The directory. The watchdog removes it if it outlives this process.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -65,7 +65,8 @@ impl TokenFile {
         Ok(file)
     }
 
-    /// Whoever has made a directory of that name meanwhile could show other tokens to the command.
+    /// Another user who has made a directory of that name meanwhile could show other tokens to the
+    /// command.
     fn check_directory(&self) -> io::Result<()> {
         match self.directory().symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

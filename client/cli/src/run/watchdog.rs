@@ -84,7 +84,7 @@ struct Watchdog {
 enum Verdict {
     /// The command ended by itself.
     Ended,
-    /// Its time is over, or nobody is left who could extend it.
+    /// Its time is over, or `leasehold run` is gone, which alone could extend it.
     Kill,
 }
 
@@ -109,7 +109,7 @@ impl Watchdog {
         let family = Family::new(Pid::from_child(&command));
         self.report(Report::Started(family.group())).await?;
         let verdict = self.watch(family).await;
-        // One that ended by itself in the meantime wasn't killed.
+        // A command that ended by itself in the meantime wasn't killed.
         let killed = !matches!(verdict, Ok(Verdict::Ended)) && !matches!(family.change()?, Some(Change::Ended(_)));
         let code = self.end(family).await?;
         self.report(Report::Ended { code, killed }).await?;

@@ -118,7 +118,7 @@ impl Server {
         self.command(args).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// The same, for one JSON object.
+    /// What it prints, as one JSON object.
     pub(crate) fn ask_json(&self, args: &[&str]) -> serde_json::Value {
         let output = self.ask(&[&["--output", "json"], args].concat());
         let text = text(&output.stdout);

@@ -122,7 +122,8 @@ impl Elections {
     fn verify(&self, turn: &Turn<'_>, name: &ElectionName, token: FencingToken) -> Result<Reply, Reject> {
         let leader = self.by_name.get(name).and_then(|e| e.leader).and_then(|id| self.candidacies.get(&id)?.leader());
         let current = leader.as_ref().map(|leader| leader.token);
-        // A leader of the former tenure with this token may still come back, unless one with a higher token has.
+        // In the wait a leader of the former tenure with this token may still come back, unless one
+        // with a higher token has.
         let may_come_back = !turn.settled() && token.0 < turn.active.tenure.0 && current < Some(token);
         if may_come_back {
             let settling = turn.active.settling(turn.now);

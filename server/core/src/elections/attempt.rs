@@ -1,4 +1,4 @@
-//! Entries with names: a Campaign that is sent twice finds the candidacy that the first one made.
+//! Attempts: a Campaign that is sent twice finds the candidacy that the first one made.
 
 use super::{Candidacy, Elections, State, Turn};
 use crate::{
@@ -6,8 +6,9 @@ use crate::{
     Subject,
 };
 
-/// Names an entry: nobody finds a candidacy of another candidate or subject, nor one with another TTL,
-/// by which its worker would count a deadline that isn't the server's.
+/// What two Campaigns must have in common for the second one to find the candidacy of the first
+/// one. The TTL is among it: a worker counts its deadline by the TTL that it sends, so it must not
+/// find a candidacy for which the server counts by another.
 pub(super) type AttemptKey = (ElectionName, Subject, CandidateName, Option<Millis>, Attempt);
 
 impl Candidacy {
@@ -19,17 +20,19 @@ impl Candidacy {
 }
 
 impl Elections {
-    /// The candidacy that an earlier entry of the same name made.
+    /// The candidacy that an earlier Campaign with the same attempt made.
     pub(super) fn entered_before(&self, entry: &Entry) -> Option<Enrolment> {
         let attempt = entry.attempt.clone()?;
         let key = (entry.election.clone(), entry.subject.clone(), entry.candidate.clone(), entry.ttl, attempt);
         self.attempts.get(&key).copied()
     }
 
-    /// The same entry once more. Its sender counts its deadline from the moment before it sent this
-    /// one, so it is a KeepAlive as well. A drain can't be extended: this sender is told that it is over,
-    /// or it would lead beyond the end of it. The drain itself goes on until then: the entry may be an
-    /// older one that the network held up, and the worker lead on by the one that it sent after that.
+    /// The Campaign of a candidacy that is known is sent once more. It counts as a KeepAlive, as
+    /// its sender counts its deadline from the moment before it sent this one.
+    ///
+    /// A drain can't be extended. The sender is told that its candidacy is over, or it would count
+    /// on its lead beyond the end of the drain. The drain itself isn't ended here: this Campaign
+    /// may be the first of two, held up by the network, while the worker leads on by the second.
     pub(super) fn enter_again(&mut self, turn: &mut Turn<'_>, stream: StreamId, id: Enrolment) {
         if self.candidacies.get(&id).is_some_and(|c| matches!(c.state, State::Draining { .. })) {
             turn.event(Some(stream), StateVersion(0), Event::Ended(EndReason::SteppedDown));

@@ -3,27 +3,28 @@
 use super::{Candidacy, Elections, Turn};
 use crate::{CANDIDACY_BYTES, CandidateName, ElectionName, Entry, Reject, Subject, Ticket, Value};
 
-/// A candidacy whose words are short finds room in the last eighth of the budget: long values alone
-/// can't keep everybody out.
+/// The last eighth of the budget is kept for candidacies that take no more than this, so that long
+/// values alone can't keep everybody out.
 const SHORT_BYTES: usize = CANDIDACY_BYTES + 512;
 
 /// What an election on hold takes without a candidacy: its name, and the last change of it.
 const HELD_BYTES: usize = 1024;
 
-/// A value stands in the candidacy, in the buffer of its stream's last ticket, and leaves a hole in
-/// memory where its request was.
+/// How many bytes a candidacy counts for. Its value counts three times: it stands in the candidacy
+/// and in the buffer of its stream's last ticket, and leaves a hole in memory where its request
+/// was.
 fn bytes(election: &ElectionName, candidate: &CandidateName, subject: &Subject, value: &Value) -> usize {
     let names = election.as_str().len() + candidate.as_str().len() + subject.as_str().len();
     CANDIDACY_BYTES + names + 3 * value.as_str().len()
 }
 
 impl Candidacy {
-    /// What it takes.
+    /// How many bytes this candidacy counts for.
     pub(super) fn bytes(&self) -> usize {
         self.bytes_with(&self.value)
     }
 
-    /// What it would take with another value.
+    /// How many bytes it would count for with another value.
     pub(super) fn bytes_with(&self, value: &Value) -> usize {
         bytes(&self.election, &self.candidate, &self.subject, value)
     }
@@ -42,7 +43,7 @@ impl Ticket {
 }
 
 impl Elections {
-    /// Refuses what doesn't fit. What becomes smaller always does.
+    /// Refuses what doesn't fit into the budget. A candidacy that becomes smaller always fits.
     pub(super) fn afford(&self, turn: &Turn<'_>, freed: usize, taken: usize) -> Result<(), Reject> {
         let limit = turn.config.limits.bytes;
         let room = if taken <= SHORT_BYTES { limit } else { limit - limit / 8 };

@@ -15,7 +15,8 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// A candidacy came, changed or ended. Its KeepAlives aren't changes: a handover gives everybody a full TTL.
+    /// A candidacy came, changed or ended. Its KeepAlives aren't changes, as a handover gives
+    /// everybody a full TTL.
     pub(super) fn note(&mut self, id: Enrolment) {
         self.number += 1;
         self.changed.insert(id);

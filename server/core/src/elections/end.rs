@@ -8,7 +8,8 @@ use crate::{
 use std::collections::BTreeSet;
 
 impl Elections {
-    /// Ends a candidacy and tells everybody. Grants nothing: the caller does, when all that ends together has ended.
+    /// Ends a candidacy and tells everybody. Grants nothing: the caller does, when all that ends
+    /// together has ended.
     pub(super) fn end(&mut self, turn: &mut Turn<'_>, id: Enrolment, reason: EndReason) -> Option<ElectionName> {
         let candidacy = self.candidacies.remove(&id)?;
         let name = candidacy.election.clone();
@@ -48,7 +49,9 @@ impl Elections {
         Some(name)
     }
 
-    /// Ends all whose time has come, then grants what they left: a candidate that has run out as well is never granted.
+    /// Ends all holds and candidacies whose time has come, and only then grants what they have
+    /// left. If it granted in between, a candidacy that has run out as well could be told that it
+    /// leads.
     pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) {
         let mut touched = BTreeSet::new();
         self.end_holds(turn, &mut touched);
@@ -77,7 +80,7 @@ impl Elections {
         led
     }
 
-    /// A stream is gone: with it goes a stream-bound candidacy. A leased one lives on.
+    /// A stream is gone. A stream-bound candidacy ends with it; a leased one lives on.
     pub(crate) fn stream_closed(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
         let Some(id) = self.streams.remove(&stream) else { return };
         let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
@@ -87,8 +90,8 @@ impl Elections {
         }
     }
 
-    /// The tenure ends in good order, and with it the leaders that live as long as their streams.
-    /// Observers are told; the streams end with the tenure. False: there are too few numbers left to
+    /// Tells observers that the leaders without a TTL are gone: they end with their streams, and
+    /// these with the tenure, which ends in good order. False if there are too few numbers left to
     /// tell of all of them.
     pub(crate) fn vacate_stream_bound(&mut self, turn: &mut Turn<'_>) -> bool {
         let leads = |c: &&Candidacy| c.lease.is_none() && c.token().is_some();
@@ -106,7 +109,8 @@ impl Elections {
         true
     }
 
-    /// Tells a leader to hand over. The end of a drain is never extended.
+    /// Tells a leader to hand over. Rule `drain-waits`: the next one is granted when this one has
+    /// resigned or its time has run out, and a second StepDown doesn't move that moment.
     pub(super) fn step_down(
         &mut self,
         turn: &mut Turn<'_>,
@@ -125,7 +129,8 @@ impl Elections {
         if let State::Draining { until, .. } = candidacy.state {
             return Ok(Reply::SteppingDown { token, remaining: until.since(turn.now) });
         }
-        // A stream-bound leader has no deadline of its own: it gets as long as the longest lease.
+        // A stream-bound leader has no deadline of its own. It gets as much time as the longest
+        // TTL.
         let until = lease.map_or(turn.now + turn.config.max_ttl, |lease| lease.deadline());
         let revision = turn.draw();
         let version = StateVersion(revision.0);

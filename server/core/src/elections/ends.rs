@@ -9,7 +9,7 @@ pub(super) struct Ends {
     limit: usize,
     reasons: BTreeMap<Enrolment, EndReason>,
     order: VecDeque<Enrolment>,
-    /// The reason of a candidacy of an earlier tenure was forgotten for a newer one.
+    /// Whether the end of a candidacy that an earlier tenure enrolled had to be forgotten.
     forgot: bool,
 }
 
@@ -18,7 +18,7 @@ impl Ends {
         Self { limit, reasons: BTreeMap::new(), order: VecDeque::new(), forgot: false }
     }
 
-    /// `tenure` is the one that is under way.
+    /// Remembers an end. `tenure` is the one that is under way.
     pub(super) fn remember(&mut self, id: Enrolment, reason: EndReason, tenure: Tenure) {
         if self.reasons.insert(id, reason).is_none() {
             self.order.push_back(id);
@@ -27,7 +27,8 @@ impl Ends {
             && let Some(oldest) = self.order.pop_front()
         {
             self.reasons.remove(&oldest);
-            // One of this tenure's own can't come back: its tickets name this tenure.
+            // A candidacy that this tenure has enrolled can't come back: all its tickets name this
+            // tenure, and are over when they are unknown.
             self.forgot |= oldest.0 < tenure.0;
         }
     }
@@ -36,7 +37,8 @@ impl Ends {
         self.reasons.get(&id).copied()
     }
 
-    /// Whether a candidacy that isn't known here may have ended in this tenure: if one was forgotten, any may be the one.
+    /// Rule `ends-remembered`: whether a candidacy that isn't known here may have ended in this
+    /// tenure. Once such an end was forgotten, it may be that of any candidacy.
     pub(super) fn forgot(&self) -> bool {
         self.forgot
     }

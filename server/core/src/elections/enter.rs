@@ -20,7 +20,7 @@ impl Elections {
         let mut place = None;
         let mut led = false;
         for (former, at, leads, drains) in formers {
-            // Whoever was told to hand over has lost its place as well.
+            // A former self that drains was told to hand over. Its place isn't inherited.
             if !drains {
                 place = Some(place.map_or(at, |place: Enrolment| place.min(at)));
                 led |= leads;
@@ -64,7 +64,8 @@ impl Elections {
         Ok(())
     }
 
-    /// A worker opens the stream of its candidacy again. The stream that it had before ends.
+    /// A worker opens the stream of its candidacy again. The stream that the candidacy had before
+    /// ends.
     pub(crate) fn reopen(&mut self, turn: &mut Turn<'_>, stream: StreamId, ticket: &Ticket) {
         let id = match self.locate(turn, ticket, Via::Other) {
             Located::Known(id) => id,
@@ -77,7 +78,7 @@ impl Elections {
         self.attach(turn, stream, id);
     }
 
-    /// From now on this is the stream of a candidacy: it is told how it stands.
+    /// Makes this the stream of a candidacy, and tells on it how the candidacy stands.
     pub(super) fn attach(&mut self, turn: &mut Turn<'_>, stream: StreamId, id: Enrolment) {
         let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
         if let Some(old) = candidacy.stream.replace(stream) {
@@ -117,8 +118,8 @@ impl Elections {
         }
     }
 
-    /// Refuses what is over a limit, before anything is changed. So many candidacies of the same subject in the same election
-    /// will make room.
+    /// Refuses what is over a limit, before anything is changed. `replaced` candidacies of the same
+    /// subject in the same election end to make room for this one.
     fn admit(&self, turn: &Turn<'_>, entry: &Entry, replaced: usize) -> Result<(), Reject> {
         let (limits, max) = (&turn.config.limits, turn.config.max_ttl);
         if let Some(ttl) = entry.ttl
@@ -138,7 +139,8 @@ impl Elections {
         if self.subjects.get(&entry.subject).is_some_and(|count| *count - replaced >= limits.candidacies_per_subject) {
             return Err(Reject::SubjectFull { limit: limits.candidacies_per_subject });
         }
-        // Whoever puts many elections on hold and leaves keeps others from holds, and from nothing else.
+        // Holds have a limit of their own: a worker that puts many elections on hold, and leaves,
+        // keeps others from holds and from nothing else.
         if entry.hold > Millis(0) && self.holds.len() >= limits.elections {
             return Err(Reject::TooManyElections { limit: limits.elections });
         }
@@ -156,7 +158,7 @@ impl Elections {
         }
     }
 
-    /// Elections on hold aren't counted: there are at most so many more.
+    /// Elections on hold come on top of the limit, and holds have a limit of their own.
     pub(super) fn has_no_room_for_another_election(&self, turn: &Turn<'_>) -> bool {
         self.by_name.len() >= turn.config.limits.elections + self.holds.len()
     }

@@ -4,8 +4,8 @@ use super::{Elections, State, Turn};
 use crate::{ChangeReason, ElectionName, EndReason, Enrolment, FencingToken, Millis, Revision, StateVersion, Time};
 
 impl Elections {
-    /// Grants a vacant election to the first in its queue, unless the tenure hasn't settled or the
-    /// election is on hold. Forgets an election that has nobody left.
+    /// Grants a vacant election to the first in its queue, unless the tenure hasn't settled (rule
+    /// `wait`) or the election is on hold. Forgets an election that has nobody left.
     pub(super) fn grant_next(&mut self, turn: &mut Turn<'_>, name: &ElectionName) {
         let Some(election) = self.by_name.get(name) else { return };
         if election.leader.is_some() || election.held_until.is_some() {
@@ -41,8 +41,8 @@ impl Elections {
         self.announce(turn, id, Revision(token.0), ChangeReason::Elected);
     }
 
-    /// Until then the election of this leader is on hold. One that is over is remembered as well: the
-    /// leader's tickets would tell of the whole hold otherwise.
+    /// Puts the election of this leader on hold until that moment. The leader remembers a moment
+    /// that has passed as well: without it, its tickets would tell the next tenure of a whole hold.
     fn hold_until(&mut self, turn: &Turn<'_>, id: Enrolment, until: Time) {
         let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
         candidacy.held_until = Some(until);
@@ -52,9 +52,12 @@ impl Elections {
         }
     }
 
-    /// Makes a waiting candidacy the leader again that it was in the former tenure. Of two, the one with the higher token
-    /// stays; the other one ends as overtaken. `hold`: what is left of the election's, counted from
-    /// the beginning of this tenure, as nobody knows how long the gap before it was.
+    /// Makes a waiting candidacy the leader again that it was in the former tenure. Rule
+    /// `higher-token-wins`: if the election has such a leader already, the one with the higher
+    /// token stays, and the other one ends as overtaken.
+    ///
+    /// `hold` is what is left of the election's hold. It counts from the beginning of this tenure,
+    /// as nobody knows how long the gap before it was.
     pub(super) fn install(&mut self, turn: &mut Turn<'_>, id: Enrolment, token: FencingToken, hold: Millis) {
         let Some(candidacy) = self.candidacies.get(&id) else { return };
         let current = self.by_name.get(&candidacy.election).and_then(|election| election.leader);

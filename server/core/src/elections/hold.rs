@@ -1,6 +1,6 @@
-//! Holds: for how long after a grant an election isn't granted again, whoever resigns or dies. What
-//! runs once per tick on many machines needs it: the clocks of the machines differ by more than a
-//! short job lasts.
+//! Holds: for how long after a grant an election isn't granted again, whoever resigns or dies. A
+//! job that runs once per tick on one of many machines needs it: the job may be over sooner than
+//! the clocks of all machines have reached the tick.
 
 use super::{Elections, Turn};
 use crate::tenure::Active;
@@ -8,7 +8,7 @@ use crate::{ElectionName, Held, HeldElection, Millis, Time};
 use std::collections::BTreeSet;
 
 impl Elections {
-    /// Nothing is granted before that moment, nor before the end of a hold that lasts longer.
+    /// Puts an election on hold until that moment, or leaves it on a hold that lasts longer.
     pub(super) fn put_on_hold(&mut self, name: &ElectionName, until: Time) {
         let election = self.by_name.entry(name.clone()).or_default();
         if election.held_until >= Some(until) {
@@ -21,7 +21,8 @@ impl Elections {
         self.changes.note_hold(name);
     }
 
-    /// The holds whose time has come end. Their elections can be granted.
+    /// Ends the holds whose time has come, and adds their elections to `touched`: the caller grants
+    /// them.
     pub(super) fn end_holds(&mut self, turn: &Turn<'_>, touched: &mut BTreeSet<ElectionName>) {
         while let Some((at, _)) = self.holds.first()
             && *at <= turn.now
@@ -45,7 +46,8 @@ impl Elections {
     /// A hold as a mirror is told of it.
     pub(super) fn mirrored_hold(&self, active: &Active, name: &ElectionName) -> Held {
         let until = self.by_name.get(name).and_then(|election| election.held_until);
-        // One that ends in the tenure's first moment would look like none.
+        // To a mirror 0 means that there is no hold. A hold that ends in the tenure's first moment
+        // is told as one that ends a millisecond later.
         let until = until.map_or(Millis(0), |until| until.since(active.began).max(Millis(1)));
         Held { election: name.clone(), until }
     }
@@ -55,7 +57,7 @@ impl Elections {
         self.holds.iter().map(|(_, name)| self.mirrored_hold(active, name)).collect()
     }
 
-    /// How long an election is on hold.
+    /// For how much longer an election is on hold.
     pub(super) fn hold_left(&self, name: &ElectionName, now: Time) -> Millis {
         let until = self.by_name.get(name).and_then(|election| election.held_until);
         until.map_or(Millis(0), |until| until.since(now))

@@ -1,6 +1,8 @@
-//! What a ticket stands for: a candidacy that is known, one that is over, or one of the former tenure to be put back.
+//! What a ticket stands for: a candidacy that is known, one that is over, or one of the former
+//! tenure that is to be put back.
 //!
-//! The rules are those of docs/architecture.md, "Failover"; a model checker broke the protocol without each of them.
+//! The rules are those of docs/architecture.md, "What a restart or a failover does". The model
+//! (docs/model.md) breaks a promise without each of them.
 
 use super::{Candidacy, Elections, Lease, State, Turn};
 use crate::tenure::Active;
@@ -9,9 +11,9 @@ use crate::{EndReason, Enrolment, StateVersion, Ticket, Time};
 /// How a ticket came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
-    /// It is a sign of life.
+    /// With a KeepAlive: it is a sign of life.
     KeepAlive,
-    /// It is only a name: nothing is extended.
+    /// With any other call: it only names its candidacy, and extends nothing.
     Other,
 }
 
@@ -23,7 +25,8 @@ pub(super) enum Located {
 }
 
 impl Elections {
-    /// Finds a ticket's candidacy, and puts it back if it belongs to the former tenure and may still be alive.
+    /// Finds a ticket's candidacy. If it isn't known, but the former tenure had it and it may still
+    /// be alive, it is put back.
     pub(super) fn locate(&mut self, turn: &mut Turn<'_>, ticket: &Ticket, via: Via) -> Located {
         if let Some(over) = self.find(turn, ticket) {
             if let Located::Known(id) = over {
@@ -34,10 +37,13 @@ impl Elections {
         if !may_be_put_back(turn, ticket) || self.ends.forgot() || self.refusals.bar(ticket) {
             return self.refuse(turn, ticket);
         }
-        // Whatever the former tenure accepted was sent before this one began.
+        // A ticket that is no sign of life extends nothing. The former tenure may have accepted
+        // later KeepAlives than the ticket tells of, but none that was sent after this tenure
+        // began.
         let accepted_at = if via == Via::KeepAlive { turn.now } else { turn.active.began };
         let limits = &turn.config.limits;
-        // At the end of all numbers a tenure may begin without any to spare.
+        // A leader that is put back draws a number, and at the end of the line there may be none
+        // left.
         let room = turn.active.line.has_room()
             && self.candidacies.len() < limits.candidacies
             && self.bytes.saturating_add(ticket.bytes()) <= limits.bytes
@@ -53,7 +59,9 @@ impl Elections {
         self.known_or_over(id)
     }
 
-    /// Finds a ticket's candidacy without putting it back. `None`: nothing is known of it.
+    /// Finds a ticket's candidacy without putting it back. `None`: nothing is known of it. Rule
+    /// `current-over`: a ticket that this tenure has issued is never of that kind, as this tenure
+    /// knows all that it has enrolled or put back until it ends.
     pub(super) fn find(&self, turn: &Turn<'_>, ticket: &Ticket) -> Option<Located> {
         let id = ticket.enrolment;
         if let Some(candidacy) = self.candidacies.get(&id) {
@@ -66,8 +74,10 @@ impl Elections {
         (ticket.issued == turn.active.tenure).then_some(Located::Over(EndReason::Expired))
     }
 
-    /// A worker is told that its candidacy is over, which isn't known here. If it led, an older KeepAlive of its that comes late mustn't put
-    /// it back as a waiter.
+    /// Answers that a candidacy that isn't known here is over. Rule `refused-remembered`: in the
+    /// wait, a leader's ticket is remembered. An older KeepAlive of the same worker, from when it
+    /// still waited, may have been held up, and must not put the candidacy back as a waiter
+    /// afterwards: nobody would be there when it is granted.
     fn refuse(&mut self, turn: &Turn<'_>, ticket: &Ticket) -> Located {
         if !turn.settled() {
             self.refusals.remember(ticket);
@@ -75,10 +85,14 @@ impl Elections {
         Located::Over(EndReason::Expired)
     }
 
-    /// A candidacy that was put back as a waiter, by an older ticket, turns out to have been the leader:
-    /// its worker may believe that it still is. A leader's ticket is never answered as a waiter's, or a
-    /// worker that takes the answer for a sign of life leads on beside another: the candidacy is put
-    /// back as the leader, or it ends, and its older tickets are worth nothing any more.
+    /// A ticket of a candidacy that is known is only its name (rule `name-only`): a waiter's ticket
+    /// doesn't demote a leader. Only a leader's ticket says more than is known, if its candidacy
+    /// waits here. An older ticket, which was held up, has put it back as a waiter; its worker may
+    /// believe that it leads.
+    ///
+    /// Rule `leader-never-waits`: such a worker is never answered that it waits. It could take that
+    /// answer for a sign of life, and lead on beside the one who is granted here. So the candidacy
+    /// is put back as the leader, or it ends, and its older tickets are worth nothing any more.
     fn promote(&mut self, turn: &mut Turn<'_>, id: Enrolment, ticket: &Ticket) -> Located {
         let waits = self.candidacies.get(&id).is_some_and(|c| matches!(c.state, State::Waiting { .. }));
         let Some(token) = ticket.token.filter(|_| waits) else { return Located::Known(id) };
@@ -92,29 +106,35 @@ impl Elections {
         Located::Over(EndReason::Expired)
     }
 
-    /// After something was installed: only a leader with a higher token can have ended it.
+    /// What became of a candidacy after `install`: only a leader with a higher token can have ended
+    /// it.
     fn known_or_over(&self, id: Enrolment) -> Located {
         if self.candidacies.contains_key(&id) { Located::Known(id) } else { Located::Over(EndReason::Overtaken) }
     }
 
-    /// A worker resigns whose candidacy isn't known here: a KeepAlive of its that comes late mustn't put it back.
+    /// A worker resigns with a ticket whose candidacy isn't known here. Rule `ends-remembered`: a
+    /// KeepAlive that it has sent before, and that comes late, must not put the candidacy back.
     pub(super) fn remember_resigned(&mut self, turn: &Turn<'_>, id: Enrolment) {
-        // One of a later tenure can't be put back anyway, and its number may be drawn here: numbers go back when a record was restored
-        // and the clock set back.
+        // A candidacy that was enrolled by a later tenure can't be put back anyway. Its number may
+        // still be drawn here, for somebody else: numbers go back when a record was restored and
+        // the clock set back.
         if id.0 < turn.active.tenure.0 {
             self.ends.remember(id, EndReason::Resigned, turn.active.tenure);
         }
     }
 }
 
-/// Whether a candidacy that isn't known here may be put back by this ticket.
+/// Whether a candidacy that isn't known here may be put back by this ticket. Rule `after-wait`:
+/// after the wait others may have been granted, so nobody is put back. A ticket with numbers of
+/// this tenure or above is none of a former tenure.
 fn may_be_put_back(turn: &Turn<'_>, ticket: &Ticket) -> bool {
     let tenure = turn.active.tenure.0;
     !turn.settled() && ticket.highest() < tenure && recent(turn, ticket)
 }
 
-/// The rule of recency: a leader's ticket can be older than what the former tenure last knew. Unless it was still alive when
-/// that tenure's right ended, somebody else may have been granted since.
+/// Rule `recency`: a leader's ticket is put back only if its leader was still alive when the right
+/// of the former tenure ended. Otherwise that tenure may have seen it run out, and have granted
+/// somebody else since. Nobody else can be granted for a waiter's ticket, so it may be of any age.
 fn recent(turn: &Turn<'_>, ticket: &Ticket) -> bool {
     ticket.token.is_none()
         || turn.active.former.is_some_and(|former| {
@@ -123,8 +143,9 @@ fn recent(turn: &Turn<'_>, ticket: &Ticket) -> bool {
 }
 
 impl Candidacy {
-    /// Whether it is this ticket's. Numbers can repeat when the record was lost and the clock is behind:
-    /// then a ticket from before has the number of somebody else.
+    /// Whether this ticket names this candidacy. Numbers repeat when the record was lost and the
+    /// clock is behind. Then a ticket from before the loss has the number of somebody else's
+    /// candidacy, but not its other fields.
     fn is_named_by(&self, ticket: &Ticket) -> bool {
         let same =
             (&self.election, &self.candidate, &self.subject) == (&ticket.election, &ticket.candidate, &ticket.subject);
@@ -143,7 +164,8 @@ impl Candidacy {
             lease: Some(Lease { ttl: ticket.ttl, accepted_at }),
             state: State::Waiting { give_up_at: None },
             stream: None,
-            // Above everything that was said of it before.
+            // Rule `higher-version`: the number of this tenure lies above everything that was said
+            // of the candidacy before.
             version: StateVersion(active.tenure.0),
             attempt: None,
             hold: ticket.hold,
