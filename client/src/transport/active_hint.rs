@@ -21,7 +21,8 @@ pub(super) fn target(metadata: &MetadataMap, said_by: &Target) -> Option<Target>
     if uri.scheme_str() != Some("http") || (is_loopback(host) && !is_loopback(uri.host()?)) {
         return None;
     }
-    Target::new(address).ok()
+    // With its scheme, as a host may be called like one of gRPC.
+    Target::new(&format!("http://{address}")).ok()
 }
 
 /// The host of an address, if it is one and nothing else.
@@ -66,7 +67,9 @@ mod tests {
     #[test]
     fn an_address_is_a_host_and_a_port() {
         let longest = format!("{}:7400", "a".repeat(LONGEST - 5));
-        for good in ["10.0.0.7:7400", "[fd00::7]:7400", "leasehold-0.leasehold.prod.svc:7400", "a_b:1", &longest] {
+        for good in
+            ["10.0.0.7:7400", "[fd00::7]:7400", "leasehold-0.leasehold.prod.svc:7400", "a_b:1", "unix:1", &longest]
+        {
             assert_eq!(said(good).as_deref(), Some(good));
         }
         assert!(target(&MetadataMap::new(), &Target::new("a:1").unwrap()).is_none());

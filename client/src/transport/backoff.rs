@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The first delay, unless another one is asked for.
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest delay, unless another one is asked for.
-pub(crate) const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Backoff {
