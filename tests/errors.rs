@@ -53,7 +53,7 @@ fn of_the_server() -> BTreeMap<String, String> {
 
 /// All reasons that the Rust client knows by name.
 fn of_the_client() -> BTreeSet<String> {
-    let text = read("client/src/error.rs");
+    let text = read("client/src/refusal.rs");
     let names = text.lines().filter_map(|line| line.trim().split_once(" = \"")?.1.strip_suffix("\","));
     names.filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_')).map(str::to_owned).collect()
 }
@@ -72,7 +72,7 @@ fn the_client_knows_every_error_of_the_table() {
     // What only other replicas and people with grpcurl are told.
     let others = ["NOT_A_REPLICA", "REFLECTION_ENDS"];
     let table: BTreeSet<_> = table().into_keys().filter(|reason| !others.contains(&reason.as_str())).collect();
-    assert_eq!(known, table, "client/src/error.rs, and docs/errors.md");
+    assert_eq!(known, table, "client/src/refusal.rs, and docs/errors.md");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A leader that is unhealthy or hangs makes way long before its ttl is over: the worker in Python, and the hook of the Rust client.
 
 use anyhow::{Context as _, ensure};
-use leasehold::{Client, Lost};
+use leasehold::{Client, HealthCheck, Lost};
 use leasehold_harness::{Language, PATIENCE, Server, Worker, http_get, token_in};
 use leasehold_proto::v1::StepDownRequest;
 use serde_json::Value;
@@ -94,12 +94,12 @@ async fn a_rust_worker_whose_health_check_hangs_makes_way_within_its_timeout() -
     let (interval, timeout) = (Duration::from_millis(200), Duration::from_millis(500));
     let hangs = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&hangs);
-    let check = move || {
+    let check = HealthCheck::new(move || {
         let hangs = seen.load(Ordering::SeqCst);
         async move { if hangs { pending().await } else { Ok(()) } }
-    };
+    });
     let client = Client::connect(server.endpoint()).await?;
-    let first = client.campaign(ELECTION).ttl(TTL).health(check, interval, timeout).await?;
+    let first = client.campaign(ELECTION).ttl(TTL).health(check.interval(interval).timeout(timeout)).await?;
     let low = first.fencing_token();
     let second = Client::connect(server.endpoint()).await?.campaign(ELECTION).ttl(TTL).enroll().await?;
     let start = Instant::now();

@@ -7,6 +7,10 @@ mod names;
 #[path = "tidy/width.rs"]
 mod width;
 
+#[path = "tidy/cycles.rs"]
+mod cycles;
+
+use cycles::cycles;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -253,4 +257,60 @@ fn the_client_knows_the_contract_only() {
         let others = found.into_iter().filter(|name| foreign.contains(&name.as_str()));
         assert_none(&format!("{manifest} depends on what a client has no use for"), others.collect());
     }
+}
+
+/// The path and the code of each source in a folder, without its tests.
+fn code_below(folder: &str) -> Vec<(String, String)> {
+    let below = sources().into_iter().filter(|source| source.is_rust() && source.path.starts_with(folder));
+    let code = |text: &str| text.lines().take_while(|line| *line != "#[cfg(test)]").collect::<Vec<_>>().join("\n");
+    let found: Vec<_> =
+        below.map(|source| (code(&source.text), source.path)).map(|(code, path)| (path, code)).collect();
+    assert!(found.len() > 20, "only {} files in {folder}", found.len());
+    found
+}
+
+#[test]
+fn one_file_of_the_client_reads_the_clock_and_none_that_says_no_io_asks_it() {
+    let (clocks, asks) = (["Instant::now", "SystemTime::now", "clock_gettime"], ["clock::now", "tokio::", "async "]);
+    let mut pure = 0;
+    let mut findings = Vec::new();
+    for (path, code) in code_below("client/src/") {
+        let is_pure = code.lines().take_while(|line| line.starts_with("//!")).any(|line| line.contains("No I/O"));
+        pure += usize::from(is_pure);
+        let forbidden =
+            clocks.iter().filter(|_| !path.starts_with("client/src/clock")).chain(asks.iter().filter(|_| is_pure));
+        let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        findings.extend(forbidden.filter(|word| code.contains(**word)).map(|word| format!("{path}: {word}")));
+    }
+    assert!(pure > 4, "only {pure} files say that they do no I/O");
+    assert_none("time comes from client/src/clock.rs, and is an argument where it says no I/O", findings);
+}
+
+#[test]
+fn no_two_types_of_the_client_or_the_command_have_one_name() {
+    for folder in ["client/src/", "client/cli/src/"] {
+        let mut seen = std::collections::BTreeMap::new();
+        let mut findings = Vec::new();
+        for (path, code) in code_below(folder) {
+            for line in code.lines().map(|line| {
+                line.strip_prefix("pub")
+                    .map_or(line, |rest| rest.trim_start_matches("(crate)").trim_start_matches("(super)").trim_start())
+            }) {
+                let declared = ["struct ", "enum ", "trait ", "type "].iter().find_map(|word| line.strip_prefix(word));
+                let Some(name) = declared.and_then(|rest| rest.split(|char: char| !char.is_alphanumeric()).next())
+                else {
+                    continue;
+                };
+                findings
+                    .extend(seen.insert(name.to_owned(), path.clone()).map(|other| format!("{name}: {other}, {path}")));
+            }
+        }
+        assert_none("a name means one type", findings);
+    }
+}
+
+#[test]
+fn no_two_files_of_the_client_need_each_other() {
+    let found = cycles(&Path::new(env!("CARGO_MANIFEST_DIR")).join("client/src"));
+    assert_none("arrows between the files of client/src run one way", found);
 }

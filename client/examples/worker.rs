@@ -1,6 +1,7 @@
 //! A worker: campaigns, works a step at a time while it leads, resigns on Ctrl-C.
 //!
-//! `cargo run -p leasehold --example worker -- [ELECTION] [ENDPOINT,...]`, in as many terminals as you like.
+//! `cargo run -p leasehold --example worker -- [ELECTION] [ENDPOINT,...]`, in as many terminals as
+//! you like.
 
 use futures::StreamExt as _;
 use leasehold::{Client, Error, Leadership, Lost, Standing};
@@ -44,7 +45,8 @@ async fn lead(client: &Client, election: &str) -> Result<Leadership, Error> {
     candidacy.elected().await
 }
 
-/// Works until the lead is lost. Each step carries the fencing token, so that what it writes to can refuse a stale one.
+/// Works until the lead is lost. Each step carries the fencing token, so that what it writes to can
+/// refuse a stale one.
 async fn work(leadership: &Leadership) -> Lost {
     let steps = async {
         for step in 1.. {

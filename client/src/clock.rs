@@ -7,8 +7,8 @@ mod system;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Timers of the runtime stand still while the machine is suspended, so no wait for a moment is longer than this before
-/// the clock is read again.
+/// Timers of the runtime stand still while the machine is suspended, so no wait for a moment is
+/// longer than this before the clock is read again.
 const LONGEST_NAP: Duration = Duration::from_millis(500);
 
 /// Reading two clocks one after the other takes less, mostly.
@@ -26,25 +26,22 @@ impl Moment {
         Self(self.0.saturating_add(duration))
     }
 
-    /// From now to then; zero if it has passed.
-    pub(crate) fn remaining(self) -> Duration {
-        self.since(now())
-    }
-
     /// From `earlier` to this moment; zero if that is the later one.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
     /// At the deadline itself it has passed: rights end before it, not after.
-    pub(crate) fn has_passed(self) -> bool {
-        now() >= self
+    pub(crate) fn has_passed(self, now: Self) -> bool {
+        now >= self
     }
 
-    /// The same moment on the clock of std, as far as it can be known now: that clock stands still while the machine is
-    /// suspended. Where a pause of this process blurs it, it is too early rather than too late.
+    /// This moment on the clock of std, as far as it can be known now: that clock stands still
+    /// while the machine is suspended. A pause of this process makes the result too early rather
+    /// than too late.
     pub(crate) fn to_instant(self) -> Instant {
-        /// When both clocks were read together. std's first, always: the time between makes the result earlier.
+        /// When both clocks were read together. std's is always read first, so the time between the
+        /// two makes the result earlier.
         static ANCHOR: LazyLock<(Instant, Moment)> = LazyLock::new(|| (Instant::now(), now()));
         let (anchor_instant, anchor) = *ANCHOR;
         let (instant, moment) = (Instant::now(), now());
@@ -70,7 +67,7 @@ pub(crate) fn now() -> Moment {
 /// Returns when the moment has passed, at most half a second late after the machine was suspended.
 pub(crate) async fn sleep_until(moment: Moment) {
     loop {
-        let left = moment.remaining();
+        let left = moment.since(now());
         if left.is_zero() {
             return;
         }
@@ -84,10 +81,9 @@ mod tests {
 
     #[test]
     fn a_moment_has_passed_when_it_is_reached() {
-        let moment = now();
-        assert!(moment.has_passed());
-        assert!(!moment.plus(Duration::from_secs(60)).has_passed());
-        assert!(Moment::PAST.has_passed());
+        let now = now();
+        assert!(now.has_passed(now) && Moment::PAST.has_passed(now));
+        assert!(!now.plus(Duration::from_nanos(1)).has_passed(now));
     }
 
     #[test]
@@ -104,6 +100,6 @@ mod tests {
     async fn sleeping_ends_after_the_moment() {
         let moment = now().plus(Duration::from_millis(30));
         sleep_until(moment).await;
-        assert!(moment.has_passed());
+        assert!(moment.has_passed(now()));
     }
 }

@@ -7,12 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Remembers the highest fencing token that one resource has seen, and refuses lower ones.
 ///
-/// A worker that was paused doesn't know that another one leads by now; the resource does, from the tokens that
-/// came with the requests. Share it between threads by reference or in an `Arc`.
+/// A worker that was paused doesn't know that another one leads by now; the resource does, from the
+/// tokens that came with the requests. Share it between threads by reference or in an `Arc`.
 ///
-/// It lives in memory. A resource that restarts forgets it: store [`highest`](Fence::highest) with the data, in the same
-/// transaction, and begin with [`starting_at`](Fence::starting_at). In SQL the fence is a column:
-/// `UPDATE job SET state = $1, fence = $2 WHERE id = $3 AND fence <= $2`.
+/// It lives in memory. A resource that restarts forgets it: store [`highest`](Fence::highest) with
+/// the data, in the same transaction, and begin with [`starting_at`](Fence::starting_at). In SQL
+/// the fence is a column: `UPDATE job SET state = $1, fence = $2 WHERE id = $3 AND fence <= $2`.
 ///
 /// ```
 /// let fence = leasehold::Fence::new();
@@ -53,8 +53,8 @@ impl Fence {
 
     /// Takes note of a token.
     ///
-    /// What is done after it returns may come after a higher token was accepted elsewhere. Where that matters, use
-    /// [`run`](Fence::run).
+    /// What is done after it returns may come after a higher token was accepted elsewhere. Where
+    /// that matters, use [`run`](Fence::run).
     ///
     /// # Errors
     ///
@@ -63,8 +63,8 @@ impl Fence {
         self.run(token, || ())
     }
 
-    /// Does something with a token, unless it is stale. No other token is let through meanwhile, so keep it short; calling
-    /// the same fence inside it never returns.
+    /// Does something with a token, unless it is stale. No other token is let through meanwhile, so
+    /// keep it short; calling the same fence inside it never returns.
     ///
     /// # Errors
     ///
@@ -93,8 +93,8 @@ impl Fence {
 
 /// A fence for each of many resources, named by a key.
 ///
-/// It keeps one number for each key that was ever accepted and forgets none, because a forgotten fence is an open one. So
-/// let keys be your own resources, not what callers make up.
+/// It keeps one number for each key that was ever accepted and forgets none, because a forgotten
+/// fence is an open one. So let keys be your own resources, not what callers make up.
 ///
 /// ```
 /// let fences: leasehold::Fences<String> = leasehold::Fences::new();
@@ -146,7 +146,7 @@ fn raise(highest: &mut u64, token: u64) -> Result<(), Stale> {
     Ok(())
 }
 
-/// A panic in somebody's action leaves the number as it was raised: still right.
+/// A panic in an action poisons the lock. The number was raised before the action, and is right.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

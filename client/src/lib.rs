@@ -16,51 +16,34 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A [`Leadership`] never reports leading past its own deadline, whatever the network, the service and the scheduler do.
-//! What it can't do is stop a write that is under way at that moment: give the fencing token along with it, and let the
-//! resource refuse lower ones with a [`Fence`].
+//! A [`Leadership`] never reports leading past its own deadline, whatever the network, the service
+//! and the scheduler do. What it can't do is stop a write that is under way at that moment: give
+//! the fencing token along with it, and let the resource refuse lower ones with a [`Fence`].
 //!
 //! Everything here runs on a tokio runtime with its time and I/O drivers enabled.
 
-mod attempt;
-mod backoff;
-mod beat;
-mod campaign;
+mod answers;
 mod candidacy;
 mod client;
 mod clock;
-mod endpoints;
 mod error;
-mod events;
-mod farewell;
 mod fence;
 mod health;
-mod hint;
-mod hold;
-mod keeper;
-mod kept;
-mod leadership;
-mod ledger;
-mod line;
-mod link;
 mod lost;
-mod net;
 mod observe;
-mod route;
-mod stranger;
-mod tenure;
-mod ticket;
-mod view;
-mod wire;
+pub mod proto;
+mod refusal;
+mod transport;
 
-pub use campaign::Campaign;
-pub use candidacy::{Candidacy, Standing};
+pub use answers::{
+    ActiveReplica, ChangeReason, Election, ElectionChange, ElectionState, EndReason, Leader, ReplicaStatus, Role,
+    StepDown, TokenStatus, Verification,
+};
+pub use candidacy::{Campaign, Candidacy, Leadership, Standing};
 pub use client::{Client, Token};
-pub use error::{Error, Reason};
+pub use error::Error;
 pub use fence::{Fence, Fences, Stale};
-pub use leadership::Leadership;
-pub use leasehold_proto::v1 as proto;
+pub use health::HealthCheck;
 pub use lost::Lost;
 pub use observe::{Observation, Observed, Selection};
-/// The codes of gRPC, as in [`Error::Refused`].
-pub use tonic::Code;
+pub use refusal::{Reason, RefusalKind};

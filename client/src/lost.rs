@@ -1,18 +1,19 @@
 //! Why a leadership is over.
 
-use crate::error::reason_name;
-use crate::proto::EndReason;
+use crate::answers::EndReason;
 
-/// Why a leadership is over. Final: whoever wants to lead again campaigns again, and gets a new fencing token.
+/// Why a leadership is over. Final: a worker that wants to lead again campaigns again, and gets a
+/// new fencing token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
-    /// Its own deadline passed: no KeepAlive was accepted within the ttl, or the process was paused.
+    /// Its own deadline passed: no KeepAlive was accepted within the ttl, or the process was
+    /// paused.
     #[error("it couldn't be kept alive before its deadline")]
     Deadline,
 
     /// The service ended it.
-    #[error("the service ended it ({}): {detail}", reason_name(*.reason))]
+    #[error("the service ended it ({reason}): {detail}")]
     Ended {
         /// Why.
         reason: EndReason,
@@ -27,8 +28,8 @@ pub enum Lost {
         detail: String,
     },
 
-    /// Its own health check failed or hung: see [`Campaign::health`](crate::Campaign::health). The service knows nothing of it
-    /// until the guard is dropped.
+    /// Its own health check failed or hung: see [`HealthCheck`](crate::HealthCheck). The service
+    /// learns of it when the guard is dropped.
     #[error("it is unhealthy: {detail}")]
     Unhealthy {
         /// What the check said, or that it said nothing in time.

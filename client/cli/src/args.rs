@@ -24,8 +24,8 @@ const ENDPOINT_VARIABLE: &str = "LEASEHOLD_ENDPOINT";
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, after_help = exit::HELP, max_term_width = 110)]
 pub(crate) struct Cli {
-    /// Where the service is. Of several addresses, with commas between them, the first that answers is used.
-    /// Default: what LEASEHOLD_ENDPOINT says, or 127.0.0.1:7400.
+    /// Where the service is. Of several addresses, with commas between them, the first that answers
+    /// is used. Default: what LEASEHOLD_ENDPOINT says, or 127.0.0.1:7400.
     #[arg(long, global = true, help_heading = COMMON, value_name = "HOST:PORT[,...]")]
     endpoint: Option<String>,
 
@@ -205,7 +205,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) candidate: CandidateArgs,
 
-    /// How long the command has between SIGTERM and SIGKILL when the leadership can't be kept. Default: a tenth of the ttl.
+    /// How long the command has between SIGTERM and SIGKILL when the leadership can't be kept.
+    /// Default: a tenth of the ttl.
     #[arg(long, value_name = "TIME", value_parser = time::time)]
     pub(crate) grace: Option<Duration>,
 
@@ -224,7 +225,8 @@ pub(crate) struct RunArgs {
 /// When the command has to make way for the next candidate, though the leadership could be kept.
 #[derive(Debug, Args)]
 pub(crate) struct HealthArgs {
-    /// Run by sh again and again. Unless it exits with 0 in time, the command is ended and the next candidate leads.
+    /// Run by sh again and again. Unless it exits with 0 in time, the command is ended and the next
+    /// candidate leads.
     ///
     /// It has to succeed once before the election is entered, and while this candidate waits.
     #[arg(long, value_name = "CMD")]
@@ -234,7 +236,8 @@ pub(crate) struct HealthArgs {
     #[arg(long, default_value = "5s", value_name = "TIME", value_parser = time::some_time, requires = "health_cmd")]
     pub(crate) health_interval: Duration,
 
-    /// How long the health command may take. Then it is killed with its process group, and has failed.
+    /// How long the health command may take. Then it is killed with its process group, and has
+    /// failed.
     #[arg(long, default_value = "2s", value_name = "TIME", value_parser = time::some_time, requires = "health_cmd")]
     pub(crate) health_timeout: Duration,
 }

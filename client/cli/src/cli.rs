@@ -7,13 +7,13 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command, Format};
 use crate::commands::{self, Context};
-use crate::exit::{self, Exit, Report};
+use crate::exit::{self, Exit, Explanation};
 use crate::{complete, run, voice};
 
 /// Threads that carry the KeepAlives, so that nothing else can hold them up.
 const WORKER_THREADS: usize = 2;
 
-/// SIGPIPE: whoever read the output has gone away.
+/// SIGPIPE: the reader of the output has gone away.
 const UNREAD: i32 = 13;
 
 /// Runs the program.
@@ -44,7 +44,7 @@ fn refused(error: &clap::Error, format: Format) -> Exit {
     if format == Format::Json {
         let text = error.render().to_string();
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-        voice::line(&Report::new(Exit::Usage, message).line(format));
+        voice::line(&Explanation::new(Exit::Usage, message).line(format));
     } else {
         let _ = error.print();
     }

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 /// Names the shell that asks.
 const VARIABLE: &str = "LEASEHOLD_COMPLETE";
 
-/// How long whoever types waits for the service.
+/// How long a person who types a command line waits for the service.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many elections are offered.
@@ -55,7 +55,7 @@ pub(crate) fn elections(begun: &OsStr) -> Vec<CompletionCandidate> {
     names(begun).into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// The same, and what they have in common up to their next slash.
+/// Elections whose names begin so, and the prefixes that they have up to their next slash.
 pub(crate) fn prefixes(begun: &OsStr) -> Vec<CompletionCandidate> {
     let names = names(begun);
     let mut all: Vec<_> = names.iter().filter_map(|name| prefix(name, begun.len()).map(str::to_owned)).collect();
@@ -70,7 +70,8 @@ fn prefix(name: &str, typed: usize) -> Option<&str> {
     Some(&name[..=slash])
 }
 
-/// Nothing where the service doesn't answer: whoever types asked for no errors.
+/// The names of elections that begin so. None if the service doesn't answer: a command line that is
+/// being typed is no place for errors.
 fn names(begun: &OsStr) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (Some(begun), Ok(runtime)) = (begun.to_str(), runtime) else { return Vec::new() };

@@ -9,10 +9,11 @@ use tokio::time::timeout;
 use crate::args::CandidateArgs;
 use crate::signals::Signals;
 
-/// How long to wait for an answer, so that a candidacy that the user doesn't want any more can be resigned.
+/// How long to wait for an answer, so that a candidacy that the user doesn't want any more can be
+/// resigned.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How it ended.
+/// How a contest ended.
 pub(crate) enum Contest {
     /// This process leads.
     Won(Leadership),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use leasehold::{Code, Reason};
+use leasehold::{Reason, RefusalKind};
 
 use crate::args::Format;
 use crate::output::{Unwritable, json};
@@ -30,7 +30,8 @@ pub(crate) enum Exit {
     NotExecutable,
     /// `run`: there is no such command.
     NotFound,
-    /// `run`: the command's own code, 128 + n if it ended by signal n. Also: this program ended by signal n.
+    /// `run`: the command's own code, 128 + n if it ended by signal n. Also: this program ended by
+    /// signal n.
     Code(u8),
 }
 
@@ -97,14 +98,14 @@ impl std::error::Error for Failure {}
 
 /// What to tell of an error: to its user, and to a program.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Report {
+pub(crate) struct Explanation {
     pub(crate) exit: Exit,
     pub(crate) message: String,
-    /// The gRPC code and the reason, if the service has refused it.
-    refusal: Option<(&'static str, String)>,
+    /// If the service has refused it.
+    refusal: Option<(RefusalKind, Reason)>,
 }
 
-impl Report {
+impl Explanation {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), refusal: None }
     }
@@ -115,17 +116,17 @@ impl Report {
             return format!("leasehold: {}", self.message);
         }
         let mut fields = vec![("exit_code", self.exit.code().to_string()), ("message", json::text(&self.message))];
-        if let Some((code, reason)) = &self.refusal {
-            fields.extend([("code", json::text(code)), ("reason", json::text(reason))]);
+        if let Some((kind, reason)) = &self.refusal {
+            fields.extend([("code", json::text(kind.as_str())), ("reason", json::text(reason.as_str()))]);
         }
         json::object(&[("error", json::object(&fields))])
     }
 }
 
-/// What to tell of an error. None if whoever read the output has gone away.
-pub(crate) fn explain(error: &anyhow::Error, endpoint: &str) -> Option<Report> {
+/// What to tell of an error. None if the reader of the output has gone away.
+pub(crate) fn explain(error: &anyhow::Error, endpoint: &str) -> Option<Explanation> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
-        return Some(Report::new(failure.exit, failure.message.clone()));
+        return Some(Explanation::new(failure.exit, failure.message.clone()));
     }
     if let Some(error) = error.downcast_ref::<leasehold::Error>() {
         return Some(explain_client(error, endpoint));
@@ -133,10 +134,10 @@ pub(crate) fn explain(error: &anyhow::Error, endpoint: &str) -> Option<Report> {
     if error.downcast_ref::<Unwritable>().is_some_and(Unwritable::is_unread) {
         return None;
     }
-    Some(Report::new(Exit::Internal, format!("{error:#}")))
+    Some(Explanation::new(Exit::Internal, format!("{error:#}")))
 }
 
-fn explain_client(error: &leasehold::Error, endpoint: &str) -> Report {
+fn explain_client(error: &leasehold::Error, endpoint: &str) -> Explanation {
     use leasehold::Error;
     match error {
         Error::Unreachable { detail } => {
@@ -146,52 +147,29 @@ fn explain_client(error: &leasehold::Error, endpoint: &str) -> Report {
             let what_to_do =
                 "Is a server running there? Start one with leasehold-server, or name another with --endpoint";
             let message = format!("can't reach the service{at}: {detail}.\n{what_to_do} or LEASEHOLD_ENDPOINT.");
-            Report::new(Exit::Unreachable, message)
+            Explanation::new(Exit::Unreachable, message)
         }
-        Error::Outdated { .. } => Report::new(Exit::Unreachable, error.to_string()),
-        Error::NotGranted { detail } => Report::new(Exit::NotGranted, format!("not granted: {detail}")),
-        Error::Ended { .. } => Report::new(Exit::Lost, error.to_string()),
-        Error::Unhealthy { .. } => Report::new(Exit::Unhealthy, error.to_string()),
-        Error::Invalid { .. } => Report::new(Exit::Usage, error.to_string()),
-        Error::Refused { code, reason, message, .. } => {
-            let refusal = Some((code_name(*code), reason.as_str().to_owned()));
-            Report { exit: exit_of_refusal(*code, reason), message: message.clone(), refusal }
+        Error::Outdated { .. } => Explanation::new(Exit::Unreachable, error.to_string()),
+        Error::NotGranted { detail } => Explanation::new(Exit::NotGranted, format!("not granted: {detail}")),
+        Error::Ended { .. } => Explanation::new(Exit::Lost, error.to_string()),
+        Error::Unhealthy { .. } => Explanation::new(Exit::Unhealthy, error.to_string()),
+        Error::Invalid { .. } => Explanation::new(Exit::Usage, error.to_string()),
+        Error::Refused { kind, reason, message, .. } => {
+            let refusal = Some((*kind, reason.clone()));
+            Explanation { exit: exit_of_refusal(*kind, reason), message: message.clone(), refusal }
         }
-        _ => Report::new(Exit::Internal, error.to_string()),
+        _ => Explanation::new(Exit::Internal, error.to_string()),
     }
 }
 
-fn exit_of_refusal(code: Code, reason: &Reason) -> Exit {
+fn exit_of_refusal(kind: RefusalKind, reason: &Reason) -> Exit {
     match reason {
         Reason::InvalidRequest | Reason::InvalidName | Reason::InvalidTtl | Reason::InvalidHold => Exit::Usage,
         Reason::ValueTooLong => Exit::Usage,
         Reason::NoLeader | Reason::OtherLeader => Exit::No,
-        // Whatever the reason: this replica can't do it now.
-        _ if code == Code::Unavailable => Exit::Unreachable,
+        // This replica can't do it now.
+        _ if kind == RefusalKind::Unavailable => Exit::Unreachable,
         _ => Exit::Internal,
-    }
-}
-
-/// The name that the gRPC specification gives a code.
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 
@@ -239,26 +217,26 @@ mod tests {
     #[test]
     fn a_replica_that_cannot_answer_now_is_no_fault_of_the_command_line() {
         for reason in [Reason::NotActive, Reason::Settling, Reason::Other("ACTIVE_UNREACHABLE".into())] {
-            assert_eq!(exit_of_refusal(Code::Unavailable, &reason), Exit::Unreachable, "{reason}");
+            assert_eq!(exit_of_refusal(RefusalKind::Unavailable, &reason), Exit::Unreachable, "{reason}");
         }
-        assert_eq!(exit_of_refusal(Code::InvalidArgument, &Reason::InvalidRequest), Exit::Usage);
-        assert_eq!(exit_of_refusal(Code::FailedPrecondition, &Reason::NoLeader), Exit::No);
-        assert_eq!(exit_of_refusal(Code::Internal, &Reason::Internal), Exit::Internal);
+        assert_eq!(exit_of_refusal(RefusalKind::InvalidArgument, &Reason::InvalidRequest), Exit::Usage);
+        assert_eq!(exit_of_refusal(RefusalKind::FailedPrecondition, &Reason::NoLeader), Exit::No);
+        assert_eq!(exit_of_refusal(RefusalKind::Internal, &Reason::Internal), Exit::Internal);
     }
 
     #[test]
     fn an_error_as_json_has_what_a_program_asks_for() {
-        let refusal = Some(("FAILED_PRECONDITION", "NO_LEADER".to_owned()));
-        let report = Report { exit: Exit::No, message: "nobody leads \"x\"\nask again".to_owned(), refusal };
+        let refusal = Some((RefusalKind::FailedPrecondition, Reason::NoLeader));
+        let explanation = Explanation { exit: Exit::No, message: "nobody leads \"x\"\nask again".to_owned(), refusal };
         assert_eq!(
-            report.line(Format::Json),
+            explanation.line(Format::Json),
             concat!(
                 r#"{"error":{"exit_code":1,"message":"nobody leads \"x\"\nask again","#,
                 r#""code":"FAILED_PRECONDITION","reason":"NO_LEADER"}}"#
             )
         );
-        let report = Report::new(Exit::Unreachable, "nobody there");
-        assert_eq!(report.line(Format::Json), r#"{"error":{"exit_code":69,"message":"nobody there"}}"#);
-        assert_eq!(report.line(Format::Table), "leasehold: nobody there");
+        let explanation = Explanation::new(Exit::Unreachable, "nobody there");
+        assert_eq!(explanation.line(Format::Json), r#"{"error":{"exit_code":69,"message":"nobody there"}}"#);
+        assert_eq!(explanation.line(Format::Table), "leasehold: nobody there");
     }
 }

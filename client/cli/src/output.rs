@@ -14,7 +14,7 @@ use prost_reflect::prost::Message;
 pub(crate) struct Unwritable(io::Error);
 
 impl Unwritable {
-    /// Whoever read it has gone away, as `head` does.
+    /// The reader of the output has gone away, as `head` does.
     pub(crate) fn is_unread(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }

@@ -13,15 +13,19 @@ use crate::voice::Voice;
 /// From one try to the next.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How it ended.
+/// How reaching the service ended.
 pub(crate) enum Reached {
-    /// A client of a service that answers, and what is left of the patience.
-    Client(Client, Duration),
+    /// The service answers.
+    Client {
+        client: Client,
+        /// What is left of the patience.
+        patience: Duration,
+    },
     /// This signal came first.
     Interrupted(i32),
 }
 
-/// Connects to the service. Goes on trying for so long while nobody answers.
+/// Connects to the service, and goes on trying for this long while it doesn't answer.
 pub(crate) async fn reach(
     context: &Context,
     patience: Duration,
@@ -33,7 +37,9 @@ pub(crate) async fn reach(
     loop {
         let error = tokio::select! {
             connected = context.client() => match connected {
-                Ok(client) => return Ok(Reached::Client(client, end.saturating_duration_since(Instant::now()))),
+                Ok(client) => {
+                    return Ok(Reached::Client { client, patience: end.saturating_duration_since(Instant::now()) });
+                }
                 Err(error) => error,
             },
             signal = signals.next_end() => return Ok(Reached::Interrupted(signal)),

@@ -37,7 +37,7 @@ pub(crate) fn ignored_signals() -> io::Result<u64> {
     Ok(ignored_in(&fs::read_to_string("/proc/self/status")?))
 }
 
-/// The same, from the text of `/proc/self/status`.
+/// The signals that are ignored, from the text of `/proc/self/status`.
 fn ignored_in(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)

@@ -58,7 +58,7 @@ async fn a_waiting_candidate_leaves_a_service_that_has_fallen_back_and_comes_bac
     let mut standings = candidacy.standings();
     assert_eq!(standings.next().await, Some(Standing::Waiting { ahead: Some(1), settling: None, hold: None }));
 
-    // It keeps a candidacy for the ticket, and grants it. Nobody listens.
+    // The service keeps a candidacy for the ticket, and grants it. The client doesn't listen.
     let fallen = Instant::now();
     let resign = puppet.until_resigned(|| below(leading("led below"))).await;
     assert!(fallen.elapsed() >= TTL, "not before a ttl is over: {:?}", fallen.elapsed());

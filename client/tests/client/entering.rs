@@ -90,7 +90,7 @@ async fn a_candidacy_that_somebody_ended_isnt_entered_again() {
         stream.send(waiting(1)).await;
         stream.send(ended(reason)).await;
         let error = campaign.await.unwrap().unwrap_err();
-        assert!(matches!(error, Error::Ended { reason: why, .. } if why == reason), "{error:?}");
+        assert!(matches!(error, Error::Ended { reason: why, .. } if why == reason.into()), "{error:?}");
     }
 }
 

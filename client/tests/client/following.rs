@@ -1,4 +1,5 @@
-//! The word of a standby about the active replica: followed where that leads somewhere, and never waited for.
+//! The word of a standby about the active replica: followed where that leads somewhere, and never
+//! waited for.
 
 use crate::proxy::{Mode, Proxy};
 use crate::puppet::{Campaigned, Puppet, elected, event, leading, refusal, resigned};

@@ -24,7 +24,7 @@ async fn refused(address: SocketAddr) -> String {
     }
 }
 
-/// Somebody who says this to everybody.
+/// A server that says this to every client.
 fn stranger(says: &'static [u8]) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -98,7 +98,7 @@ async fn an_observer_goes_on_behind_a_page() {
     assert_eq!(next.await.unwrap(), Some(Ok(Observed::Synced { revision: 7 })));
 }
 
-/// What nobody but Leasehold's own refusals may stop a client with.
+/// The codes that stop a client if Leasehold itself says them, and only then.
 const CODES: [u8; 5] = [3, 7, 8, 9, 16];
 
 #[tokio::test]

@@ -1,8 +1,9 @@
-//! A candidacy that hangs on a health check: who is unhealthy isn't a candidate, and a leader that turns so resigns.
+//! A candidacy that hangs on a health check: who is unhealthy isn't a candidate, and a leader that
+//! turns so resigns.
 
 use crate::puppet::{Puppet, elected, enrolled, leading, resigned, waiting};
 use futures::StreamExt as _;
-use leasehold::{Campaign, Error, Lost, Standing};
+use leasehold::{Campaign, Error, HealthCheck, Lost, Standing};
 use std::future::{IntoFuture as _, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -30,7 +31,7 @@ impl State {
 
     fn tie(&self, campaign: Campaign) -> Campaign {
         let state = self.clone();
-        let check = move || {
+        let check = HealthCheck::new(move || {
             let state = state.0.load(Ordering::SeqCst);
             async move {
                 match state {
@@ -39,8 +40,8 @@ impl State {
                     _ => pending().await,
                 }
             }
-        };
-        campaign.health(check, INTERVAL, TIMEOUT).ttl(TTL)
+        });
+        campaign.health(check.interval(INTERVAL).timeout(TIMEOUT)).ttl(TTL)
     }
 }
 
@@ -94,14 +95,13 @@ async fn while_the_guard_is_held_an_unhealthy_leader_isnt_kept_alive() {
 async fn keep_alives_dont_wait_for_a_check_that_hangs() {
     let mut puppet = Puppet::start().await;
     let ttl = Duration::from_millis(300);
-    let hangs_at_second = {
-        let count = AtomicU8::new(0);
-        move || {
-            let first = count.fetch_add(1, Ordering::SeqCst) == 0;
-            async move { if first { Ok(()) } else { pending().await } }
-        }
-    };
-    let campaign = puppet.client.campaign("e").health(hangs_at_second, INTERVAL, Duration::from_secs(60)).ttl(ttl);
+    let count = AtomicU8::new(0);
+    let hangs_at_second = HealthCheck::new(move || {
+        let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+        async move { if first { Ok(()) } else { pending().await } }
+    });
+    let check = hangs_at_second.interval(INTERVAL).timeout(Duration::from_secs(60));
+    let campaign = puppet.client.campaign("e").health(check).ttl(ttl);
     let campaign = tokio::spawn(campaign.into_future());
     let stream = puppet.campaign().await;
     stream.send(enrolled("enrolled")).await;
@@ -166,6 +166,10 @@ async fn a_try_of_an_unhealthy_worker_ends_as_unhealthy() {
     let start = Instant::now();
     assert_eq!(health.tie(puppet.client.campaign("e")).max_wait(INTERVAL * 3).await.unwrap_err(), sick);
     assert!(start.elapsed() >= INTERVAL * 3 && start.elapsed() < TTL, "{:?}", start.elapsed());
-    let never = puppet.client.campaign("e").health(|| async { Ok(()) }, Duration::ZERO, TIMEOUT).await;
-    assert!(matches!(never, Err(Error::Invalid { .. })), "{never:?}");
+    let check = || HealthCheck::new(|| async { Ok(()) });
+    for (check, what) in [(check().interval(Duration::ZERO), "interval"), (check().timeout(Duration::ZERO), "timeout")]
+    {
+        let error = puppet.client.campaign("e").health(check).await.unwrap_err().to_string();
+        assert_eq!(error, format!("the {what} of the health check isn't valid: it is zero"));
+    }
 }

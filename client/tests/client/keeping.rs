@@ -92,7 +92,10 @@ async fn whoever_waits_for_a_proclamation_hears_of_the_end() {
     let mut puppet = Puppet::start().await;
     let (leadership, _stream) = puppet.lead(TTL).await;
     let (proclaimed, _call) = tokio::join!(leadership.proclaim("new"), puppet.proclaim());
-    assert!(matches!(proclaimed, Err(leasehold::Error::Ended { reason: EndReason::Expired, .. })), "{proclaimed:?}");
+    assert!(
+        matches!(proclaimed, Err(leasehold::Error::Ended { reason: leasehold::EndReason::Expired, .. })),
+        "{proclaimed:?}"
+    );
 }
 
 #[tokio::test]
@@ -118,7 +121,7 @@ async fn a_leader_that_the_service_ended_is_told_why() {
     let mut over = state(CandidacyState::Ended, "");
     (over.end_reason, over.detail) = (EndReason::Overtaken.into(), "another one leads".to_owned());
     puppet.keep_alive().await.answer(answer(over));
-    let lost = Lost::Ended { reason: EndReason::Overtaken, detail: "another one leads".to_owned() };
+    let lost = Lost::Ended { reason: EndReason::Overtaken.into(), detail: "another one leads".to_owned() };
     assert_eq!(leadership.lost().await, lost);
     assert_eq!(leadership.guard(async { unreachable!("it isn't leading") }).await, Err::<(), _>(lost));
     assert!(leadership.resign().await.is_ok(), "there is nothing to resign");

@@ -1,4 +1,5 @@
-//! The client against a service whose strings the test pulls: for what the real one can't be made to do.
+//! The client against a service whose strings the test pulls: for what the real one can't be made
+//! to do.
 #![allow(clippy::unwrap_used)]
 
 mod ahead;

@@ -31,7 +31,7 @@ fn synced(revision: u64) -> ObserveResponse {
 /// The next event, short: `a=10`, `a=-`, `synced 12`, `reconnecting`.
 async fn next(news: &mut Observation) -> String {
     match timeout(Duration::from_secs(5), news.next()).await.unwrap().unwrap().unwrap() {
-        Observed::Change(ElectionChange { election, leader: Some(leader), .. }) => {
+        Observed::Change(leasehold::ElectionChange { election, leader: Some(leader), .. }) => {
             format!("{election}={}", leader.fencing_token)
         }
         Observed::Change(change) => format!("{}=-", change.election),
@@ -130,11 +130,11 @@ async fn after_a_success_the_delays_begin_anew() {
         }
         delays
     });
-    // One that was synced is a success, however short it was.
+    // A stream that was synced is a success, however short it was.
     for _ in 0..5 {
         puppet.observe().await.send(synced(11)).await;
     }
-    // So is one that a proxy has cut after a while, though nothing was told.
+    // So is a stream that a proxy has cut after a while, though nothing was told.
     for _ in 0..2 {
         let stream = puppet.observe().await;
         tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -199,4 +199,13 @@ async fn an_error_that_would_come_again_ends_the_stream() {
     let (error, end) = all.await.unwrap();
     assert!(matches!(&error, Some(Err(Error::Refused { message, .. })) if message == "the test says so"), "{error:?}");
     assert!(end.is_none());
+}
+
+#[tokio::test]
+async fn to_observe_no_election_is_an_error_and_not_to_observe_all() {
+    let puppet = Puppet::start().await;
+    let mut news = puppet.client.observe(Selection::elections(Vec::<String>::new()));
+    let error = news.next().await;
+    assert!(matches!(&error, Some(Err(Error::Invalid { what: "the selection", .. }))), "{error:?}");
+    assert_eq!(news.next().await, None);
 }

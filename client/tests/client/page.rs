@@ -20,18 +20,18 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// One that answers every request with a page of this status.
+    /// A proxy that answers every request with a page of this status.
     pub(crate) fn start(status: u16) -> Self {
         Self::before(None, status)
     }
 
-    /// One that speaks gRPC, and refuses every call with this code.
+    /// A proxy that speaks gRPC, and refuses every call with this code.
     pub(crate) fn refusing(code: u8) -> Self {
         Self::saying(None, refusal_headers(code))
     }
 
-    /// One that passes connections on to this service while somebody takes them there. After a page
-    /// it closes its own: the next one may be passed on.
+    /// A proxy that passes connections on to this service while somebody takes them there. After a
+    /// page it closes its own: the next one may be passed on.
     pub(crate) fn before(service: Option<SocketAddr>, status: u16) -> Self {
         Self::saying(service, page_headers(status))
     }

@@ -28,7 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Calls that wait for the test.
 const QUEUE: usize = 256;
 
-/// A call that came in: the request, and where the answer goes. Dropping it answers with UNAVAILABLE.
+/// A call that came in: the request, and where the answer goes. Dropping it answers with
+/// UNAVAILABLE.
 #[derive(Debug)]
 pub(crate) struct Call<Q, A> {
     pub(crate) request: Q,

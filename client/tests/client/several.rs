@@ -83,7 +83,7 @@ async fn an_endpoint_that_goes_silent_costs_no_lead() {
     ways[0].set(Mode::Swallow);
     keep(&mut puppet, &leadership, ttl * 3 / 2).await;
     assert!(ways[1].taken() > 0, "the next one is used");
-    // The one that is used now goes silent, and the next one is dead already.
+    // The replica in use goes silent, and the next one is dead already.
     ways[2].set(Mode::Cut);
     ways[0].set(Mode::Pass);
     ways[1].set(Mode::Swallow);
@@ -166,7 +166,7 @@ async fn a_replica_that_was_replaced_is_heard_on_no_endpoint() {
     call.answer(leading("kept"));
     sleep(Duration::from_millis(100)).await;
 
-    // The same for the stream.
+    // The stream is opened at the second replica as well.
     stream.fail(refusal("NOT_ACTIVE")).await;
     let stale = second.campaign().await;
     let mut event = elected("stale");

@@ -1,4 +1,5 @@
-//! A network that swallows the packets of the connections it has, and lets new ones through: a firewall that forgot.
+//! A network that swallows the packets of the connections it has, and lets new ones through: a
+//! firewall that forgot.
 
 use crate::puppet::{Puppet, leading};
 use std::net::SocketAddr;
@@ -6,7 +7,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Passes connections on to the service; those older than the newest generation go nowhere, without being closed.
+/// Passes connections on to the service; those older than the newest generation go nowhere, without
+/// being closed.
 async fn proxy(service: SocketAddr, generation: watch::Receiver<u32>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -53,7 +53,7 @@ impl Prober {
         let election = election.to_owned();
         Self::start("the client", token, move || {
             let (client, election) = (client.clone(), election.clone());
-            async move { client.get(election).await.map_err(|error| error.to_string()) }
+            async move { client.get(election).await.map(Election::from).map_err(|error| error.to_string()) }
         })
     }
 

@@ -164,7 +164,7 @@ async fn observe(client: Client, notes: Notes, stop: CancellationToken) {
             event = news.next() => event,
         };
         match event {
-            Some(Ok(Observed::Change(change))) => notes.lock().changes.push((Instant::now(), change)),
+            Some(Ok(Observed::Change(change))) => notes.lock().changes.push((Instant::now(), change.into())),
             Some(Ok(Observed::Reconnecting { error, .. })) => notes.lock().errors.push(format!("observer: {error}")),
             Some(Ok(_)) => {}
             Some(Err(error)) => notes.lock().errors.push(format!("observer, for good: {error}")),

@@ -3,8 +3,7 @@
 use crate::history::{History, now};
 use fastrand::Rng;
 use futures::FutureExt as _;
-use leasehold::proto::TokenStatus;
-use leasehold::{Client, Leadership, Token};
+use leasehold::{Client, Leadership, Token, TokenStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -89,7 +88,7 @@ impl Worker {
         let token = leadership.fencing_token();
         let Ok(answer) = client.verify(&*self.election, Token::Fencing(token)).await else { return };
         // Somebody who isn't active any more may have answered before the lead was over; nobody may while it lasts.
-        if leadership.is_leading() && answer.status() != TokenStatus::Current {
+        if leadership.is_leading() && answer.status != TokenStatus::Current {
             self.history.denied(&self.election, &self.name, token, &answer.detail);
         }
         self.history.reach("verified");

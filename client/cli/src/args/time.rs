@@ -19,7 +19,7 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The same, and more than none.
+/// Such a time that is longer than zero.
 pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     let time = time(text)?;
     if time.is_zero() { Err("it must be longer than 0s".to_owned()) } else { Ok(time) }

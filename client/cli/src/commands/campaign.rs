@@ -18,7 +18,7 @@ use crate::voice::{self, Voice};
 pub(crate) async fn campaign(context: &Context, args: &CandidateArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::ends()?;
     let (client, patience) = match reach(context, args.patience(), &mut signals, context.voice(false)).await? {
-        Reached::Client(client, left) => (client, left),
+        Reached::Client { client, patience } => (client, patience),
         Reached::Interrupted(_) => return Ok(Exit::Done),
     };
     let tell = |standing| waiting(context.format, &args.election, standing);
@@ -88,7 +88,7 @@ fn ended(format: Format, election: &str, lost: &Lost) -> anyhow::Result<()> {
         Format::Table => Ok(output::line(&format!("the leadership of {election} is over: {lost}"))?),
         Format::Json => {
             let reason = match lost {
-                Lost::Ended { reason, .. } => *reason,
+                Lost::Ended { reason, .. } => (*reason).into(),
                 Lost::Resigned => EndReason::Resigned,
                 _ => EndReason::Expired,
             };

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::output::{self, json, table, words};
 
 pub(crate) async fn get(context: &Context, election: String) -> anyhow::Result<Exit> {
-    let election = context.client().await?.get(election).await?;
+    let election = context.client().await?.get(election).await?.into();
     let text = match context.format {
         Format::Json => json::line("Election", &election)?,
         Format::Table => {

@@ -14,7 +14,7 @@ pub(super) const HEADINGS: [&str; 6] = ["NAME", "LEADER", "TOKEN", "STATE", "WAI
 pub(crate) async fn list(context: &Context, prefix: &str) -> anyhow::Result<Exit> {
     let mut elections = Box::pin(context.client().await?.list(prefix));
     let mut found = Vec::new();
-    while let Some(election) = elections.try_next().await? {
+    while let Some(election) = elections.try_next().await?.map(Election::from) {
         match context.format {
             Format::Json => output::line(&json::line("Election", &election)?)?,
             Format::Table => found.push(election),

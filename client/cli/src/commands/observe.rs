@@ -17,7 +17,7 @@ pub(crate) async fn observe(context: &Context, args: ObserveArgs) -> anyhow::Res
     let mut signals = Signals::ends()?;
     let voice = context.voice(false);
     let client = match reach(context, args.patience.patience, &mut signals, voice).await? {
-        Reached::Client(client, _) => client,
+        Reached::Client { client, .. } => client,
         Reached::Interrupted(_) => return Ok(Exit::Done),
     };
     let mut news = client.observe(selection(args.what));
@@ -47,7 +47,7 @@ pub(crate) async fn observe(context: &Context, args: ObserveArgs) -> anyhow::Res
                      an election that isn't named may have a leader, too"
                 ));
             }
-            Some(observed) => print(context.format, &observed)?,
+            Some(observed) => print(context.format, observed)?,
         }
     }
 }
@@ -60,16 +60,16 @@ fn selection(what: Option<String>) -> Selection {
     }
 }
 
-fn print(format: Format, observed: &Observed) -> anyhow::Result<()> {
+fn print(format: Format, observed: Observed) -> anyhow::Result<()> {
     match (observed, format) {
-        (Observed::Change(change), Format::Json) => output::event("change", "ElectionChange", change),
-        (Observed::Synced { revision }, Format::Json) => {
-            output::event("synced", "Synced", &Synced { revision: *revision })
+        (Observed::Change(change), Format::Json) => {
+            output::event("change", "ElectionChange", &ElectionChange::from(change))
         }
+        (Observed::Synced { revision }, Format::Json) => output::event("synced", "Synced", &Synced { revision }),
         (Observed::Settling { remaining }, Format::Json) => {
-            output::event("settling", "Settling", &Settling { remaining: (*remaining).try_into().ok() })
+            output::event("settling", "Settling", &Settling { remaining: remaining.try_into().ok() })
         }
-        (Observed::Change(change), Format::Table) => Ok(output::line(&row(change, SystemTime::now()))?),
+        (Observed::Change(change), Format::Table) => Ok(output::line(&row(&change.into(), SystemTime::now()))?),
         _ => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::output::{self, json, table, words};
 
 pub(crate) async fn status(context: &Context) -> anyhow::Result<Exit> {
-    let status = context.client().await?.status().await?;
+    let status = context.client().await?.status().await?.into();
     let text = match context.format {
         Format::Json => json::line("GetStatusResponse", &status)?,
         Format::Table => table::pairs(&pairs(&status)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leasehold_proto::v1::Election;
+use leasehold_proto::v1::{Election, StepDownResponse};
 use prost_reflect::prost_types;
 
 use super::Context;
@@ -12,12 +12,12 @@ use crate::output::{self, json, words};
 
 pub(crate) async fn step_down(context: &Context, election: String, token: Option<u64>) -> anyhow::Result<Exit> {
     let client = context.client().await?;
-    let answer = client.step_down(election.as_str(), token).await?;
+    let answer = StepDownResponse::from(client.step_down(election.as_str(), token).await?);
     let text = match context.format {
         Format::Json => json::line("StepDownResponse", &answer)?,
         Format::Table => {
             // What was asked for is done, whether this can be told or not.
-            let now = client.get(election.as_str()).await.ok();
+            let now = client.get(election.as_str()).await.ok().map(Election::from);
             let token = answer.fencing_token;
             let then = then(now.as_ref(), time(answer.remaining));
             format!("The leader of {election} with token {token} was told to hand over. {then}")

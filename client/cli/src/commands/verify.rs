@@ -12,8 +12,10 @@ pub(crate) async fn verify(context: &Context, election: Option<String>, token: &
     let (election, token) = parse(election, token)?;
     let client = context.client().await?;
     let answer = match client.verify(election.as_str(), token.clone()).await {
-        Err(error) if is_of_another(&error, &election, &token) => of_another(election, client.verify("", token).await?),
-        answer => answer?,
+        Err(error) if is_of_another(&error, &election, &token) => {
+            of_another(election, client.verify("", token).await?.into())
+        }
+        answer => answer?.into(),
     };
     let text = match context.format {
         Format::Json => json::line("VerifyTokenResponse", &answer)?,
@@ -54,7 +56,8 @@ fn parse(election: Option<String>, token: &str) -> Result<(String, Token), Failu
     }
 }
 
-/// A number is a fencing token, three parts with dots between them are a task token. Whether it is a good one is for the service to say.
+/// A number is a fencing token, three parts with dots between them are a task token. Whether it is
+/// a good one is for the service to say.
 fn token_of(text: &str) -> Result<Token, Failure> {
     let text = text.trim();
     if let Ok(number) = text.parse() {

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage as _, SerializeOptions, Value};
 
-/// Fields with their default values are left out only where they are messages: a script finds every number, text and flag. Our 64-bit numbers
-/// stay below 2^53, so they are numbers here too.
+/// Fields with their default values are left out only where they are messages: a script finds every
+/// number, text and flag. Our 64-bit numbers stay below 2^53, so they are numbers here too.
 const OPTIONS: SerializeOptions =
     SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false).skip_default_fields(false);
 

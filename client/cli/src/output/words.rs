@@ -19,7 +19,7 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The same, cut to what fits into a table.
+/// Text that somebody else chose, cut to what fits into a table.
 pub(crate) fn brief(text: &str) -> String {
     let mut brief: String = text.chars().take(VALUE_CHARS_MAX).collect();
     if brief.len() < text.len() {
@@ -72,7 +72,7 @@ pub(crate) fn time(time: Duration) -> String {
     humantime::format_duration(Duration::from_millis(u64::try_from(shown).unwrap_or(u64::MAX))).to_string()
 }
 
-/// The same, for a time of the API; a negative one is zero.
+/// A time of the API in such words; a negative time is zero.
 pub(crate) fn api_time(time: prost_reflect::prost_types::Duration) -> String {
     self::time(Duration::try_from(time).unwrap_or_default())
 }

@@ -1,4 +1,5 @@
-//! The command as `leasehold run` sees it: started through a watchdog, which reports what becomes of it.
+//! The command as `leasehold run` sees it: started through a watchdog, which reports what becomes
+//! of it.
 
 use std::ffi::OsString;
 use std::io;
@@ -43,11 +44,13 @@ pub(crate) struct Child {
     watchdog: process::Child,
     reports: Lines<BufReader<OwnedReadHalf>>,
     told: OwnedWriteHalf,
-    /// Children that this process had before: it may have been a shell that became `leasehold` by exec.
+    /// Children that this process had before: it may have been a shell that became `leasehold` by
+    /// exec.
     others: Vec<Pid>,
 }
 
-/// How long a watchdog may take to do what it has to, before `leasehold run` does it. Less than the margin before a deadline.
+/// How long a watchdog may take to do what it has to, before `leasehold run` does it. Less than the
+/// margin before a deadline.
 pub(crate) const WATCHDOG_DELAY_MAX: Duration = Duration::from_millis(100);
 
 /// How long to wait for a descendant to fall to this process before looking again.
@@ -76,7 +79,9 @@ impl Child {
         anyhow::bail!("the command's watchdog ended before it started the command")
     }
 
-    /// Tells the watchdog when to kill. One that can't be told kills when it was told last, or is dead and [`Child::report`] says so.
+    /// Tells the watchdog when to kill. A watchdog that can't be told kills at the moment
+    /// that it was told last, or is
+    /// dead and [`Child::report`] says so.
     pub(crate) fn kill_at(&self, at: Moment) {
         let _ = self.told.try_write(KillAt(at).to_string().as_bytes());
     }
@@ -96,8 +101,8 @@ impl Child {
         self.watchdog.wait().map(|_| ())
     }
 
-    /// Ends everything without the watchdog's help, which has failed. Its death kills the command; what that started falls to
-    /// this process.
+    /// Ends everything without the watchdog's help, which has failed. Its death kills the command;
+    /// what that started falls to this process.
     pub(crate) async fn end_by_force(&mut self, family: Option<Family>) -> io::Result<()> {
         let _ = self.watchdog.kill();
         self.watchdog.wait()?;

@@ -12,7 +12,8 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
-/// A moment: time since the machine started, suspension included. All processes of a machine agree on it.
+/// A moment: time since the machine started, suspension included. All processes of a machine agree
+/// on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(Duration);
 
@@ -63,7 +64,8 @@ impl FromStr for Moment {
     }
 }
 
-/// Rings at a moment, at once if that moment passed while the machine was suspended or this process was stopped.
+/// Rings at a moment, at once if that moment passed while the machine was suspended or this process
+/// was stopped.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     timer: AsyncFd<OwnedFd>,
@@ -84,9 +86,10 @@ impl Alarm {
         Ok(alarm)
     }
 
-    /// Moves the alarm, also one that has rung.
+    /// Moves the alarm, also after it has rung.
     pub(crate) fn set(&mut self, at: Moment) -> io::Result<()> {
-        // A timer that is set to zero is switched off, so the earliest moment is a nanosecond later.
+        // A timer that is set to zero is switched off, so the earliest moment is a nanosecond
+        // later.
         let at_or_soon = at.0.max(Duration::from_nanos(1));
         let value = Timespec {
             tv_sec: i64::try_from(at_or_soon.as_secs()).unwrap_or(i64::MAX),

@@ -40,7 +40,7 @@ pub(crate) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
     let mut signals = Signals::of(PASSED_ON.map(Signal::as_raw))?;
     let voice = context.voice(args.quiet);
     let (client, patience) = match reach(context, args.candidate.patience(), &mut signals, voice).await? {
-        Reached::Client(client, left) => (client, left),
+        Reached::Client { client, patience } => (client, patience),
         Reached::Interrupted(signal) => return Ok(Exit::signal(signal)),
     };
     let election = args.candidate.election.as_str();

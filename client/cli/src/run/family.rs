@@ -23,7 +23,8 @@ pub(crate) struct Family {
     leader: Pid,
 }
 
-/// Makes this process the one that descendants fall to when their parents end, so that none gets out of sight.
+/// Makes this process the one that descendants fall to when their parents end, so that none gets
+/// out of sight.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
@@ -45,19 +46,19 @@ impl Family {
         }
     }
 
-    /// The same for a signal that came in here.
+    /// Passes on a signal that came in here.
     pub(crate) fn pass_on(self, number: i32) -> io::Result<()> {
         Signal::from_named_raw(number).map_or(Ok(()), |signal| self.signal(signal))
     }
 
-    /// Asks the process group to end, also one that is stopped.
+    /// Asks the process group to end, also if it is stopped.
     pub(crate) fn stop(self) -> io::Result<()> {
         self.signal(Signal::TERM)?;
         self.signal(Signal::CONT)
     }
 
-    /// What became of the command, which must be a child of this process. One that ended isn't reaped: its number stays taken, so that
-    /// signals to the group can't reach strangers.
+    /// What became of the command, which must be a child of this process. A command that ended
+    /// isn't reaped: its number stays taken, so that signals to the group can't reach strangers.
     pub(crate) fn change(self) -> io::Result<Option<Change>> {
         let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         if let Some(status) = waitid(WaitId::Pid(self.leader), peek)? {
@@ -69,11 +70,13 @@ impl Family {
         Ok(stopped.map(|_| Change::Stopped))
     }
 
-    /// Kills the group and every descendant that has fallen to this process, but not `spared`. Returns whether all are gone. Those that
-    /// aren't fall to this process as their parents end: call it again.
+    /// Kills the group and every descendant that has fallen to this process, but not `spared`.
+    /// Returns whether all are gone. The others fall to this process as their parents end:
+    /// call it again.
     pub(crate) fn kill(self, spared: &[Pid]) -> io::Result<bool> {
         match self.signal(Signal::KILL) {
-            // Those that run as another user may still end by themselves: they aren't gone until then.
+            // A process of another user can't be killed, but may end by itself: it isn't gone until
+            // then.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             other => other?,
         }
@@ -81,7 +84,8 @@ impl Family {
         Ok(others_are_gone && has_ended(self.leader, WaitIdOptions::NOWAIT)?)
     }
 
-    /// Reaps those of the group that are children of this process and have ended. Returns whether none is left.
+    /// Reaps those of the group that are children of this process and have ended. Returns whether
+    /// none is left.
     pub(crate) fn reap(self) -> bool {
         loop {
             match waitid(WaitId::Pgid(Some(self.leader)), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
@@ -101,7 +105,8 @@ impl Family {
     }
 }
 
-/// Kills and reaps all children of this process but the `spared` ones. Returns whether they are gone.
+/// Kills and reaps all children of this process but the `spared` ones. Returns whether they are
+/// gone.
 pub(crate) fn kill_children(spared: &[Pid]) -> io::Result<bool> {
     let mut all_gone = true;
     for child in children()?.into_iter().filter(|child| !spared.contains(child)) {
@@ -112,7 +117,8 @@ pub(crate) fn kill_children(spared: &[Pid]) -> io::Result<bool> {
     Ok(all_gone)
 }
 
-/// Whether a child of this process has ended; one that isn't a child has. Reaps it, unless told not to.
+/// Whether a child of this process has ended; one that isn't a child has. Reaps it, unless told not
+/// to.
 fn has_ended(child: Pid, how: WaitIdOptions) -> io::Result<bool> {
     match waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | how) {
         Ok(ended) => Ok(ended.is_some()),
@@ -121,8 +127,8 @@ fn has_ended(child: Pid, how: WaitIdOptions) -> io::Result<bool> {
     }
 }
 
-/// The children of this process. None where the kernel doesn't list them (every distribution's does): then only the process group is
-/// killed.
+/// The children of this process. None where the kernel doesn't list them (every distribution's
+/// does): then only the process group is killed.
 pub(crate) fn children() -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     for thread in fs::read_dir("/proc/self/task")? {

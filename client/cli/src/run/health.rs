@@ -1,4 +1,5 @@
-//! The health command: run again and again; the candidacy, and then the leadership, hangs on how it ends.
+//! The health command: run again and again; the candidacy, and then the leadership, hangs on how it
+//! ends.
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use leasehold::Campaign;
+use leasehold::{Campaign, HealthCheck};
 use rustix::process::{Pid, getpid};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
@@ -22,13 +23,14 @@ use crate::args::RunArgs;
 use crate::output::words;
 use crate::voice::Voice;
 
-/// What it finds in its environment only while this process leads.
+/// What the command finds in its environment only while this process leads.
 const OF_LEADERS: [&str; 3] = ["LEASEHOLD_CANDIDATE", "LEASEHOLD_FENCING_TOKEN", "LEASEHOLD_TASK_TOKEN_FILE"];
 
-/// How much of the end of what it writes is kept.
+/// How much of the end of its output is kept.
 const TAIL_BYTES: usize = 1024;
 
-/// Starting and killing it takes a moment: so much longer the client waits for the outcome.
+/// The client waits so much longer for the outcome, as starting and killing the command takes a
+/// moment.
 const START_TIME_MAX: Duration = Duration::from_secs(1);
 
 type Environment = Vec<(&'static str, OsString)>;
@@ -44,17 +46,17 @@ struct Shared {
     timeout: Duration,
     election: String,
     environment: Environment,
-    /// What comes on top of that, once this process leads.
+    /// What the environment has besides, once this process leads.
     leading: OnceLock<Environment>,
-    /// Whether the last one failed, and its user knows.
+    /// Whether the last check failed, and its user was told.
     told: AtomicBool,
-    /// Those that were killed and weren't gone at once.
+    /// The process groups of health commands that were killed and weren't gone at once.
     dying: Mutex<Vec<Family>>,
     voice: Voice,
 }
 
 impl Health {
-    /// None if there is nothing to check.
+    /// None without a health command.
     pub(crate) fn new(args: &RunArgs, endpoint: &str, voice: Voice) -> Option<Self> {
         let (args, candidate) = (&args.health, &args.candidate);
         let election = candidate.election.as_str();
@@ -66,26 +68,29 @@ impl Health {
             election: election.to_owned(),
             environment,
             leading: OnceLock::new(),
-            // Of a try that fails the end tells.
+            // A try that fails ends with this failure as its error.
             told: AtomicBool::new(candidate.no_wait),
             dying: Mutex::default(),
             voice,
         })))
     }
 
-    /// Ties the campaign to it.
+    /// Ties the campaign to the health command.
     pub(crate) fn tie(&self, campaign: Campaign) -> Campaign {
         let health = self.clone();
         let check = move || {
             let health = health.clone();
             async move { health.check().await }
         };
-        campaign.health(check, self.0.interval, self.0.timeout + START_TIME_MAX)
+        let check = HealthCheck::new(check).interval(self.0.interval).timeout(self.0.timeout + START_TIME_MAX);
+        campaign.health(check)
     }
 
-    /// This process leads: from now on the health command finds in its environment what the command finds.
+    /// This process leads: from now on the health command finds in its environment what the command
+    /// finds.
     pub(crate) fn leads(&self, environment: &[(&'static str, OsString)]) {
-        let _ = self.0.leading.set(environment.to_vec());
+        let set = self.0.leading.set(environment.to_vec());
+        debug_assert!(set.is_ok(), "this process leads once");
     }
 
     async fn check(self) -> Result<(), String> {
@@ -106,7 +111,7 @@ impl Health {
         Err(failure)
     }
 
-    /// Runs it once: how it failed, if it did.
+    /// Runs the command once: how it failed, if it did.
     async fn once(&self) -> anyhow::Result<Option<String>> {
         self.reap();
         let mut run = Run::start(self)?;
@@ -123,14 +128,14 @@ impl Health {
         Ok(Some(format!("the health command {how}{said}")))
     }
 
-    /// So that none of them stays as a zombie.
+    /// Reaps the commands that were killed, so that none stays as a zombie.
     fn reap(&self) {
         let mut dying = self.0.dying.lock().unwrap_or_else(PoisonError::into_inner);
         dying.retain(|family| !family.reap());
     }
 }
 
-/// One that runs. When this is dropped it is killed, with its process group.
+/// A health command that runs. When this is dropped the command is killed, with its process group.
 struct Run<'a> {
     health: &'a Health,
     family: Family,

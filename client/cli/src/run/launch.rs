@@ -1,4 +1,5 @@
-//! The last step before the command: makes sure that it dies with the watchdog, then becomes the command.
+//! The last step before the command: makes sure that it dies with the watchdog, then becomes the
+//! command.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -90,7 +91,7 @@ fn check_file(file: &Path) -> io::Result<()> {
         return Err(io::Error::other("it isn't a file"));
     }
     access(file, Access::EXEC_OK)?;
-    // One that may be started and not be read says nothing of its interpreter.
+    // A file that may be started and not be read says nothing of its interpreter.
     let Ok(opened) = File::open(file) else { return Ok(()) };
     let mut head = Vec::new();
     opened.take(LONGEST_INTERPRETER).read_to_end(&mut head)?;

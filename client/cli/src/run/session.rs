@@ -28,7 +28,7 @@ const REPORT_DELAY_MAX: Duration = Duration::from_millis(20);
 
 /// Why the command has to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum EndCause {
     /// The service can't be reached, and the deadline is near.
     CannotKeep,
     /// An operator ends the leadership.
@@ -39,17 +39,17 @@ pub(crate) enum Reason {
     Lost(Lost),
 }
 
-impl Reason {
+impl EndCause {
     /// Why the command is being ended, and how much time it has.
     fn in_words(&self, election: &str, left: Duration) -> String {
         let then = format!("the command gets SIGTERM now, and SIGKILL in {}", words::time(left));
         match self {
-            Reason::CannotKeep => {
+            EndCause::CannotKeep => {
                 format!("no word from the service, so the leadership of {election} can't be kept: {then}")
             }
-            Reason::Draining => format!("{election} is to be handed over: {then}"),
-            Reason::Unhealthy(detail) => format!("unhealthy: {detail}; {election} goes to the next one: {then}"),
-            Reason::Lost(lost) => format!("the leadership of {election} is over: {lost}; killing the command"),
+            EndCause::Draining => format!("{election} is to be handed over: {then}"),
+            EndCause::Unhealthy(detail) => format!("unhealthy: {detail}; {election} goes to the next one: {then}"),
+            EndCause::Lost(lost) => format!("the leadership of {election} is over: {lost}; killing the command"),
         }
     }
 }
@@ -81,7 +81,7 @@ pub(crate) struct Session<'a> {
     take_over: Alarm,
     /// When the watchdog kills, as it was told last.
     kill_at: Moment,
-    reason: Option<Reason>,
+    reason: Option<EndCause>,
 }
 
 /// What the leadership tells.
@@ -186,10 +186,10 @@ impl<'a> Session<'a> {
                 Event::TimeToStop => {
                     self.look()?;
                     if self.timing.stop_at(deadline(self.leadership)).is_over() {
-                        self.ask_to_end(Reason::CannotKeep);
+                        self.ask_to_end(EndCause::CannotKeep);
                     }
                 }
-                Event::Draining => self.ask_to_end(Reason::Draining),
+                Event::Draining => self.ask_to_end(EndCause::Draining),
                 Event::Signal(number) => self.sent(self.family.pass_on(number)),
                 Event::TaskToken(token) => {
                     self.look()?;
@@ -200,7 +200,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The next event. Reports come first: a command that ended while this process was stopped has ended, whatever else is due.
+    /// The next event. Reports come first: a command that ended while this process was stopped has
+    /// ended, and nothing else matters.
     async fn next(&mut self, signals: &mut Signals) -> anyhow::Result<Event> {
         let to_be_ended = self.reason.is_some();
         let event = tokio::select! {
@@ -232,15 +233,17 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The command was stopped: with a terminal, that is a matter between it, this process and the shell.
+    /// The command was stopped: with a terminal, that is a matter between it, this process and the
+    /// shell.
     fn stopped(&self) {
         if let Some(terminal) = self.terminal {
             self.sent(terminal.command_stopped(self.family));
         }
     }
 
-    /// SIGTERM now; SIGKILL when the watchdog was told last. Neither is taken back if the leadership is kept after all.
-    fn ask_to_end(&mut self, reason: Reason) {
+    /// SIGTERM now; SIGKILL when the watchdog was told last. Neither is taken back if the
+    /// leadership is kept after all.
+    fn ask_to_end(&mut self, reason: EndCause) {
         self.sent(self.family.stop());
         self.voice.say(reason.in_words(self.leadership.election(), self.kill_at.left()));
         self.reason = Some(reason);
@@ -253,19 +256,21 @@ impl<'a> Session<'a> {
         self.kill_at = kill_at;
         self.take_over.set(kill_at.after(WATCHDOG_DELAY_MAX))?;
         if self.reason.is_none() {
-            self.ask_to_end(Reason::Unhealthy(detail));
+            self.ask_to_end(EndCause::Unhealthy(detail));
         }
         Ok(())
     }
 
-    /// A command that runs as another user gets no signals from us; the leadership runs out all the same.
+    /// A command that runs as another user gets no signals from us; the leadership runs out all the
+    /// same.
     fn sent(&self, sent: io::Result<()>) {
         if let Err(error) = sent {
             self.voice.say(format_args!("a signal couldn't be sent to the command: {error}"));
         }
     }
 
-    /// A full disk is no reason to end the command: the old token says by itself when it is worth nothing any more.
+    /// A full disk is no reason to end the command: the old token says by itself when it is worth
+    /// nothing any more.
     fn refresh(&self, task_token: &str) {
         if let Err(error) = self.token_file.replace(task_token) {
             self.voice.say(format_args!("the file of the task token couldn't be refreshed: {error}"));
@@ -276,13 +281,14 @@ impl<'a> Session<'a> {
     fn kill(&mut self, lost: Lost) -> io::Result<()> {
         self.child.kill_at(Moment::PAST);
         self.take_over.set(Moment::now().after(WATCHDOG_DELAY_MAX))?;
-        let reason = Reason::Lost(lost);
+        let reason = EndCause::Lost(lost);
         self.voice.say(reason.in_words(self.leadership.election(), Duration::ZERO));
         self.reason.get_or_insert(reason);
         Ok(())
     }
 
-    /// The watchdog should have killed the command by now, but hasn't said so: it is stopped, or what it kills takes long to go.
+    /// The watchdog should have killed the command by now, but hasn't said so: it is stopped, or
+    /// what it kills takes long to go.
     async fn take_over(&mut self) -> anyhow::Result<Outcome> {
         // Or it has, and this process was stopped until now.
         if let Ok(Some(Report::Ended { code, killed })) =
@@ -297,7 +303,7 @@ impl<'a> Session<'a> {
 
     fn outcome(&self, code: u8, killed: bool) -> Outcome {
         match self.reason {
-            Some(Reason::Unhealthy(_)) => Outcome::Unhealthy,
+            Some(EndCause::Unhealthy(_)) => Outcome::Unhealthy,
             None if killed => {
                 let election = self.leadership.election();
                 self.voice.say(format_args!(
@@ -306,9 +312,9 @@ impl<'a> Session<'a> {
                 Outcome::Lost
             }
             _ if killed => Outcome::Lost,
-            Some(Reason::CannotKeep | Reason::Draining) => Outcome::Lost,
+            Some(EndCause::CannotKeep | EndCause::Draining) => Outcome::Lost,
             // It ended by itself before the watchdog could kill it.
-            None | Some(Reason::Lost(_)) => Outcome::Ended(code),
+            None | Some(EndCause::Lost(_)) => Outcome::Ended(code),
         }
     }
 }

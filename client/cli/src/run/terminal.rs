@@ -1,4 +1,5 @@
-//! The terminal: the command gets it, ^Z stops both, and whoever had it before gets it back.
+//! The terminal: the command gets it, ^Z stops both, and the process group that had it before gets
+//! it back.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -20,7 +21,8 @@ pub(crate) struct Terminal {
     own_group: Pid,
 }
 
-/// From now on this process can hand the terminal over and write to it while another process group has it. Call it before threads start.
+/// From now on this process can hand the terminal over and write to it while another process group
+/// has it. Call it before threads start.
 pub(crate) fn withstand_background() -> io::Result<()> {
     Ok(ttou().thread_block()?)
 }
@@ -54,14 +56,16 @@ impl Terminal {
         tcgetpgrp(&self.tty).is_ok_and(|foreground| foreground == group)
     }
 
-    /// The command was stopped. If it wanted the terminal and we have it, it gets it. Otherwise this process stops too, so that
-    /// the shell takes over; when the shell lets it go on, so does the command. (Past its deadline, the watchdog has killed it by then.)
+    /// The command was stopped. If it wanted the terminal and we have it, it gets it. Otherwise
+    /// this process stops too, so that the shell takes over; when the shell lets it go on, so does
+    /// the command. (Past its deadline, the watchdog has killed it by then.)
     pub(crate) fn command_stopped(&self, family: Family) -> io::Result<()> {
         if !self.is_ours() {
             self.take_back(family);
             kill_current_process_group(Signal::TSTP)?;
-            // The stop may reach this thread a moment later. Where it never comes, as in an orphaned process group, the command may want
-            // the terminal again at once: not in an endless race.
+            // The stop may reach this thread a moment later. Where it never comes, as in an
+            // orphaned process group, the command may want the terminal again at once: not in an
+            // endless race.
             std::thread::sleep(STOP_DELAY_MAX);
         }
         if self.is_ours() {
@@ -78,7 +82,8 @@ impl Terminal {
     }
 }
 
-/// Puts the process group of this process into the foreground of the terminal on its standard input.
+/// Puts the process group of this process into the foreground of the terminal on its standard
+/// input.
 pub(crate) fn come_to_foreground() -> io::Result<()> {
     Ok(tcsetpgrp(io::stdin(), getpgrp())?)
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::clock::Moment;
 
-/// Killing takes a moment, and so does noticing that it is time: the least time between SIGKILL and the deadline.
+/// Killing takes a moment, and so does noticing that it is time: the least time between SIGKILL and
+/// the deadline.
 const MARGIN_MIN: Duration = Duration::from_millis(200);
 
 /// Before the deadline comes SIGKILL, a margin earlier; before that comes SIGTERM, a grace earlier.
@@ -27,8 +28,9 @@ pub(crate) struct GraceTooLong {
 }
 
 impl Timing {
-    /// Without a `grace` it is a tenth of the ttl. More would stop commands whose leadership is about to be kept: a replica
-    /// that takes over from one that crashed may need more than half of a worker's ttl until it answers.
+    /// Without a `grace` it is a tenth of the ttl. More would stop commands whose leadership is
+    /// about to be kept: a replica that takes over from one that crashed may need more than half of
+    /// a worker's ttl until it answers.
     pub(crate) fn new(ttl: Duration, grace: Option<Duration>) -> Result<Self, GraceTooLong> {
         let grace = grace.unwrap_or(ttl / 10);
         if grace > ttl / 2 {
@@ -42,7 +44,8 @@ impl Timing {
         deadline.before(self.margin)
     }
 
-    /// When everything is killed of a command that is asked to stop now, though its deadline needn't be near.
+    /// When everything is killed of a command that is asked to stop now, though its deadline
+    /// needn't be near.
     pub(crate) fn kill_after_grace(self, now: Moment) -> Moment {
         now.after(self.grace)
     }

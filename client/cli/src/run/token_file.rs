@@ -11,7 +11,8 @@ use tempfile::{NamedTempFile, TempDir};
 /// The mode of a directory that nobody else can look into.
 const ONLY_OWNER: u32 = 0o700;
 
-/// A file that only this user can read, in a directory of its own. Readers see the old token or the new one, never a part.
+/// A file that only this user can read, in a directory of its own. Readers see the old token or the
+/// new one, never a part.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
     directory: TempDir,
@@ -38,7 +39,7 @@ impl TokenFile {
         Ok(file)
     }
 
-    /// The directory, to be removed by whoever outlives this process.
+    /// The directory. The watchdog removes it if it outlives this process.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -64,7 +65,8 @@ impl TokenFile {
         Ok(file)
     }
 
-    /// Whoever has made a directory of that name meanwhile could show other tokens to the command.
+    /// Another user who has made a directory of that name meanwhile could show other tokens to the
+    /// command.
     fn check_directory(&self) -> io::Result<()> {
         match self.directory().symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

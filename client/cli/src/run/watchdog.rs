@@ -1,5 +1,6 @@
-//! The watchdog: the process between `leasehold run` and its command. It starts the command, and kills it and all that it started when its
-//! time is over, whatever has become of `leasehold run`: stopped, killed or starved.
+//! The watchdog: the process between `leasehold run` and its command. It starts the command, and
+//! kills it and all that it started when its time is over, whatever has become of `leasehold run`:
+//! stopped, killed or starved.
 
 use std::ffi::OsString;
 use std::io;
@@ -83,7 +84,7 @@ struct Watchdog {
 enum Verdict {
     /// The command ended by itself.
     Ended,
-    /// Its time is over, or nobody is left who could extend it.
+    /// Its time is over, or `leasehold run` is gone, which alone could extend it.
     Kill,
 }
 
@@ -108,11 +109,12 @@ impl Watchdog {
         let family = Family::new(Pid::from_child(&command));
         self.report(Report::Started(family.group())).await?;
         let verdict = self.watch(family).await;
-        // One that ended by itself in the meantime wasn't killed.
+        // A command that ended by itself in the meantime wasn't killed.
         let killed = !matches!(verdict, Ok(Verdict::Ended)) && !matches!(family.change()?, Some(Change::Ended(_)));
         let code = self.end(family).await?;
         self.report(Report::Ended { code, killed }).await?;
-        // Until leasehold run has read that, it may send signals to the group, whose number the unreaped command keeps taken.
+        // Until leasehold run has read that, it may send signals to the group, whose number the
+        // unreaped command keeps taken.
         while let Ok(Some(_)) = self.told.next_line().await {}
         command.wait()?;
         verdict.map(|_| ())
@@ -123,7 +125,8 @@ impl Watchdog {
         loop {
             tokio::select! {
                 biased;
-                // Before the alarm: a watchdog that was stopped may find that the deadline has been moved meanwhile.
+                // Before the alarm: a watchdog that was stopped may find that the deadline has been
+                // moved meanwhile.
                 line = self.told.next_line() => match line {
                     Ok(Some(line)) => self.alarm.set(line.parse::<KillAt>()?.0)?,
                     // Killed with unread reports, leasehold run doesn't close its socket but resets
@@ -157,7 +160,8 @@ impl Watchdog {
         }
     }
 
-    /// Tells leasehold run, if it is still there: if not, its closed socket says so to [`Watchdog::watch`].
+    /// Tells leasehold run, if it is still there: if not, its closed socket says so to
+    /// [`Watchdog::watch`].
     async fn report(&mut self, report: Report) -> anyhow::Result<()> {
         let _ = self.reports.write_all(report.to_string().as_bytes()).await;
         Ok(())

@@ -1,4 +1,5 @@
-//! What `leasehold run` and its watchdog tell each other over their socket: a line a message, and one file descriptor.
+//! What `leasehold run` and its watchdog tell each other over their socket: a line a message, and
+//! one file descriptor.
 
 use std::fmt;
 use std::io;

@@ -12,7 +12,8 @@ use crate::support::{Running, SOON, Server, is_dead, state, text, wait_for, wait
 /// Fails while there is a file `sick`, hangs while there is a file `hangs`.
 const HEALTH: &str = "[ ! -e $DIR/sick ] || { echo; echo 'no disk'; exit 3; }; [ ! -e $DIR/hangs ] || sleep 60";
 const OBEYS: &str = "echo $$ > $0/pid; trap 'touch $0/asked; exit 0' TERM; while :; do sleep 0.02; done";
-/// How soon an unhealthy leader is found out here, and a busy machine's delay: far less than the ttl of 15 s.
+/// How soon an unhealthy leader is found out here, and a busy machine's delay: far less than the
+/// ttl of 15 s.
 const FOUND_OUT: Duration = Duration::from_secs(5);
 
 /// `leasehold run` of a script in a directory, with a health command that finds it in `DIR`.

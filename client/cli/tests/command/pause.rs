@@ -127,7 +127,8 @@ fn a_watchdog_that_was_paused_and_told_of_a_new_deadline_kills_nobody() {
     let (mut run, pids) = stubborn(&server, &scratch);
     let watchdog = parent(pids[0]);
     for _ in 0..2 {
-        // Longer than what was left of the deadline that it knew, shorter than what is left of the newest.
+        // Longer than what was left of the deadline that it knew, shorter than what is left of the
+        // newest.
         kill_process(watchdog, Signal::STOP).unwrap();
         std::thread::sleep(TTL * 2);
         kill_process(watchdog, Signal::CONT).unwrap();

@@ -40,7 +40,7 @@ fn a_folder_that_cannot_be_written_to_is_told_before_the_election() {
     // Root may write wherever the file system lets it: not to a file of /proc.
     let told = refused(run(&["true"]).env("TMPDIR", "/proc/self"), 126);
     assert!(told.contains("no file for its task token can be made in /proc/self"), "{told}");
-    // The one that was made to find out isn't left behind.
+    // The directory that was made to find out isn't left behind.
     refused(run(&["true"]).env("TMPDIR", folder.path()), 69);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -68,7 +68,8 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Ends the server with this signal, and starts it again with the same data at the same address.
+    /// Ends the server with this signal, and starts it again with the same data at the same
+    /// address.
     pub(crate) fn restart(mut self, signal: Signal) -> Self {
         self.end(signal);
         self.start_again()
@@ -104,7 +105,8 @@ impl Server {
         command
     }
 
-    /// `leasehold run` with these arguments, which end with `--`, of a script that gets this directory as `$0`.
+    /// `leasehold run` with these arguments, which end with `--`, of a script that gets this
+    /// directory as `$0`.
     pub(crate) fn run(&self, args: &[&str], script: &str, directory: &Path) -> Running {
         let mut command = self.command(&["run"]);
         command.args(args).args(["sh", "-c", script]).arg(directory);
@@ -116,7 +118,7 @@ impl Server {
         self.command(args).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// The same, for one JSON object.
+    /// What it prints, as one JSON object.
     pub(crate) fn ask_json(&self, args: &[&str]) -> serde_json::Value {
         let output = self.ask(&[&["--output", "json"], args].concat());
         let text = text(&output.stdout);

@@ -1,4 +1,5 @@
-//! `run` in a terminal, under a shell with job control: the command has the keyboard, ^C and ^Z do what they always do.
+//! `run` in a terminal, under a shell with job control: the command has the keyboard, ^C and ^Z do
+//! what they always do.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -11,7 +12,8 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use crate::support::{LEASEHOLD, SOON, Server, wait_for};
 
-// Commands that get ^C or ^Z become one program by `exec`: dash may lose a signal that comes while it starts another.
+// Commands that get ^C or ^Z become one program by `exec`: dash may lose a signal that comes while
+// it starts another.
 
 /// An interactive shell on a terminal of its own.
 struct Shell {

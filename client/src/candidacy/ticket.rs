@@ -1,46 +1,37 @@
-//! The ticket of a candidacy, and how new what is known of the candidacy is.
+//! The ticket of a candidacy, and the version of the newest word about it. No I/O.
 
-use crate::proto::EndReason;
-
-/// The latest ticket of a candidacy, and the version of the newest word about it.
-///
 /// Words overtake each other: a KeepAlive that was sent before a Proclaim may be answered after it,
 /// with a ticket that doesn't have the new value. The service counts the states of a candidacy,
 /// over failovers too, so the word with the lower version is the older one.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(super) struct Ticket {
     bytes: Vec<u8>,
     version: u64,
 }
 
 impl Ticket {
-    pub(crate) fn new(bytes: Vec<u8>, version: u64) -> Self {
+    pub(super) fn new(bytes: Vec<u8>, version: u64) -> Self {
         Self { bytes, version }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Takes note of a word about the candidacy. False: a newer one was heard, so this one says
-    /// nothing. A word without a version is an end, and no word is newer than that.
-    pub(crate) fn admit(&mut self, version: u64) -> bool {
+    /// Takes note of a word about the candidacy. False: a newer word was heard, so this one says
+    /// nothing. A word of version 0 is an end, and no word is newer than that.
+    pub(super) fn admit(&mut self, version: u64) -> bool {
         let is_newest = version == 0 || version >= self.version;
         self.version = self.version.max(version);
         is_newest
     }
 
     /// Takes the ticket of a word that was admitted, if it has one.
-    pub(crate) fn take(&mut self, bytes: Vec<u8>) {
+    pub(super) fn take(&mut self, bytes: Vec<u8>) {
         if !bytes.is_empty() {
             self.bytes = bytes;
         }
     }
-}
-
-/// Whether a candidacy that ended so did so because of an outage, so that a waiting worker may enter again by itself.
-pub(crate) fn is_outage(reason: EndReason) -> bool {
-    matches!(reason, EndReason::Expired | EndReason::Overtaken)
 }
 
 #[cfg(test)]

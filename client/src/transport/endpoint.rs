@@ -1,18 +1,18 @@
-//! Where the service is: one address or several, as they are given.
+//! Where the service is: its endpoints, as they are given.
 
-use crate::Error;
+use crate::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Endpoint;
 
-/// What an endpoint looks like.
+/// What to do about something that isn't an endpoint.
 const FORM: &str = "give it as HOST:PORT";
-/// Before an address in other clients of gRPC.
+/// What stands before an address in other clients of gRPC.
 const SCHEMES: [&str; 9] = ["dns", "ipv4", "ipv6", "xds", "unix-abstract", "vsock", "passthrough", "http", "https"];
-/// Endpoints of one client.
+/// How many endpoints a client may have.
 const MOST: usize = 16;
 /// How long a connection may take to come up.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a connection is probed with an HTTP/2 ping, idle or not.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the answer to that ping may take.
@@ -20,21 +20,21 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a connection is made to.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
-    pub(crate) endpoint: Endpoint,
+pub(super) struct Target {
+    pub(super) endpoint: Endpoint,
     /// `HOST:PORT`, to tell targets apart.
-    pub(crate) address: Arc<str>,
+    pub(super) address: Arc<str>,
 }
 
 impl Target {
-    /// One that was given as `HOST:PORT` or `http://HOST:PORT`, with the settings of every
+    /// The target that was given as `HOST:PORT` or `http://HOST:PORT`, with the settings of every
     /// connection.
-    pub(crate) fn new(given: &str) -> Result<Self, Error> {
+    pub(super) fn new(given: &str) -> Result<Self, Error> {
         let invalid = |detail: &str| Error::Invalid { what: "the endpoint", detail: format!("{given:?}: {detail}") };
         let (host, port) = split(given).map_err(invalid)?;
         let address = format!("{host}:{port}");
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| invalid(FORM))?;
-        // Whatever it is, it must be what the connection is made to.
+        // The parser of URLs may have read something else than was meant.
         if endpoint.uri().host() != Some(host) || endpoint.uri().port_u16() != Some(port) {
             return Err(invalid(FORM));
         }
@@ -47,8 +47,8 @@ impl Target {
         Ok(Self { endpoint, address: Arc::from(address) })
     }
 
-    /// The same with other pings.
-    pub(crate) fn pinged(mut self, interval: Duration, timeout: Duration) -> Self {
+    /// This target with other pings.
+    pub(super) fn pinged(mut self, interval: Duration, timeout: Duration) -> Self {
         self.endpoint = self.endpoint.http2_keep_alive_interval(interval).keep_alive_timeout(timeout);
         self
     }
@@ -101,15 +101,15 @@ fn split(given: &str) -> Result<(&str, u16), &'static str> {
     }
 }
 
-/// Whether it begins with a scheme of gRPC that has no slashes, such as `dns:HOST:PORT`. A host may
-/// have such a name, too: then a port alone follows.
+/// Whether an endpoint begins with a scheme of gRPC that has no slashes, such as `dns:HOST:PORT`. A
+/// host may have such a name, too: then a port alone follows.
 fn has_bare_scheme(given: &str) -> bool {
     let Some((scheme, rest)) = given.split_once(':') else { return false };
     SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)) && rest.contains(|char: char| !char.is_ascii_digit())
 }
 
 /// Reads a list, `a:7400,http://b:7400`.
-pub(crate) fn parse(list: &str) -> Result<Vec<Target>, Error> {
+pub(super) fn parse(list: &str) -> Result<Vec<Target>, Error> {
     let targets = list.split(',').map(|given| Target::new(given.trim())).collect::<Result<Vec<_>, _>>()?;
     if targets.len() > MOST {
         let detail = format!("{} of them: {MOST} is the most", targets.len());

@@ -1,6 +1,6 @@
 //! The word of a standby about which replica is the active one: read, and doubted.
 
-use crate::endpoints::Target;
+use super::endpoint::Target;
 use std::net::IpAddr;
 use tonic::metadata::MetadataMap;
 
@@ -9,35 +9,34 @@ const HEADER: &str = "leasehold-active";
 /// Bytes of its value, at most.
 const LONGEST: usize = 256;
 
-/// The address that a response names, if it names one.
-pub(crate) fn address(metadata: &MetadataMap) -> Option<&str> {
+/// What to connect to by the metadata of a response of this replica, if they name an address that
+/// may be believed.
+///
+/// The address means plain text, so a client that doesn't talk plain text already doesn't go there.
+/// A replica elsewhere that says to be on this machine has a wrong setting.
+pub(super) fn target(metadata: &MetadataMap, said_by: &Target) -> Option<Target> {
     let address = metadata.get(HEADER)?.to_str().ok()?;
-    split(address).map(|_| address)
-}
-
-/// What to connect to for that address, if it was said by this replica. It is plain text, so nobody is sent there who
-/// doesn't talk plain text already; and a replica elsewhere that believes to be on this machine has a wrong setting.
-pub(crate) fn target(address: &str, said_by: &Target) -> Option<Target> {
-    let (host, _) = split(address)?;
+    let host = host(address)?;
     let uri = said_by.endpoint.uri();
     if uri.scheme_str() != Some("http") || (is_loopback(host) && !is_loopback(uri.host()?)) {
         return None;
     }
+    // With its scheme, as a host may be called like one of gRPC.
     Target::new(&format!("http://{address}")).ok()
 }
 
-/// Host and port, if it is an address and nothing else.
-fn split(address: &str) -> Option<(&str, u16)> {
+/// The host of an address, if it is one and nothing else.
+fn host(address: &str) -> Option<&str> {
     if address.len() > LONGEST {
         return None;
     }
     let (host, port) = address.rsplit_once(':')?;
-    let port = port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())?.filter(|port| *port != 0)?;
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
     let is_host = match literal(host) {
         Some(ip) => !ip.is_unspecified() && ip.is_ipv6() == host.starts_with('['),
         None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
     };
-    is_host.then_some((host, port))
+    (is_host && is_port).then_some(host)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -55,19 +54,25 @@ fn literal(host: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn said(value: &str) -> Option<String> {
+    fn said_by(by: &Target, value: &str) -> Option<String> {
         let mut metadata = MetadataMap::new();
         metadata.insert(HEADER, value.parse().ok()?);
-        address(&metadata).map(str::to_owned)
+        target(&metadata, by).map(|target| target.address.to_string())
+    }
+
+    fn said(value: &str) -> Option<String> {
+        said_by(&Target::new("leasehold.prod.svc:7400").unwrap(), value)
     }
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
         let longest = format!("{}:7400", "a".repeat(LONGEST - 5));
-        for good in ["10.0.0.7:7400", "[fd00::7]:7400", "leasehold-0.leasehold.prod.svc:7400", "a_b:1", &longest] {
+        for good in
+            ["10.0.0.7:7400", "[fd00::7]:7400", "leasehold-0.leasehold.prod.svc:7400", "a_b:1", "unix:1", &longest]
+        {
             assert_eq!(said(good).as_deref(), Some(good));
         }
-        assert_eq!(address(&MetadataMap::new()), None);
+        assert!(target(&MetadataMap::new(), &Target::new("a:1").unwrap()).is_none());
     }
 
     #[test]
@@ -101,16 +106,14 @@ mod tests {
 
     #[test]
     fn only_plain_text_leads_to_plain_text_and_only_loopback_to_loopback() {
-        let near = Target::new("http://127.0.0.1:7400").unwrap();
-        let far = Target::new("http://leasehold.prod.svc:7400").unwrap();
-        assert_eq!(&*target("10.0.0.7:7400", &far).unwrap().address, "10.0.0.7:7400");
-        assert!(target("10.0.0.7:7400", &near).is_some(), "a forwarded port");
-        assert!(target("localhost:7401", &near).is_some());
+        let near = Target::new("127.0.0.1:7400").unwrap();
+        assert!(said_by(&near, "10.0.0.7:7400").is_some(), "a forwarded port");
+        assert!(said_by(&near, "localhost:7401").is_some());
         for local in ["127.0.0.1:7400", "[::1]:7400", "LocalHost:7400"] {
-            assert!(target(local, &far).is_none(), "{local}");
+            assert!(said(local).is_none(), "{local}");
         }
-        let mut sealed = far;
+        let mut sealed = near;
         sealed.endpoint = tonic::transport::Endpoint::from_static("https://leasehold.prod.svc:7400");
-        assert!(target("10.0.0.7:7400", &sealed).is_none());
+        assert!(said_by(&sealed, "10.0.0.7:7400").is_none());
     }
 }

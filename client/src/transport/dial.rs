@@ -1,4 +1,5 @@
-//! Connections: over the system's network, or a simulated one (`--cfg turmoil`), in which the tests run this client.
+//! Connections: over the system's network, or a simulated one (`--cfg turmoil`), in which the tests
+//! run this client.
 
 #[cfg(turmoil)]
 pub(crate) use simulated::{TcpStream, connect, connect_lazy};

@@ -1,7 +1,7 @@
 //! Who answers at an address where no gRPC does: asked once more, in bytes, only to tell people.
 
-use crate::endpoints::Target;
-use crate::net::TcpStream;
+use super::dial::TcpStream;
+use super::endpoint::Target;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -10,18 +10,18 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How HTTP/2 begins: a line that HTTP/1 servers answer, then an empty SETTINGS frame.
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const HTTP_1: &str = "it speaks HTTP/1";
-/// What those of HTTP/1 understand who hang up at that.
+/// What a server of HTTP/1 understands that hangs up at the greeting.
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 /// As much of the answer tells who it is: the head of a frame.
 const HEAD: usize = 9;
 
 /// Who answers there, if somebody does who doesn't speak HTTP/2.
-pub(crate) async fn at(target: &Target) -> Option<&'static str> {
+pub(super) async fn who_answers(target: &Target) -> Option<&'static str> {
     let heard = ask(&target.address, GREETING).await;
     if !heard.is_empty() {
         return who(&heard);
     }
-    // Whoever speaks HTTP/2 as well has answered before.
+    // A server that speaks HTTP/2 as well has answered the greeting.
     who(&ask(&target.address, REQUEST).await).filter(|who| *who == HTTP_1)
 }
 
@@ -38,7 +38,7 @@ async fn ask(address: &str, question: &[u8]) -> Vec<u8> {
     heard
 }
 
-/// Whoever begins so.
+/// Who it is that begins so.
 fn who(heard: &[u8]) -> Option<&'static str> {
     match heard {
         [] => None,

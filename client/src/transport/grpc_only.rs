@@ -1,7 +1,7 @@
 //! A connection on which only gRPC counts as an answer. A proxy's page, or that of another program,
 //! is told for what it is.
 
-use crate::error;
+use super::status;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,23 +11,23 @@ use tonic::codegen::{Service, StdError};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-/// How much is shown of what somebody else calls its content.
+/// How many characters are shown of what somebody else calls its content.
 const SHOWN_CHARS: usize = 64;
 
-/// A channel, and what it goes to.
+/// A channel to this address, on which a call is answered by gRPC or fails.
 #[derive(Debug, Clone)]
-pub(crate) struct Line {
+pub(crate) struct GrpcOnly {
     channel: Channel,
     address: Arc<str>,
 }
 
-impl Line {
-    pub(crate) fn new(channel: Channel, address: &Arc<str>) -> Self {
+impl GrpcOnly {
+    pub(super) fn new(channel: Channel, address: &Arc<str>) -> Self {
         Self { channel, address: Arc::clone(address) }
     }
 }
 
-impl Service<Request<Body>> for Line {
+impl Service<Request<Body>> for GrpcOnly {
     type Response = Response<Body>;
     type Error = StdError;
     type Future = BoxFuture<'static, Result<Response<Body>, StdError>>;
@@ -43,7 +43,7 @@ impl Service<Request<Body>> for Line {
             let answer = answer.await?;
             match objection(&address, &path, answer.status(), answer.headers()) {
                 None => Ok(answer),
-                // Whoever it is, Leasehold may answer there soon, or does so elsewhere.
+                // Leasehold may answer there soon, or elsewhere now.
                 Some(objection) => Err(Status::unavailable(objection).into()),
             }
         })
@@ -55,7 +55,7 @@ fn objection(address: &str, path: &str, status: StatusCode, headers: &HeaderMap)
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(said) = Status::from_header_map(headers) {
         // Refusals of Leasehold have details, and it knows its own calls.
-        let who = error::said_by_somebody_else(&said)?;
+        let who = status::said_by_somebody_else(&said)?;
         let is_unknown = said.code() == Code::Unimplemented;
         return Some(not_leasehold(address, &if is_unknown { format!("it doesn't know {path}") } else { who }));
     }
@@ -88,7 +88,7 @@ fn is_of_a_proxy(status: StatusCode) -> bool {
 }
 
 /// Somebody else answers at this address.
-pub(crate) fn not_leasehold(address: &str, who: &str) -> String {
+pub(super) fn not_leasehold(address: &str, who: &str) -> String {
     format!("something answers at http://{address}, but not Leasehold's gRPC (default port 7400): {who}")
 }
 

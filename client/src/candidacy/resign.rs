@@ -1,12 +1,11 @@
 //! Resigning: tried again for a while, because the next candidate waits for it.
 
-use crate::Error;
-use crate::backoff::Backoff;
+use super::handle::Resignation;
+use super::ticket::Ticket;
 use crate::clock;
-use crate::hold::Resignation;
+use crate::error::Error;
 use crate::proto::ResignRequest;
-use crate::ticket::Ticket;
-use crate::wire::Wires;
+use crate::transport::{Backoff, Connections};
 use std::time::Duration;
 
 /// How long to go on trying in all.
@@ -15,12 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_TRY: Duration = Duration::from_secs(2);
 /// The first delay after a try that failed.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// The longest one.
+/// The longest delay.
 const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
 /// Resigns, and says how it went if somebody asked.
-pub(crate) async fn resign(wires: &Wires, ticket: &Ticket, asked: Option<Resignation>) {
-    let result = say(wires, ticket).await;
+pub(super) async fn resign(connections: &Connections, ticket: &Ticket, asked: Option<Resignation>) {
+    let result = try_until_told(connections, ticket).await;
     if let Err(error) = &result {
         tracing::warn!(%error, "couldn't resign; the candidacy runs out after its ttl");
     }
@@ -30,22 +29,21 @@ pub(crate) async fn resign(wires: &Wires, ticket: &Ticket, asked: Option<Resigna
     }
 }
 
-/// Resigns at a service whose answer won't be believed: once, and whatever it says is the end of
-/// it.
-pub(crate) async fn disown(wires: &Wires, ticket: &Ticket) {
+/// Resigns once, at a service that has fallen back: its answer isn't believed, whatever it says.
+pub(super) async fn disown(connections: &Connections, ticket: &Ticket) {
     let request = ResignRequest { ticket: ticket.bytes().to_vec() };
-    let call = wires.calls.call("Resign", LONGEST_TRY, |mut client| async move { client.resign(request).await });
+    let call = connections.calls.call("Resign", LONGEST_TRY, |mut client| async move { client.resign(request).await });
     let result = call.await;
     tracing::debug!(?result, "left the queue of a service that has fallen back");
 }
 
-async fn say(wires: &Wires, ticket: &Ticket) -> Result<(), Error> {
+async fn try_until_told(connections: &Connections, ticket: &Ticket) -> Result<(), Error> {
     let end = clock::now().plus(PATIENCE);
-    let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY, wires.endpoints());
+    let mut backoff = Backoff::between(FIRST_RETRY, LONGEST_RETRY, connections.endpoints());
     loop {
         let request = ResignRequest { ticket: ticket.bytes().to_vec() };
-        let patience = LONGEST_TRY.min(end.remaining());
-        let call = wires.calls.call("Resign", patience, |mut client| async move { client.resign(request).await });
+        let patience = LONGEST_TRY.min(end.since(clock::now()));
+        let call = connections.calls.call("Resign", patience, |mut client| async move { client.resign(request).await });
         let error = match call.await {
             Ok(_) | Err(Error::Ended { .. }) => return Ok(()),
             Err(error) => error,

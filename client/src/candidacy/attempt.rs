@@ -1,20 +1,20 @@
-//! Names for entries: a Campaign whose answer was lost finds the candidacy that it made when it is
-//! sent again.
+//! Names for entries: a Campaign that is sent again, because its answer was lost, finds the
+//! candidacy that it has made.
 
 /// A name that no other entry has: 128 random bits in hexadecimal.
 ///
-/// It has to be unique among the entries of one candidate, and needn't be secret: std's seeds of
-/// hash maps, which the system draws at random, are good enough.
+/// The name has to be unique among the entries of one candidate, and needn't be secret: std's seeds
+/// of hash maps, which the system draws at random, are good enough.
 #[cfg(not(turmoil))]
-pub(crate) fn name() -> String {
+pub(super) fn name() -> String {
     use std::hash::BuildHasher as _;
     let random = std::hash::RandomState::new();
     format!("{:016x}{:016x}", random.hash_one(0), random.hash_one(1))
 }
 
-/// A seed of a simulation repeats everything.
+/// A simulation that is repeated with its seed has the same names.
 #[cfg(turmoil)]
-pub(crate) fn name() -> String {
+pub(super) fn name() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{:032x}", NEXT.fetch_add(1, Ordering::Relaxed))
