@@ -34,8 +34,8 @@ pub enum Input {
         /// How it went.
         outcome: Outcome,
     },
-    /// The answer to [`Output::Read`](crate::Output::Read) when a Lease couldn't be read.
-    NotFound,
+    /// The answer to [`Output::Read`](crate::Output::Read) when the Lease couldn't be read: nobody knows what stands there.
+    ReadFailed,
     /// What stands in the Lease, told without having been asked for: by a watch. It may be older than what was read since.
     Watched {
         /// The Lease; `None` if it is gone.

@@ -120,7 +120,7 @@ impl Replica {
         match input {
             Input::Tick => {}
             Input::Found { found, clock_floor } => self.found(found, clock_floor),
-            Input::NotFound => self.not_found(),
+            Input::ReadFailed => self.not_found(),
             Input::Watched { lease, clock_floor } => self.watched(lease, clock_floor),
             Input::Written { write, outcome } => self.written(write, outcome),
             Input::Shutdown => self.shutdown(),

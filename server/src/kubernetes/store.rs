@@ -129,7 +129,7 @@ impl Task {
             }
             Err(error) => {
                 tracing::warn!(lease = self.cluster.lease, %error, "can't read the Lease");
-                Input::NotFound
+                Input::ReadFailed
             }
         }
     }

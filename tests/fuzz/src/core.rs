@@ -108,7 +108,7 @@ impl World {
             0 => Input::Tick,
             1..=5 => self.store(script),
             6 => Input::Written { write: WriteId(script.number()), outcome: self.outcome(script) },
-            7 => Input::NotFound,
+            7 => Input::ReadFailed,
             8 => self.watched(script),
             9 => self.edited(script),
             10 => {

@@ -194,7 +194,7 @@ impl World {
 /// What a sender takes it for when it hears nothing, or only an error.
 fn no_answer(job: &Job) -> Input {
     match job {
-        Job::Read => Input::NotFound,
+        Job::Read => Input::ReadFailed,
         Job::Write { write, .. } => Input::Written { write: *write, outcome: Outcome::Unknown },
     }
 }

@@ -100,7 +100,7 @@ impl Model {
             Input::Tick => {}
             Input::Found { found, clock_floor } => self.found(found, clock_floor),
             Input::Written { write, outcome } => self.written(write, &outcome),
-            Input::NotFound
+            Input::ReadFailed
             | Input::Watched { .. }
             | Input::Forwarded { .. }
             | Input::MirrorOpened

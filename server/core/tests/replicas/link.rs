@@ -146,7 +146,7 @@ impl Link {
 fn heard(request: &Request, answer: Answer, clock_floor: u64) -> Input {
     match (request, answer) {
         (Request::Read, Answer::Found(found)) => Input::Found { found: *found, clock_floor },
-        (Request::Read, _) => Input::NotFound,
+        (Request::Read, _) => Input::ReadFailed,
         (Request::Write { write, .. }, Answer::Written(outcome)) => Input::Written { write: *write, outcome },
         (Request::Write { write, .. }, _) => Input::Written { write: *write, outcome: Outcome::Unknown },
     }
