@@ -13,7 +13,7 @@ mod hold;
 mod refusals;
 mod ticket;
 
-use crate::tenure::Active;
+use crate::tenure::ActiveTenure;
 use crate::{
     Attempt, CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken,
     Handover, HeldElection, Lead, Leader, Millis, Output, Revision, StateVersion, StreamId, Subject, Tenure, Ticket,
@@ -105,7 +105,7 @@ enum State {
 pub(crate) struct Turn<'a> {
     pub(crate) now: Time,
     pub(crate) config: &'a Config,
-    pub(crate) active: &'a mut Active,
+    pub(crate) active: &'a mut ActiveTenure,
     pub(crate) out: &'a mut VecDeque<Output>,
 }
 
@@ -155,7 +155,7 @@ impl Candidacy {
         }
     }
 
-    fn ticket(&self, active: &Active) -> Option<Ticket> {
+    fn ticket(&self, active: &ActiveTenure) -> Option<Ticket> {
         let lease = self.lease?;
         let (tenure, accepted_at) =
             self.accepted_in.unwrap_or_else(|| (active.tenure, lease.accepted_at.since(active.began)));
@@ -218,10 +218,6 @@ impl Elections {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_name.is_empty() && self.candidacies.is_empty() && self.deadlines.is_empty() && self.streams.is_empty()
-    }
-
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let hold = self.holds.first().map(|(at, _)| *at);
         self.deadlines.first().map(|(at, _)| *at).into_iter().chain(hold).min()
@@ -229,7 +225,7 @@ impl Elections {
 
     /// Everything that the next tenure must know of this one. Stream-bound candidacies end with their
     /// tenure, and those whose time has run out while its right had lapsed.
-    pub(crate) fn hand_over(&self, active: &Active, now: Time) -> Handover {
+    pub(crate) fn hand_over(&self, active: &ActiveTenure, now: Time) -> Handover {
         let drain_left = |candidacy: &Candidacy| match candidacy.state {
             State::Draining { until, .. } => Some(until.since(now)),
             State::Waiting { .. } | State::Leading { .. } => None,

@@ -1,8 +1,8 @@
 //! What a replica is told.
 
 use crate::{
-    Attempt, CandidateName, ElectionName, FencingToken, Found, Lease, Millis, MirrorBatch, Outcome, Subject, Tenure,
-    Ticket, Value,
+    Attempt, CandidateName, ClockFloor, ElectionName, FencingToken, Found, Lease, Millis, MirrorBatch, Outcome,
+    Subject, Tenure, Ticket, Value,
 };
 
 /// Names a Campaign stream; chosen by the shell, never used twice.
@@ -20,12 +20,19 @@ pub struct WriteId(pub u64);
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The answer to [`Output::Read`](crate::Output::Read).
+    /// The answer to [`Output::Read`](crate::Output::Read) of a file.
     Found {
-        /// What stands in the store.
+        /// What stands in the file.
         found: Found,
-        /// A number that the clock vouches for: seconds since 2025-01-01T00:00:00Z times 2^20, to the millisecond.
-        clock_floor: u64,
+        /// What the clock vouches for.
+        clock_floor: ClockFloor,
+    },
+    /// The answer to [`Output::Read`](crate::Output::Read) of a Lease.
+    FoundLease {
+        /// The Lease; `None` if there is none.
+        lease: Option<Lease>,
+        /// What the clock vouches for.
+        clock_floor: ClockFloor,
     },
     /// The answer to [`Output::Write`](crate::Output::Write).
     Written {
@@ -40,8 +47,8 @@ pub enum Input {
     Watched {
         /// The Lease; `None` if it is gone.
         lease: Option<Lease>,
-        /// As in `Found`.
-        clock_floor: u64,
+        /// What the clock vouches for.
+        clock_floor: ClockFloor,
     },
     /// A call or a stream that a standby has forwarded: only for the tenure that it knew when the call reached it.
     Forwarded {

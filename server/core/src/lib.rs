@@ -44,7 +44,10 @@ pub use mirror::{Held, MirrorBatch, Mirrored};
 pub use name::{
     Attempt, BadWord, CandidateName, ElectionName, MAX_ATTEMPT_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value,
 };
-pub use number::{AHEAD_WHEN_LOST, Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision, StateVersion, Tenure};
+pub use number::{
+    AHEAD_WHEN_LOST, Ceiling, ChangeNumber, ClockFloor, Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision,
+    StateVersion, Tenure,
+};
 pub use output::{
     Active, Change, ChangeReason, ElectionState, EndReason, Ended, Event, Kept, Lead, Leader, Output, Reply, Status,
     TenureEnd,

@@ -9,7 +9,8 @@ use std::sync::Arc;
 /// Something to do or to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Read the record, then say [`Input::Found`](crate::Input::Found). Reads and writes happen one after the other.
+    /// Read the record, then say [`Input::Found`](crate::Input::Found) or
+    /// [`Input::FoundLease`](crate::Input::FoundLease). Reads and writes happen one after the other.
     Read,
     /// Store the record, then say [`Input::Written`](crate::Input::Written).
     Write {

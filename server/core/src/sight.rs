@@ -110,8 +110,14 @@ impl Sight {
 
     /// Whether what was seen last is older than something that was seen before.
     pub(crate) fn is_restored(&self) -> bool {
-        let signed = self.lease().and_then(|lease| lease.content.signed.as_ref());
-        signed.is_some_and(|signed| self.outdated(&signed.record))
+        self.restored().is_some()
+    }
+
+    /// What was seen last, if it is older than something that was seen before.
+    pub(crate) fn restored(&self) -> Option<&Lease> {
+        let is_older =
+            |lease: &&Lease| lease.content.signed.as_ref().is_some_and(|signed| self.outdated(&signed.record));
+        self.lease().filter(is_older)
     }
 
     /// Whether it was looked at right now.

@@ -12,7 +12,8 @@ use crate::task_token::{Signer, TaskTokens};
 use crate::ticket::Sealer;
 use futures::{Stream, StreamExt};
 use leasehold_core::{
-    CallId, Config, Found, Input, Millis, Outcome, Output, Reject, Replica, StreamId, Tenure, TenureEnd, Time,
+    CallId, ClockFloor, Config, Found, Input, Millis, Outcome, Output, Reject, Replica, StreamId, Tenure, TenureEnd,
+    Time,
 };
 use leasehold_proto::v1;
 use leasehold_proto::v1::admin_service_server::AdminService;
@@ -223,7 +224,7 @@ impl Service {
     /// What the store says to it, if anything.
     fn act(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Read => return Some(Input::Found { found: self.found.clone(), clock_floor: 1 }),
+            Output::Read => return Some(Input::Found { found: self.found.clone(), clock_floor: ClockFloor(1) }),
             Output::Write { write, record, .. } => {
                 self.found = record.map_or(Found::Lost, |record| Found::Record(*record));
                 return Some(Input::Written { write, outcome: Outcome::Stored(None) });

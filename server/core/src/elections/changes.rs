@@ -1,7 +1,7 @@
 //! Counts the changes of state of leased candidacies, and tells mirrors of them.
 
 use super::{Elections, State};
-use crate::tenure::Active;
+use crate::tenure::ActiveTenure;
 use crate::{ElectionName, Enrolment, MirrorBatch, Mirrored};
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ impl Elections {
     }
 
     /// What mirrors haven't been told yet.
-    pub(crate) fn take_news(&mut self, active: &Active) -> MirrorBatch {
+    pub(crate) fn take_news(&mut self, active: &ActiveTenure) -> MirrorBatch {
         let (after, number) = (self.changes.told, self.changes.number);
         self.changes.told = number;
         let holds = std::mem::take(&mut self.changes.holds);
@@ -64,14 +64,14 @@ impl Elections {
     }
 
     /// All that there is, for a new mirror. The others must have been told all news before.
-    pub(crate) fn snapshot(&self, active: &Active) -> MirrorBatch {
+    pub(crate) fn snapshot(&self, active: &ActiveTenure) -> MirrorBatch {
         let number = self.changes.number;
         let there = self.candidacies.keys().filter_map(|id| self.mirrored(active, *id)).collect();
         let holds = self.mirrored_holds(active);
         MirrorBatch { tenure: active.tenure, after: number, number, there, gone: Vec::new(), holds }
     }
 
-    fn mirrored(&self, active: &Active, id: Enrolment) -> Option<Mirrored> {
+    fn mirrored(&self, active: &ActiveTenure, id: Enrolment) -> Option<Mirrored> {
         let candidacy = self.candidacies.get(&id)?;
         let ticket = candidacy.ticket(active)?;
         let drains_until = match candidacy.state {

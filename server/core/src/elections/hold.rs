@@ -3,7 +3,7 @@
 //! short job lasts.
 
 use super::{Elections, Turn};
-use crate::tenure::Active;
+use crate::tenure::ActiveTenure;
 use crate::{ElectionName, Held, HeldElection, Millis, Time};
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ impl Elections {
     }
 
     /// A hold as a mirror is told of it.
-    pub(super) fn mirrored_hold(&self, active: &Active, name: &ElectionName) -> Held {
+    pub(super) fn mirrored_hold(&self, active: &ActiveTenure, name: &ElectionName) -> Held {
         let until = self.by_name.get(name).and_then(|election| election.held_until);
         // One that ends in the tenure's first moment would look like none.
         let until = until.map_or(Millis(0), |until| until.since(active.began).max(Millis(1)));
@@ -51,7 +51,7 @@ impl Elections {
     }
 
     /// All holds, for a new mirror.
-    pub(super) fn mirrored_holds(&self, active: &Active) -> Vec<Held> {
+    pub(super) fn mirrored_holds(&self, active: &ActiveTenure) -> Vec<Held> {
         self.holds.iter().map(|(_, name)| self.mirrored_hold(active, name)).collect()
     }
 

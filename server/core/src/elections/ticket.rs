@@ -3,7 +3,7 @@
 //! The rules are those of docs/architecture.md, "Failover"; a model checker broke the protocol without each of them.
 
 use super::{Candidacy, Elections, Lease, State, Turn};
-use crate::tenure::Active;
+use crate::tenure::ActiveTenure;
 use crate::{EndReason, Enrolment, StateVersion, Ticket, Time};
 
 /// How a ticket came in.
@@ -132,7 +132,7 @@ impl Candidacy {
     }
 
     /// A waiting candidacy from a ticket.
-    pub(super) fn restored(ticket: &Ticket, accepted_at: Time, active: &Active) -> Self {
+    pub(super) fn restored(ticket: &Ticket, accepted_at: Time, active: &ActiveTenure) -> Self {
         Self {
             id: ticket.enrolment,
             place: ticket.place,

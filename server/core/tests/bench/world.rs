@@ -297,7 +297,6 @@ fn record_words(numbers: &Numbers, record: &Record) -> String {
 pub(crate) fn found_words(numbers: &Numbers, found: &Found) -> String {
     match found {
         Found::Record(record) => record_words(numbers, record),
-        Found::Lease(_) => unreachable!("this store is a file"),
         Found::Fresh => "fresh".to_owned(),
         Found::Lost => "lost".to_owned(),
     }

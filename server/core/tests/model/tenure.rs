@@ -98,9 +98,10 @@ impl Model {
         self.compare(&input);
         match input {
             Input::Tick => {}
-            Input::Found { found, clock_floor } => self.found(found, clock_floor),
+            Input::Found { found, clock_floor } => self.found(found, clock_floor.0),
             Input::Written { write, outcome } => self.written(write, &outcome),
             Input::ReadFailed
+            | Input::FoundLease { .. }
             | Input::Watched { .. }
             | Input::Forwarded { .. }
             | Input::MirrorOpened

@@ -26,7 +26,7 @@ impl World {
         let server = &mut self.servers[at];
         server.has_read |= matches!(input, Input::Found { found: Found::Record(_), .. });
         let lease: Option<&Lease> = match input {
-            Input::Found { found: Found::Lease(lease), .. } | Input::Watched { lease, .. } => lease.as_ref(),
+            Input::FoundLease { lease, .. } | Input::Watched { lease, .. } => lease.as_ref(),
             _ => None,
         };
         if let Some(signed) = lease.and_then(|lease| lease.content.signed.as_ref()) {

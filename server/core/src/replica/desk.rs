@@ -1,0 +1,76 @@
+//! The desk: the one request to the store that may be under way.
+
+use super::sent::SentClaim;
+use crate::tenure::Pending;
+use crate::{Output, Over, Record, WriteId};
+use std::collections::VecDeque;
+
+/// What is under way, and the numbers of writes. A store does one request after the other, so its
+/// answers come in order.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    last: WriteId,
+    under_way: Option<Request>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Read,
+    Write(WriteId, Write),
+}
+
+/// What a write is for, with what its answer is about.
+#[derive(Debug)]
+pub(super) enum Write {
+    /// The first write of a tenure.
+    Claim(Box<SentClaim>),
+    Renewal(Pending),
+    /// A Lease without annotations: one that is made, or one that was restored and is stripped.
+    Unsigned,
+    /// The last words of a tenure.
+    Release,
+}
+
+impl Desk {
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_none()
+    }
+
+    pub(super) fn read(&mut self, out: &mut VecDeque<Output>) {
+        debug_assert!(self.is_idle(), "a read while {:?} is under way", self.under_way);
+        self.under_way = Some(Request::Read);
+        out.push_back(Output::Read);
+    }
+
+    pub(super) fn write(&mut self, what: Write, over: Over, record: Option<Record>, out: &mut VecDeque<Output>) {
+        debug_assert!(self.is_idle(), "{what:?} while {:?} is under way", self.under_way);
+        self.last.0 += 1;
+        let (write, record) = (self.last, record.map(Box::new));
+        self.under_way = Some(Request::Write(write, what));
+        out.push_back(Output::Write { write, over, record });
+    }
+
+    /// A read was answered. It may be one that was abandoned: then it tells as much as the one that is
+    /// waited for, and that one's answer comes unasked.
+    pub(super) fn read_answered(&mut self) {
+        self.under_way.take_if(|request| matches!(request, Request::Read));
+    }
+
+    /// A write was answered. What it was for, unless it was abandoned.
+    pub(super) fn written(&mut self, write: WriteId) -> Option<Write> {
+        match self.under_way.take() {
+            Some(Request::Write(this, what)) if this == write => Some(what),
+            other => {
+                self.under_way = other;
+                None
+            }
+        }
+    }
+
+    /// The role that has sent it is over: nobody waits for the answer any more. The request itself may
+    /// still be carried out.
+    pub(super) fn abandon(&mut self) {
+        self.under_way = None;
+    }
+}
