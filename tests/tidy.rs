@@ -1,5 +1,8 @@
 //! The style of the code, as a test: what STYLE asks for and no other tool checks.
 
+#[path = "tidy/arrows.rs"]
+mod arrows;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

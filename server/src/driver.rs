@@ -367,6 +367,7 @@ impl Driver {
             Output::Changed(_) => {}
             Output::Read => self.store.read(),
             Output::Write { write, over, record } => self.store.write(write, over, record, self.batch_began),
+            Output::WriteUnsigned { write, over } => self.store.write_unsigned(write, over),
             Output::Follow(active) => {
                 if let Some(Active { tenure, address }) = &active {
                     tracing::info!(tenure = tenure.0, address, "another replica is active; forwarding to it");

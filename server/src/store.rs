@@ -65,13 +65,17 @@ impl Store {
     }
 
     /// `sent` isn't later than the moment at which the core made the record.
-    pub(crate) fn write(&self, write: WriteId, over: Over, record: Option<Box<Record>>, sent: Time) {
+    pub(crate) fn write(&self, write: WriteId, over: Over, record: Box<Record>, sent: Time) {
         match self {
-            Self::File(file) => {
-                let record = record.expect("a file is always written with a record");
-                file.request(Request::Write(write, record, sent));
-            }
-            Self::Lease(lease) => lease.write(write, over, record),
+            Self::File(file) => file.request(Request::Write(write, record, sent)),
+            Self::Lease(lease) => lease.write(write, over, Some(record)),
+        }
+    }
+
+    pub(crate) fn write_unsigned(&self, write: WriteId, over: Over) {
+        match self {
+            Self::File(_) => unreachable!("a file is written with a record"),
+            Self::Lease(lease) => lease.write(write, over, None),
         }
     }
 }

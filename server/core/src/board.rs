@@ -20,7 +20,7 @@ const CHANGE_BYTES: usize = 512;
 #[derive(Debug)]
 pub struct Board {
     settled: bool,
-    log: BTreeMap<Revision, Entry>,
+    log: BTreeMap<Revision, Logged>,
     newest: BTreeMap<ElectionName, Revision>,
     recent: VecDeque<Revision>,
     recent_bytes: usize,
@@ -35,7 +35,7 @@ pub struct Board {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct Logged {
     change: Arc<Change>,
     previous: Revision,
 }
@@ -174,7 +174,7 @@ impl Board {
         self.head = revision;
         let previous = self.newest.insert(change.election.clone(), revision).unwrap_or_default();
         self.recent_bytes += bytes(&change);
-        self.log.insert(revision, Entry { change, previous });
+        self.log.insert(revision, Logged { change, previous });
         self.recent.push_back(revision);
         // What has left the recent changes stays only as long as it is the newest of a led election.
         if previous < self.oldest_recent() {
@@ -267,7 +267,7 @@ impl Board {
 
     fn walk(&self, names: &BTreeSet<ElectionName>, cursor: &mut Cursor, limit: usize, batch: &mut Batch) {
         let complete = cursor.complete;
-        let mut entries: BTreeMap<Revision, &Entry> = BTreeMap::new();
+        let mut entries: BTreeMap<Revision, &Logged> = BTreeMap::new();
         for name in names {
             let mut next = self.newest.get(name).copied().unwrap_or_default();
             let mut count = 0;
@@ -323,13 +323,13 @@ impl Board {
     }
 
     /// A snapshot shows only newest states, and only vacancies that may contradict what it has shown.
-    fn shown(&self, cursor: &Cursor, entry: &Entry) -> bool {
+    fn shown(&self, cursor: &Cursor, entry: &Logged) -> bool {
         let Phase::Snapshot { since } = cursor.phase else { return true };
         let newest = self.newest.get(&entry.change.election) == Some(&entry.change.revision);
         newest && (entry.change.leader.is_some() || Some(entry.change.revision) > since || since.is_none())
     }
 
-    fn seen(&self, entry: &Entry, complete: Revision, cursor: &Cursor) -> Seen {
+    fn seen(&self, entry: &Logged, complete: Revision, cursor: &Cursor) -> Seen {
         // The change before it may have been a vacancy that is forgotten.
         let forgotten = entry.previous == Revision(0) && self.known_after > complete;
         let gap = forgotten || (entry.previous > complete && !self.log.contains_key(&entry.previous));

@@ -10,6 +10,7 @@ mod ends;
 mod enter;
 mod grant;
 mod hold;
+mod mirrored;
 mod refusals;
 mod ticket;
 
@@ -19,7 +20,6 @@ use crate::{
     Handover, HeldElection, Lead, Leader, Millis, Output, Revision, StateVersion, StreamId, Subject, Tenure, Ticket,
     Time, Value,
 };
-use attempt::AttemptKey;
 use changes::Changes;
 use ends::Ends;
 use refusals::Refusals;
@@ -63,6 +63,10 @@ struct Election {
 /// The order of grants. Two candidacies can have one number after a failover, when one took the place of its former self.
 type Place = (Enrolment, Enrolment);
 
+/// Names an entry: nobody finds a candidacy of another candidate or subject, nor one with another TTL,
+/// by which its worker would count a deadline that isn't the server's.
+type AttemptKey = (ElectionName, Subject, CandidateName, Option<Millis>, Attempt);
+
 #[derive(Debug)]
 struct Candidacy {
     id: Enrolment,
@@ -72,7 +76,7 @@ struct Candidacy {
     subject: Subject,
     value: Value,
     /// `None`: stream-bound.
-    lease: Option<Lease>,
+    lease: Option<Leased>,
     state: State,
     stream: Option<StreamId>,
     /// The number of its last change.
@@ -89,7 +93,7 @@ struct Candidacy {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Lease {
+struct Leased {
     ttl: Millis,
     accepted_at: Time,
 }
@@ -126,7 +130,7 @@ impl Turn<'_> {
     }
 }
 
-impl Lease {
+impl Leased {
     /// The server waits a little longer than the worker.
     fn deadline(&self) -> Time {
         self.accepted_at + self.ttl.with_drift()

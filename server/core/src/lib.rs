@@ -25,6 +25,7 @@ mod mirror;
 mod name;
 mod number;
 mod output;
+mod reason;
 mod record;
 mod reject;
 mod replica;
@@ -49,9 +50,9 @@ pub use number::{
     StateVersion, Tenure,
 };
 pub use output::{
-    Active, Change, ChangeReason, ElectionState, EndReason, Ended, Event, Kept, Lead, Leader, Output, Reply, Status,
-    TenureEnd,
+    Active, Change, ChangeReason, ElectionState, Ended, Event, Kept, Lead, Leader, Output, Reply, Status, TenureEnd,
 };
+pub use reason::EndReason;
 pub use record::{Found, Handover, Record};
 pub use reject::Reject;
 pub use replica::Replica;

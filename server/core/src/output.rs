@@ -1,8 +1,8 @@
 //! What a replica wants done or told. Outputs are to be acted on in the order in which they come.
 
 use crate::{
-    CallId, CandidateName, ElectionName, Enrolment, FencingToken, Millis, MirrorBatch, Over, Record, Reject, Revision,
-    StateVersion, StreamId, Tenure, Ticket, Time, Value, WriteId,
+    CallId, CandidateName, ElectionName, EndReason, Enrolment, FencingToken, Millis, MirrorBatch, Over, Record, Reject,
+    Revision, StateVersion, StreamId, Tenure, Ticket, Time, Value, WriteId,
 };
 use std::sync::Arc;
 
@@ -18,9 +18,17 @@ pub enum Output {
         write: WriteId,
         /// What it replaces.
         over: Over,
-        /// What to store. In a Lease it stands in this replica's name, and makes it the holder unless the record tells of an end.
-        /// `None`: a Lease without annotations of ours, its `spec` as it was.
-        record: Option<Box<Record>>,
+        /// What to store. In a Lease it stands in this replica's name, and makes this replica the
+        /// holder unless the record tells of an end.
+        record: Box<Record>,
+    },
+    /// Store a Lease without annotations of ours, its `spec` as it was, then say
+    /// [`Input::Written`](crate::Input::Written). A file is never written so.
+    WriteUnsigned {
+        /// Which write.
+        write: WriteId,
+        /// What it replaces.
+        over: Over,
     },
     /// Another replica is active, as far as this one knows: forward calls to it. `None`: nobody is known to be.
     Follow(Option<Active>),
@@ -166,38 +174,6 @@ pub struct Lead {
     pub ticket: Option<Ticket>,
     /// Until the worker's own deadline, as far as the server knows; `None` for a stream-bound one.
     pub lease_left: Option<Millis>,
-}
-
-/// Why a candidacy ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EndReason {
-    /// Its worker left.
-    Resigned,
-    /// It wasn't kept alive, or can't be put back.
-    Expired,
-    /// Its successor of the same name said that it is dead.
-    Replaced,
-    /// A leader of the former tenure with a higher token came back.
-    Overtaken,
-    /// It was told to hand over, and did.
-    SteppedDown,
-    /// It was a try.
-    NotGranted,
-}
-
-impl EndReason {
-    /// As the contract names it, without the prefix, e.g. `EXPIRED`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            EndReason::Resigned => "RESIGNED",
-            EndReason::Expired => "EXPIRED",
-            EndReason::Replaced => "REPLACED",
-            EndReason::Overtaken => "OVERTAKEN",
-            EndReason::SteppedDown => "STEPPED_DOWN",
-            EndReason::NotGranted => "NOT_GRANTED",
-        }
-    }
 }
 
 /// The answer to a call.

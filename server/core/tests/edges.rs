@@ -45,7 +45,7 @@ fn handle(replica: &mut Replica, now: u64, input: Input) -> Vec<Output> {
     let outputs: Vec<_> = std::iter::from_fn(|| replica.poll_output()).collect();
     let mut all = outputs.clone();
     for output in outputs {
-        if let Output::Write { write, over, .. } = output {
+        if let Output::Write { write, over, .. } | Output::WriteUnsigned { write, over } = output {
             let version = (over != leasehold_core::Over::Anything).then(|| Version("mine".to_owned()));
             all.extend(handle(replica, now, Input::Written { write, outcome: Outcome::Stored(version) }));
         }

@@ -226,7 +226,7 @@ impl Service {
         match output {
             Output::Read => return Some(Input::Found { found: self.found.clone(), clock_floor: ClockFloor(1) }),
             Output::Write { write, record, .. } => {
-                self.found = record.map_or(Found::Lost, |record| Found::Record(*record));
+                self.found = Found::Record(*record);
                 return Some(Input::Written { write, outcome: Outcome::Stored(None) });
             }
             Output::Reply { call, reply } => {
@@ -253,7 +253,8 @@ impl Service {
                 self.streams.clear();
                 self.tenure = Tenure(0);
             }
-            Output::Follow(_)
+            Output::WriteUnsigned { .. }
+            | Output::Follow(_)
             | Output::MirrorSnapshot(_)
             | Output::MirrorChanged(_)
             | Output::Stopped

@@ -173,9 +173,8 @@ impl World {
             trace(&output);
             match output {
                 Output::Read => self.reading = true,
-                Output::Write { write, over, record } => {
-                    self.writes.push((write, over, record.map(|record| *record)));
-                }
+                Output::Write { write, over, record } => self.writes.push((write, over, Some(*record))),
+                Output::WriteUnsigned { write, over } => self.writes.push((write, over, None)),
                 Output::Event { event: Event::Enrolled { ticket: Some(ticket), .. }, .. } => self.tickets.push(*ticket),
                 Output::Event { event: Event::Elected(lead), .. } => self.tickets.extend(lead.ticket),
                 Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {

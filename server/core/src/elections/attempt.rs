@@ -1,14 +1,7 @@
 //! Entries with names: a Campaign that is sent twice finds the candidacy that the first one made.
 
-use super::{Candidacy, Elections, State, Turn};
-use crate::{
-    Attempt, CandidateName, ElectionName, EndReason, Enrolment, Entry, Event, Millis, Output, StateVersion, StreamId,
-    Subject,
-};
-
-/// Names an entry: nobody finds a candidacy of another candidate or subject, nor one with another TTL,
-/// by which its worker would count a deadline that isn't the server's.
-pub(super) type AttemptKey = (ElectionName, Subject, CandidateName, Option<Millis>, Attempt);
+use super::{AttemptKey, Candidacy, Elections, State, Turn};
+use crate::{EndReason, Enrolment, Entry, Event, Output, StateVersion, StreamId};
 
 impl Candidacy {
     pub(super) fn attempt_key(&self) -> Option<AttemptKey> {

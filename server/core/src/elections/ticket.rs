@@ -2,7 +2,7 @@
 //!
 //! The rules are those of docs/architecture.md, "Failover"; a model checker broke the protocol without each of them.
 
-use super::{Candidacy, Elections, Lease, State, Turn};
+use super::{Candidacy, Elections, Leased, State, Turn};
 use crate::tenure::ActiveTenure;
 use crate::{EndReason, Enrolment, StateVersion, Ticket, Time};
 
@@ -140,7 +140,7 @@ impl Candidacy {
             candidate: ticket.candidate.clone(),
             subject: ticket.subject.clone(),
             value: ticket.value.clone(),
-            lease: Some(Lease { ttl: ticket.ttl, accepted_at }),
+            lease: Some(Leased { ttl: ticket.ttl, accepted_at }),
             state: State::Waiting { give_up_at: None },
             stream: None,
             // Above everything that was said of it before.

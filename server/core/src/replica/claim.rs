@@ -22,7 +22,7 @@ impl Claiming {
             shared.known.unclaimed = Tenure(tenure.0 + 1);
         }
         let (over, record) = sent.to_write();
-        shared.write(Write::Claim(Box::new(sent)), over, Some(record));
+        shared.write(Write::Claim(Box::new(sent)), over, Box::new(record));
         Self { tenure, right_until: pending.right_until(&shared.config), then: Then::Serve }
     }
 

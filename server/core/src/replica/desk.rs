@@ -43,12 +43,21 @@ impl Desk {
         out.push_back(Output::Read);
     }
 
-    pub(super) fn write(&mut self, what: Write, over: Over, record: Option<Record>, out: &mut VecDeque<Output>) {
+    pub(super) fn write(&mut self, what: Write, over: Over, record: Box<Record>, out: &mut VecDeque<Output>) {
+        let write = self.next(what);
+        out.push_back(Output::Write { write, over, record });
+    }
+
+    pub(super) fn write_unsigned(&mut self, over: Over, out: &mut VecDeque<Output>) {
+        let write = self.next(Write::Unsigned);
+        out.push_back(Output::WriteUnsigned { write, over });
+    }
+
+    fn next(&mut self, what: Write) -> WriteId {
         debug_assert!(self.is_idle(), "{what:?} while {:?} is under way", self.under_way);
         self.last.0 += 1;
-        let (write, record) = (self.last, record.map(Box::new));
-        self.under_way = Some(Request::Write(write, what));
-        out.push_back(Output::Write { write, over, record });
+        self.under_way = Some(Request::Write(self.last, what));
+        self.last
     }
 
     /// A read was answered. It may be one that was abandoned: then it tells as much as the one that is

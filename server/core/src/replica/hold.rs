@@ -196,7 +196,7 @@ impl Holding {
         // What a tenure inside its wait knows isn't all there is, so the next one has to wait as well.
         // A file hands everything over, a Lease names the last change for mirrors.
         let handover = (has_settled && shared.is_alone()).then(|| self.elections.hand_over(&self.tenure, now));
-        let last_change = (has_settled && !shared.is_alone()).then(|| self.elections.last_change());
+        let last_change = (has_settled && !shared.is_alone()).then(|| self.elections.last_change().0);
         let ended_at = Some(now.since(self.tenure.began));
         let record = self.tenure.record(&shared.config, last);
         let (tenure, why) = (self.tenure.tenure, TenureEnd::Shutdown);

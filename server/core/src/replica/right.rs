@@ -89,7 +89,7 @@ impl Right {
         let pending = self.next_write(shared, tenure);
         self.renew_at = shared.now + shared.config.renew_interval;
         let record = tenure.record(&shared.config, pending);
-        shared.write(Write::Renewal(pending), self.over.clone(), Some(record));
+        shared.write(Write::Renewal(pending), self.over.clone(), Box::new(record));
     }
 
     /// What the next write says. Two writes of one millisecond still say different things: the second one

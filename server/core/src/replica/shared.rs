@@ -95,8 +95,12 @@ impl Shared {
         self.desk.read(&mut self.out);
     }
 
-    pub(super) fn write(&mut self, what: Write, over: Over, record: Option<Record>) {
+    pub(super) fn write(&mut self, what: Write, over: Over, record: Box<Record>) {
         self.desk.write(what, over, record, &mut self.out);
+    }
+
+    pub(super) fn write_unsigned(&mut self, over: Over) {
+        self.desk.write_unsigned(over, &mut self.out);
     }
 
     /// The shell has read the wall clock.

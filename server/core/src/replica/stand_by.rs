@@ -129,7 +129,7 @@ impl Standby {
                 return self.claim_lease(shared, lease);
             }
             // Never with a claim in it: whoever held the Lease that is gone may still have its right.
-            None if due => shared.write(Write::Unsigned, Over::Nothing, None),
+            None if due => shared.write_unsigned(Over::Nothing),
             _ if due || self.read_at <= shared.now => shared.read(),
             _ => {}
         }
@@ -183,7 +183,7 @@ impl Standby {
         if self.not_before > shared.now {
             self.read_at = self.not_before;
         } else {
-            shared.write(Write::Unsigned, Over::Version(version), None);
+            shared.write_unsigned(Over::Version(version));
         }
     }
 

@@ -56,7 +56,7 @@ impl Releasing {
             // The Lease was gone, and a repair of it failed.
             return shared.read();
         }
-        shared.write(Write::Release, over, Some((*self.record).clone()));
+        shared.write(Write::Release, over, self.record.clone());
     }
 
     /// The Lease as it was read, if it is still this tenure's.

@@ -265,7 +265,7 @@ impl Pair {
         match output {
             Output::Read => self.store.read(self.now),
             Output::Write { write, record, .. } => {
-                self.store.write(self.now, write, record.expect("a file is always written with a record"));
+                self.store.write(self.now, write, record);
             }
             Output::Stopped => self.running = None,
             Output::Event { event: Event::Enrolled { ticket, .. }, .. } => {

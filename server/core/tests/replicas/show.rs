@@ -16,7 +16,8 @@ impl Group {
                 self.say_more(name, "reads the Lease");
                 self.member(name).link.read(now);
             }
-            Output::Write { write, over, record } => self.write(name, write, over, record),
+            Output::Write { write, over, record } => self.write(name, write, over, Some(record)),
+            Output::WriteUnsigned { write, over } => self.write(name, write, over, None),
             Output::RightUntil(at) => {
                 let member = self.member(name);
                 member.right_until = Some(at);
