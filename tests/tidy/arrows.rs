@@ -86,8 +86,8 @@ fn follow<'a>(
     done.insert(at);
 }
 
-/// All paths of a file's code but for its tests: those of `use`, one for each name, and those that stand
-/// in an expression or a type.
+/// All paths of a file's code but for its tests: those of `use`, one for each name, and those that
+/// stand in an expression or a type.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let code: Vec<_> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();

@@ -41,16 +41,19 @@ pub enum Input {
         /// How it went.
         outcome: Outcome,
     },
-    /// The answer to [`Output::Read`](crate::Output::Read) when the Lease couldn't be read: nobody knows what stands there.
+    /// The answer to [`Output::Read`](crate::Output::Read) when the Lease couldn't be read: nobody
+    /// knows what stands there.
     ReadFailed,
-    /// What stands in the Lease, told without having been asked for: by a watch. It may be older than what was read since.
+    /// What stands in the Lease, told without having been asked for: by a watch. It may be older
+    /// than what was read since.
     Watched {
         /// The Lease; `None` if it is gone.
         lease: Option<Lease>,
         /// What the clock vouches for.
         clock_floor: ClockFloor,
     },
-    /// A call or a stream that a standby has forwarded: only for the tenure that it knew when the call reached it.
+    /// A call or a stream that a standby has forwarded: only for the tenure that it knew when the
+    /// call reached it.
     Forwarded {
         /// Whom it is meant for.
         tenure: Tenure,
@@ -116,9 +119,11 @@ pub struct Entry {
     pub max_wait: Option<Millis>,
     /// Former candidacies of the same name and subject are dead.
     pub replace_former: bool,
-    /// Names this entry: a second one with the same name finds the candidacy that the first one made.
+    /// Names this entry: a second one with the same name finds the candidacy that the first one
+    /// made.
     pub attempt: Option<Attempt>,
-    /// For how long from the grant the election isn't granted again. Zero: it is as soon as it is vacant.
+    /// For how long from the grant the election isn't granted again. Zero: it is as soon as it is
+    /// vacant.
     pub hold: Millis,
 }
 
@@ -148,7 +153,8 @@ pub enum Ask {
     StepDown(ElectionName, Option<FencingToken>),
     /// The state of an election.
     Get(ElectionName),
-    /// The states of up to `limit` elections whose names begin with `prefix` and come after `after`.
+    /// The states of up to `limit` elections whose names begin with `prefix` and come after
+    /// `after`.
     List {
         /// What their names begin with.
         prefix: String,

@@ -11,9 +11,10 @@
 //!                                  ◀──────── Reply, Event, Close, Changed ──▶ board.rs: what observers read
 //! ```
 //!
-//! Verbs of [`Replica`]: [`new`](Replica::new), [`handle`](Replica::handle), [`poll_output`](Replica::poll_output),
-//! [`next_deadline`](Replica::next_deadline), [`check`](Replica::check). Call `poll_output` until it is empty after each
-//! `handle`, and act on the outputs in their order; call `handle` with [`Input::Tick`] when the deadline has come.
+//! Verbs of [`Replica`]: [`new`](Replica::new), [`handle`](Replica::handle),
+//! [`poll_output`](Replica::poll_output), [`next_deadline`](Replica::next_deadline),
+//! [`check`](Replica::check). Call `poll_output` until it is empty after each `handle`, and act on
+//! the outputs in their order; call `handle` with [`Input::Tick`] when the deadline has come.
 //! Lawful input never makes the core fail; a broken invariant panics.
 
 mod board;

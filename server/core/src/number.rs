@@ -1,8 +1,8 @@
 //! The line of numbers: tenures, enrolments, fencing tokens and revisions are all drawn from it.
 //!
-//! It works like the timestamp oracle of Percolator: a ceiling above all numbers that were handed out
-//! is stored ahead of use. The next tenure starts at that ceiling, so no number comes twice, and no
-//! number costs a write of its own.
+//! It works like the timestamp oracle of Percolator: a ceiling above all numbers that were handed
+//! out is stored ahead of use. The next tenure starts at that ceiling, so no number comes twice,
+//! and no number costs a write of its own.
 
 use crate::Time;
 use std::fmt;
@@ -12,12 +12,12 @@ use std::fmt;
 pub const NUMBER_LIMIT: u64 = 1 << 53;
 /// How far the ceiling is raised above the next number by each write.
 pub const HEADROOM: u64 = 1 << 20;
-/// A tenure whose record was lost starts so much above what the clock vouches for. Each start of the
-/// last minute may have taken a ceiling of its own, all within one second.
+/// A tenure whose record was lost starts so much above what the clock vouches for. Each start of
+/// the last minute may have taken a ceiling of its own, all within one second.
 pub const AHEAD_WHEN_LOST: u64 = 64 * HEADROOM;
-/// New candidacies and values are refused when fewer numbers than this are left. So what must follow
-/// from the old ones (grants, vacancies, drains, restorations: at most four for each candidacy)
-/// always has its number.
+/// New candidacies and values are refused when fewer numbers than this are left. So what must
+/// follow from the old ones (grants, vacancies, drains, restorations: at most four for each
+/// candidacy) always has its number.
 pub(crate) const RESERVE: u64 = HEADROOM / 2;
 /// The clock vouches for so many more numbers with each millisecond, rounded down.
 const NUMBERS_PER_MS: u64 = (1 << 20) / 1000;
@@ -85,7 +85,8 @@ pub(crate) struct Vouched {
 }
 
 impl Vouched {
-    /// What it vouches for now: the wall clock is read by the shell only, so time goes on from there.
+    /// What it vouches for now: the wall clock is read by the shell only, so time goes on from
+    /// there.
     pub(crate) fn now(self, now: Time) -> ClockFloor {
         ClockFloor(self.floor.0.saturating_add(now.since(self.at).0.saturating_mul(NUMBERS_PER_MS)))
     }
@@ -107,7 +108,8 @@ impl Line {
     /// The next number.
     ///
     /// # Panics
-    /// When the ceiling is reached: [`RESERVE`] and the limit on candidacies make sure that it isn't.
+    /// When the ceiling is reached: [`RESERVE`] and the limit on candidacies make sure that it
+    /// isn't.
     pub(crate) fn take(&mut self) -> u64 {
         assert!(self.next < self.ceiling.0, "the line of numbers ran out at its ceiling {}", self.ceiling);
         self.next += 1;
@@ -119,8 +121,8 @@ impl Line {
         self.next + RESERVE < self.ceiling.0
     }
 
-    /// Whether the ceiling should be raised before the next renewal is due. At the end of all numbers
-    /// there is nothing to raise it to, and nothing is tried again and again.
+    /// Whether the ceiling should be raised before the next renewal is due. At the end of all
+    /// numbers there is nothing to raise it to, and nothing is tried again and again.
     pub(crate) fn runs_low(&self) -> bool {
         self.next + RESERVE + RESERVE / 2 > self.ceiling.0 && self.wanted_ceiling() > self.ceiling
     }

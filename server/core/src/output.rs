@@ -10,7 +10,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Read the record, then say [`Input::Found`](crate::Input::Found) or
-    /// [`Input::FoundLease`](crate::Input::FoundLease). Reads and writes happen one after the other.
+    /// [`Input::FoundLease`](crate::Input::FoundLease). Reads and writes happen one after the
+    /// other.
     Read,
     /// Store the record, then say [`Input::Written`](crate::Input::Written).
     Write {
@@ -30,7 +31,8 @@ pub enum Output {
         /// What it replaces.
         over: Over,
     },
-    /// Another replica is active, as far as this one knows: forward calls to it. `None`: nobody is known to be.
+    /// Another replica is active, as far as this one knows: forward calls to it. `None`: nobody is
+    /// known to be.
     Follow(Option<Active>),
     /// All that the tenure knows, for a mirror that was opened.
     MirrorSnapshot(Box<MirrorBatch>),
@@ -319,8 +321,8 @@ pub struct ElectionState {
     pub last: Option<Arc<Change>>,
     /// How many wait.
     pub waiting: usize,
-    /// No leader is known, but one of the former tenure may still be out there for this long; zero if
-    /// none can be.
+    /// No leader is known, but one of the former tenure may still be out there for this long; zero
+    /// if none can be.
     pub settling: Millis,
     /// How long it is on hold; zero if it isn't.
     pub hold: Millis,

@@ -1,7 +1,7 @@
 //! The replica: which role it has, and who gets to handle an input.
 //!
-//! Each role is a type in a file of its own. It is told [`News`], and says what comes [`Next`]; only
-//! this file knows all roles.
+//! Each role is a type in a file of its own. It is told [`News`], and says what comes [`Next`];
+//! only this file knows all roles.
 
 mod claim;
 mod desk;
@@ -260,8 +260,8 @@ impl Replica {
         }
     }
 
-    /// A call belongs to the tenure that its sender knew. A standby may have held it up, and it mustn't
-    /// do in the next tenure what was meant for this one.
+    /// A call belongs to the tenure that its sender knew. A standby may have held it up, and it
+    /// mustn't do in the next tenure what was meant for this one.
     fn forwarded(&mut self, tenure: Tenure, input: Input) {
         if self.tenure() == Some(tenure) {
             return self.dispatch(input);

@@ -35,9 +35,9 @@ impl Known {
         self.ceiling = self.ceiling.max(ceiling);
     }
 
-    /// Somebody has shown a number that no record tells of: the next tenure begins above it. The same
-    /// number may be shown again after another restore, and that tenure must not have the number of
-    /// this one. So the distance depends on the clock.
+    /// Somebody has shown a number that no record tells of: the next tenure begins above it. The
+    /// same number may be shown again after another restore, and that tenure must not have the
+    /// number of this one. So the distance depends on the clock.
     pub(crate) fn step_above(&mut self, number: u64, now: Time) {
         let odd = self.clock.now(now).0 % AHEAD_WHEN_LOST;
         self.stored(Ceiling(number.saturating_add(AHEAD_WHEN_LOST + odd).min(NUMBER_LIMIT)));
@@ -108,7 +108,8 @@ impl Claim {
                 settle_for: if record.handover.is_some() { Millis(0) } else { record.longest_ttl.with_drift() },
                 former: Some(record.former()),
                 longest_ttl: record.longest_ttl.max(known.longest_ttl),
-                // A replica that doesn't know this annotation leaves that of an earlier tenure there.
+                // A replica that doesn't know this annotation leaves that of an earlier tenure
+                // there.
                 resumes_after: record
                     .last_revision
                     .filter(|last| record.handover.is_some() && last.0 >= record.tenure.0),

@@ -1,4 +1,5 @@
-//! Counts the changes of state of leased candidacies, and remembers those that mirrors haven't been told.
+//! Counts the changes of state of leased candidacies, and remembers those that mirrors haven't been
+//! told.
 
 use crate::{ChangeNumber, ElectionName, Enrolment};
 use std::collections::BTreeSet;
@@ -22,8 +23,8 @@ pub(super) struct Untold {
 }
 
 impl Changes {
-    /// A candidacy came, changed or ended. Its KeepAlives aren't changes: a handover gives everybody a
-    /// full TTL.
+    /// A candidacy came, changed or ended. Its KeepAlives aren't changes: a handover gives
+    /// everybody a full TTL.
     pub(super) fn note(&mut self, id: Enrolment) {
         self.number.0 += 1;
         self.changed.insert(id);

@@ -21,8 +21,8 @@ impl Claiming {
         if !shared.is_alone() {
             shared.known.unclaimed = Tenure(tenure.0 + 1);
         }
-        let (over, record) = sent.to_write();
-        shared.write(Write::Claim(Box::new(sent)), over, Box::new(record));
+        let (over, record) = (sent.over.clone(), Box::new(sent.record.clone()));
+        shared.write(Write::Claim(Box::new(sent)), over, record);
         Self { tenure, right_until: pending.right_until(&shared.config), then: Then::Serve }
     }
 
@@ -51,7 +51,8 @@ impl Claiming {
     fn answered(&mut self, shared: &mut Shared, sent: Box<SentClaim>, outcome: Outcome) -> Next {
         if let Outcome::Stored(version) = outcome {
             shared.known.stored(sent.claim.pending.ceiling);
-            // A right that has ended stays ended, so a claim that was stored too late begins nothing.
+            // A right that has ended stays ended, so a claim that was stored too late begins
+            // nothing.
             if self.right_until > shared.now {
                 return Next::Hold(sent, version.map_or(Over::Anything, Over::Version), self.then);
             }

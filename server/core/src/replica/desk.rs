@@ -1,9 +1,8 @@
 //! The desk: the one request to the store that may be under way.
 
 use super::sent::SentClaim;
+use crate::WriteId;
 use crate::tenure::Pending;
-use crate::{Output, Over, Record, WriteId};
-use std::collections::VecDeque;
 
 /// What is under way, and the numbers of writes. A store does one request after the other, so its
 /// answers come in order.
@@ -37,48 +36,32 @@ impl Desk {
         self.under_way.is_none()
     }
 
-    pub(super) fn read(&mut self, out: &mut VecDeque<Output>) {
+    pub(super) fn begin_read(&mut self) {
         debug_assert!(self.is_idle(), "a read while {:?} is under way", self.under_way);
         self.under_way = Some(Request::Read);
-        out.push_back(Output::Read);
     }
 
-    pub(super) fn write(&mut self, what: Write, over: Over, record: Box<Record>, out: &mut VecDeque<Output>) {
-        let write = self.next(what);
-        out.push_back(Output::Write { write, over, record });
-    }
-
-    pub(super) fn write_unsigned(&mut self, over: Over, out: &mut VecDeque<Output>) {
-        let write = self.next(Write::Unsigned);
-        out.push_back(Output::WriteUnsigned { write, over });
-    }
-
-    fn next(&mut self, what: Write) -> WriteId {
+    pub(super) fn begin_write(&mut self, what: Write) -> WriteId {
         debug_assert!(self.is_idle(), "{what:?} while {:?} is under way", self.under_way);
         self.last.0 += 1;
         self.under_way = Some(Request::Write(self.last, what));
         self.last
     }
 
-    /// A read was answered. It may be one that was abandoned: then it tells as much as the one that is
-    /// waited for, and that one's answer comes unasked.
+    /// A read was answered. It may be one that was abandoned: then it tells as much as the one that
+    /// is waited for, and that one's answer comes unasked.
     pub(super) fn read_answered(&mut self) {
         self.under_way.take_if(|request| matches!(request, Request::Read));
     }
 
     /// A write was answered. What it was for, unless it was abandoned.
     pub(super) fn written(&mut self, write: WriteId) -> Option<Write> {
-        match self.under_way.take() {
-            Some(Request::Write(this, what)) if this == write => Some(what),
-            other => {
-                self.under_way = other;
-                None
-            }
-        }
+        let request = self.under_way.take_if(|request| matches!(request, Request::Write(this, _) if *this == write));
+        if let Some(Request::Write(_, what)) = request { Some(what) } else { None }
     }
 
-    /// The role that has sent it is over: nobody waits for the answer any more. The request itself may
-    /// still be carried out.
+    /// The role that has sent it is over: nobody waits for the answer any more. The request itself
+    /// may still be carried out.
     pub(super) fn abandon(&mut self) {
         self.under_way = None;
     }

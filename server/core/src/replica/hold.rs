@@ -109,8 +109,8 @@ impl Holding {
         end
     }
 
-    /// The right had lapsed and is back. First ends whatever has run out meanwhile, and only then is
-    /// anything granted: a stream that was closed may pass its lead on.
+    /// The right had lapsed and is back. First ends whatever has run out meanwhile, and only then
+    /// is anything granted: a stream that was closed may pass its lead on.
     fn go_on(&mut self, shared: &mut Shared) {
         let closed = std::mem::take(&mut self.closed);
         let next = self.pass_time(shared);
@@ -126,7 +126,8 @@ impl Holding {
         self.tell_mirrors(shared);
     }
 
-    /// What ends with the stream ends when the right is back: somebody else may have to be granted then.
+    /// What ends with the stream ends when the right is back: somebody else may have to be granted
+    /// then.
     pub(super) fn stream_closed(&mut self, shared: &mut Shared, stream: StreamId) {
         match self.turn(shared) {
             Ok((elections, mut turn)) => elections.stream_closed(&mut turn, stream),
@@ -134,7 +135,8 @@ impl Holding {
         }
     }
 
-    /// The highest number in these tickets that this tenure can't have handed out, nor any before it.
+    /// The highest number in these tickets that this tenure can't have handed out, nor any before
+    /// it.
     #[inline]
     pub(super) fn beyond(&self, shared: &Shared, tickets: &[Ticket]) -> Option<u64> {
         let (tenure, last) = (self.tenure.tenure, self.tenure.line.last());
@@ -146,17 +148,17 @@ impl Holding {
         highest.filter(|_| !self.right.has_lapsed(shared.now))
     }
 
-    /// A ticket has shown such a number. So the record was lost, or an older one was put back, and this
-    /// tenure began too low: workers that have seen higher numbers don't listen to it, and resources
-    /// refuse its tokens. The next tenure begins above all that can have been handed out. Only this
-    /// service's keys can seal a ticket.
+    /// A ticket has shown such a number. So the record was lost, or an older one was put back, and
+    /// this tenure began too low: workers that have seen higher numbers don't listen to it, and
+    /// resources refuse its tokens. The next tenure begins above all that can have been handed out.
+    /// Only this service's keys can seal a ticket.
     pub(super) fn step_above(&mut self, shared: &mut Shared, number: u64) -> Next {
         shared.known.step_above(number, shared.now);
         self.end(shared, TenureEnd::Behind)
     }
 
-    /// A standby wants to mirror this replica. The others are told all news first, so that a batch goes
-    /// on where each of them is.
+    /// A standby wants to mirror this replica. The others are told all news first, so that a batch
+    /// goes on where each of them is.
     pub(super) fn open_mirror(&mut self, shared: &mut Shared) {
         self.tell_mirrors(shared);
         self.mirrors += 1;
@@ -193,8 +195,8 @@ impl Holding {
         let last_revision = self.last_revision(shared);
         let (last, over) = self.right.last_write(shared, &self.tenure);
         let (now, has_settled) = (shared.now, self.tenure.settles_at.is_none());
-        // What a tenure inside its wait knows isn't all there is, so the next one has to wait as well.
-        // A file hands everything over, a Lease names the last change for mirrors.
+        // What a tenure inside its wait knows isn't all there is, so the next one has to wait as
+        // well. A file hands everything over, a Lease names the last change for mirrors.
         let handover = (has_settled && shared.is_alone()).then(|| self.elections.hand_over(&self.tenure, now));
         let last_change = (has_settled && !shared.is_alone()).then(|| self.elections.last_change().0);
         let ended_at = Some(now.since(self.tenure.began));
@@ -204,9 +206,9 @@ impl Holding {
         Next::Release(Box::new(Record { ended_at, last_change, handover, last_revision, ..record }), over)
     }
 
-    /// The last change that observers are told of. Leaders that live as long as their streams end with
-    /// the tenure, and the next one doesn't know of them. Unless observers are told, they go on showing
-    /// these leaders when they resume there.
+    /// The last change that observers are told of. Leaders that live as long as their streams end
+    /// with the tenure, and the next one doesn't know of them. Unless observers are told, they go
+    /// on showing these leaders when they resume there.
     fn last_revision(&mut self, shared: &mut Shared) -> Option<Revision> {
         let (elections, mut turn) = self.turn(shared).ok()?;
         if turn.active.settles_at.is_some() {

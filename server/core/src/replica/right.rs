@@ -1,4 +1,4 @@
-//! The right to be active: until when it lasts, its renewals, and the repair of a Lease that somebody has touched.
+//! The right to be active: its renewals, and the repair of a Lease that somebody has touched.
 
 use super::desk::Write;
 use super::shared::Shared;
@@ -16,8 +16,8 @@ pub(super) struct Right {
     renew_at: Time,
     /// The last renewal failed: the next one waits for its time.
     failing: bool,
-    /// A watch, or a conflict, tells of somebody else's change: the Lease is read as soon as nothing is
-    /// under way.
+    /// A watch, or a conflict, tells of somebody else's change: the Lease is read as soon as
+    /// nothing is under way.
     doubts: bool,
     /// So many writes in a row have found that somebody else had written.
     conflicts: u32,
@@ -73,8 +73,9 @@ impl Right {
         if !shared.desk.is_idle() || self.renew_at > shared.now {
             return;
         }
-        // Where others write all the time, what was read before the last pause would only meet the next
-        // conflict. And a replica that may not make a Lease is told so, not that somebody else has made it.
+        // Where others write all the time, what was read before the last pause would only meet the
+        // next conflict. And a replica that may not make a Lease is told so, not that somebody else
+        // has made it.
         let look_first = self.is_raced() || (self.failing && self.over == Over::Nothing);
         if look_first { self.look(shared) } else { self.renew(shared, tenure) }
     }
@@ -92,8 +93,8 @@ impl Right {
         shared.write(Write::Renewal(pending), self.over.clone(), Box::new(record));
     }
 
-    /// What the next write says. Two writes of one millisecond still say different things: the second one
-    /// says that it was sent a millisecond later, which costs nobody anything.
+    /// What the next write says. Two writes of one millisecond still say different things: the
+    /// second one says that it was sent a millisecond later, which costs nobody anything.
     fn next_write(&mut self, shared: &Shared, tenure: &ActiveTenure) -> Pending {
         let now = shared.now.since(tenure.began);
         // Nobody but this process writes a file, so no write of its own has to be recognised.
@@ -149,8 +150,8 @@ impl Right {
         None
     }
 
-    /// A write is known to be stored. It counts from the moment before it was sent, however late that
-    /// is known.
+    /// A write is known to be stored. It counts from the moment before it was sent, however late
+    /// that is known.
     fn confirm(&mut self, shared: &mut Shared, tenure: &mut ActiveTenure, pending: Pending) {
         self.failing = false;
         self.until = self.until.max(pending.right_until(&shared.config));
@@ -160,15 +161,15 @@ impl Right {
         self.unconfirmed.retain(|other| other.right_until(&shared.config) > self.until);
     }
 
-    /// A request failed. The next one comes soon, but not at once: a store that fails fast shouldn't be
-    /// asked in a tight loop.
+    /// A request failed. The next one comes soon, but not at once: a store that fails fast
+    /// shouldn't be asked in a tight loop.
     pub(super) fn retry_soon(&mut self, shared: &Shared) {
         self.failing = true;
         self.renew_at = shared.retry_at();
     }
 
-    /// A watch tells of the Lease. What doesn't look like a write of this tenure is read before it is
-    /// believed.
+    /// A watch tells of the Lease. What doesn't look like a write of this tenure is read before it
+    /// is believed.
     pub(super) fn watched(&mut self, shared: &mut Shared, tenure: &ActiveTenure) {
         let lease = shared.sight.lease();
         if lease.is_none_or(|lease| judge(shared, tenure, &lease.content) != Verdict::Mine) {
@@ -184,10 +185,10 @@ impl Right {
         }
     }
 
-    /// The Lease was read. All writes had been answered before that read was sent, so what stands there
-    /// came after them. Only a read that an earlier role had sent may be answered while a write is under
-    /// way. It may tell of another holder as well, but it says nothing of that write, so the Lease is read
-    /// again.
+    /// The Lease was read. All writes had been answered before that read was sent, so what stands
+    /// there came after them. Only a read that an earlier role had sent may be answered while a
+    /// write is under way. It may tell of another holder as well, but it says nothing of that
+    /// write, so the Lease is read again.
     pub(super) fn read(&mut self, shared: &mut Shared, tenure: &mut ActiveTenure) -> Option<TenureEnd> {
         let verdict = shared.sight.lease().map(|lease| judge(shared, tenure, &lease.content));
         self.doubts = !shared.desk.is_idle();

@@ -7,21 +7,22 @@ use crate::{Config, Found, Millis, Over, Record, Tenure, Time};
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) found: Found,
-    /// The record was written by this process. Two replicas that replace the same Lease may claim the
-    /// same tenure, so the record alone doesn't tell.
+    /// The record was written by this process. Two replicas that replace the same Lease may claim
+    /// the same tenure, so the record alone doesn't tell.
     pub(super) mine: bool,
     pub(super) over: Over,
 }
 
-/// A claim that is under way, or whose tenure never began although it may be stored. Nothing was handed
-/// out in its name.
+/// A claim that is under way, or whose tenure never began although it may be stored. Nothing was
+/// handed out in its name.
 #[derive(Debug)]
 pub(super) struct SentClaim {
     pub(super) claim: Claim,
-    record: Record,
-    /// What it replaced: if it came after other claims without a tenure, what the first of them did.
+    pub(super) record: Record,
+    /// What it replaced: if it came after other claims without a tenure, what the first of them
+    /// did.
     before: Found,
-    over: Over,
+    pub(super) over: Over,
     /// The tenure of the first of those claims. Any of them may be the one that is stored.
     first: Tenure,
 }
@@ -29,8 +30,8 @@ pub(super) struct SentClaim {
 impl SentClaim {
     /// Decides what to claim over `target`, after a claim whose tenure never began.
     ///
-    /// That one may be what is found now. Its record knows of no leaders, and a slow store would cost
-    /// each leader its place. So what counts is what that claim had replaced.
+    /// That one may be what is found now. Its record knows of no leaders, and a slow store would
+    /// cost each leader its place. So what counts is what that claim had replaced.
     pub(super) fn new(target: Target, unused: Option<Self>, known: &Known, config: &Config, now: Time) -> Self {
         let Target { found, mine, over } = target;
         let mut first = unused.as_ref().filter(|unused| unused.replaces(&over)).map(|unused| unused.first);
@@ -55,23 +56,14 @@ impl SentClaim {
         Self { claim, record, before, over, first }
     }
 
-    /// What is to be stored, and what it replaces.
-    pub(super) fn to_write(&self) -> (Over, Record) {
-        (self.over.clone(), self.record.clone())
-    }
-
-    /// Whether this very claim is what stands there.
-    pub(super) fn is(&self, record: &Record) -> bool {
-        self.record == *record
-    }
-
     /// Whether the record is this claim, or one before it of which no tenure came.
     fn covers(&self, record: &Record) -> bool {
         let claimed = self.first <= record.tenure && record.tenure <= self.claim.tenure;
         claimed && record.renewed_at == Millis(0) && record.ended_at.is_none()
     }
 
-    /// Whether it was sent to replace the same version: then it may be stored as well as the next one.
+    /// Whether it was sent to replace the same version: then it may be stored as well as the next
+    /// one.
     fn replaces(&self, over: &Over) -> bool {
         matches!(over, Over::Version(_)) && self.over == *over
     }

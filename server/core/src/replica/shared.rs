@@ -48,7 +48,8 @@ pub(super) enum Next {
     StandBy(Since),
     /// Claims the next tenure, after a claim whose tenure never began.
     Claim(Box<Target>, Option<Box<SentClaim>>),
-    /// A claim is known to be stored, in the version that the next write replaces: its tenure begins.
+    /// A claim is known to be stored, in the version that the next write replaces: its tenure
+    /// begins.
     Hold(Box<SentClaim>, Over, Then),
     /// Stores the last words of the tenure.
     Release(Box<Record>, Over),
@@ -69,8 +70,8 @@ pub(super) enum Since {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     Serve,
-    /// The process is to end. But if its claim is stored, it holds the Lease: then it releases it, so
-    /// that nobody has to wait.
+    /// The process is to end. But if its claim is stored, it holds the Lease: then it releases it,
+    /// so that nobody has to wait.
     Stop,
 }
 
@@ -92,15 +93,18 @@ impl Shared {
     }
 
     pub(super) fn read(&mut self) {
-        self.desk.read(&mut self.out);
+        self.desk.begin_read();
+        self.out.push_back(Output::Read);
     }
 
     pub(super) fn write(&mut self, what: Write, over: Over, record: Box<Record>) {
-        self.desk.write(what, over, record, &mut self.out);
+        let write = self.desk.begin_write(what);
+        self.out.push_back(Output::Write { write, over, record });
     }
 
     pub(super) fn write_unsigned(&mut self, over: Over) {
-        self.desk.write_unsigned(over, &mut self.out);
+        let write = self.desk.begin_write(Write::Unsigned);
+        self.out.push_back(Output::WriteUnsigned { write, over });
     }
 
     /// The shell has read the wall clock.

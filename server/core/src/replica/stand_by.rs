@@ -1,10 +1,11 @@
-//! The standby: watches the Lease, and takes it over when that is due. With a file: reads it, and claims it at once.
+//! The standby: watches the Lease, and takes it over when that is due. A file is claimed when it is
+//! read.
 
 use super::desk::Write;
 use super::sent::{SentClaim, Target};
 use super::shared::{News, Next, Shared, Since, Then};
 use crate::sight::{HEAD_START, TakeOver};
-use crate::{Found, Lease, Millis, Outcome, Over, Record, Time, Version};
+use crate::{Found, Lease, Millis, Outcome, Over, Record, Time};
 
 /// A replica that isn't active.
 #[derive(Debug)]
@@ -14,8 +15,8 @@ pub(super) struct Standby {
     /// Writes nothing before: the last write failed.
     not_before: Time,
     writes: Writes,
-    /// The last claim met a conflict, and since then nothing but the version of the Lease has changed:
-    /// somebody labels it all the time.
+    /// The last claim met a conflict, and since then nothing but the version of the Lease has
+    /// changed: somebody labels it all the time.
     is_raced: bool,
     /// A claim of this process that may be stored.
     unused: Option<Box<SentClaim>>,
@@ -45,8 +46,8 @@ impl Standby {
             Since::ClaimFailed(claim) => (false, retry, Some(claim)),
             Since::ClaimRaced(claim) => (true, retry, Some(claim)),
         };
-        // Whether a claim is stored in a Lease is worth knowing at once. A file is claimed as soon as it
-        // is read, so the read waits until a claim may be written again.
+        // Whether a claim is stored in a Lease is worth knowing at once. A file is claimed as soon
+        // as it is read, so the read waits until a claim may be written again.
         let read_at = if shared.is_alone() { not_before } else { now };
         let standby = Self { read_at, not_before, writes: Writes::AfterARead, is_raced, unused };
         if read_at <= now {
@@ -61,12 +62,12 @@ impl Standby {
             News::Found(found) => self.claim_file(shared, *found),
             News::Read => {
                 self.writes = Writes::Allowed;
-                match shared.sight.restored().map(|lease| lease.version.clone()) {
-                    Some(version) if shared.desk.is_idle() => self.strip(shared, version),
-                    Some(_) => {}
-                    None => return self.heard(shared),
+                if let Some(restored) = shared.sight.restored() {
+                    let over = Over::Version(restored.version.clone());
+                    self.strip(shared, over);
+                    return Next::Stay;
                 }
-                Next::Stay
+                self.heard(shared)
             }
             News::ReadFailed => {
                 self.read_at = shared.retry_at();
@@ -92,9 +93,9 @@ impl Standby {
         let silence = shared.config.renew_interval + shared.config.retry_interval();
         self.is_raced &= !shared.sight.has_changed_at(now);
         self.read_at = match self.writes {
-            // The Lease looks older than it was. A read tells whether the watch is late, or somebody has
-            // put an older Lease back.
-            _ if shared.sight.is_restored() => now,
+            // The Lease looks older than it was. A read tells whether the watch is late, or
+            // somebody has put an older Lease back.
+            _ if shared.sight.restored().is_some() => now,
             // A watch that goes on telling something mustn't put this read off for ever.
             Writes::AfterARead => self.read_at.min(now + silence),
             Writes::Allowed => now + silence,
@@ -102,13 +103,13 @@ impl Standby {
         self.begin_with_what_was_found(shared).unwrap_or_else(|| self.pass_time(shared))
     }
 
-    /// The claim whose answer didn't come is found to be stored. It counts from the moment before it was
-    /// sent. Two replicas that replace the same Lease may claim the same numbers, so the author counts
-    /// as well.
+    /// The claim whose answer didn't come is found to be stored. It counts from the moment before
+    /// it was sent. Two replicas that replace the same Lease may claim the same numbers, so the
+    /// author counts as well.
     fn begin_with_what_was_found(&mut self, shared: &Shared) -> Option<Next> {
         let (unused, lease) = (self.unused.as_ref()?, shared.sight.lease()?);
         let signed = lease.content.held().filter(|signed| shared.sight.is_me(&signed.by))?;
-        if !unused.is(&signed.record) || unused.claim.pending.right_until(&shared.config) <= shared.now {
+        if unused.record != signed.record || unused.claim.pending.right_until(&shared.config) <= shared.now {
             return None;
         }
         let over = Over::Version(lease.version.clone());
@@ -128,7 +129,8 @@ impl Standby {
                 let lease = lease.clone();
                 return self.claim_lease(shared, lease);
             }
-            // Never with a claim in it: whoever held the Lease that is gone may still have its right.
+            // Never with a claim in it: whoever held the Lease that is gone may still have its
+            // right.
             None if due => shared.write_unsigned(Over::Nothing),
             _ if due || self.read_at <= shared.now => shared.read(),
             _ => {}
@@ -138,9 +140,10 @@ impl Standby {
 
     /// When this standby may write.
     fn take_over_at(&self, shared: &Shared) -> Option<Time> {
-        // An older Lease than one that was seen comes from a watch that is late, so nothing is known of
-        // what stands there now. Or somebody has put it back, and it is stripped when it is read.
-        if self.writes == Writes::AfterARead || shared.sight.is_restored() {
+        // An older Lease than one that was seen comes from a watch that is late, so nothing is
+        // known of what stands there now. Or somebody has put it back, and it is stripped when it
+        // is read.
+        if self.writes == Writes::AfterARead || shared.sight.restored().is_some() {
             return None;
         }
         Some(match shared.sight.take_over()? {
@@ -175,15 +178,15 @@ impl Standby {
         Next::Claim(Box::new(target), self.unused.take())
     }
 
-    /// Somebody has put an older Lease back. This replica has seen a newer one. Others may not have, and
-    /// would believe what the old one says of the tenure before theirs: they would put leaders back whose
-    /// time is over. Without annotations the Lease tells them nothing, and they wait. If a replica is
-    /// active, it writes them again.
-    fn strip(&mut self, shared: &mut Shared, version: Version) {
+    /// Somebody has put an older Lease back. This replica has seen a newer one. Others may not
+    /// have, and would believe what the old one says of the tenure before theirs: they would put
+    /// leaders back whose time is over. Without annotations the Lease tells them nothing, and they
+    /// wait. If a replica is active, it writes them again.
+    fn strip(&mut self, shared: &mut Shared, over: Over) {
         if self.not_before > shared.now {
             self.read_at = self.not_before;
-        } else {
-            shared.write_unsigned(Over::Version(version));
+        } else if shared.desk.is_idle() {
+            shared.write_unsigned(over);
         }
     }
 

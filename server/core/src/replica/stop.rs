@@ -6,8 +6,9 @@ use crate::{Outcome, Over, Record, Time};
 
 /// A replica that stores its last words. It serves nobody any more.
 ///
-/// With a Lease each try checks that the Lease is still this tenure's own: it is neither repaired nor
-/// taken back. The shell knows how long this may go on. A file is written once, whatever comes of it.
+/// With a Lease each try checks that the Lease is still this tenure's own: it is neither repaired
+/// nor taken back. The shell knows how long this may go on. A file is written once, whatever comes
+/// of it.
 #[derive(Debug)]
 pub(super) struct Releasing {
     record: Box<Record>,
