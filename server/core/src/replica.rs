@@ -67,8 +67,11 @@ impl Replica {
             Input::Tick => {}
             Input::Found { found, clock_floor } => {
                 self.shared.vouch(clock_floor);
-                self.shared.desk.read_answered();
-                self.tell(News::Found(Box::new(found)));
+                // A file is claimed over what was found, so only the answer that is waited for
+                // counts.
+                if self.shared.desk.read_answered() {
+                    self.tell(News::Found(Box::new(found)));
+                }
             }
             Input::FoundLease { lease, clock_floor } => {
                 self.see(lease, clock_floor);

@@ -48,10 +48,10 @@ impl Desk {
         self.last
     }
 
-    /// A read was answered. It may be one that was abandoned: then it tells as much as the one that
-    /// is waited for, and that one's answer comes unasked.
-    pub(super) fn read_answered(&mut self) {
-        self.under_way.take_if(|request| matches!(request, Request::Read));
+    /// A read was answered. Whether one is waited for. It may be one that was abandoned: then it
+    /// tells as much as the one that is waited for, and that one's answer comes unasked.
+    pub(super) fn read_answered(&mut self) -> bool {
+        self.under_way.take_if(|request| matches!(request, Request::Read)).is_some()
     }
 
     /// A write was answered. What it was for, unless it was abandoned.
