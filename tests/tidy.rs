@@ -11,6 +11,9 @@ mod width;
 mod cycles;
 
 use cycles::cycles;
+#[path = "tidy/arrows.rs"]
+mod arrows;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -9,8 +9,8 @@ use crate::observers::Observers;
 use crate::right::LAPSE_PATIENCE;
 use crate::store::{Fact, Store};
 use leasehold_core::{
-    Active, CallId, Change, ChangeReason, Config, Ended, Found, Input, Millis, Outcome, Output, Reject, Replica,
-    StreamId, Tenure, TenureEnd, Time,
+    Active, CallId, Change, ChangeReason, Config, Ended, Input, Millis, Outcome, Output, Reject, Replica, StreamId,
+    Tenure, TenureEnd, Time,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -243,7 +243,7 @@ impl Driver {
         if let Input::Written { outcome: Outcome::Stored(_), .. } = result {
             self.stored_at = clock::now();
         }
-        let heard = matches!(result, Input::Watched { .. } | Input::Found { found: Found::Lease(_), .. });
+        let heard = matches!(result, Input::Watched { .. } | Input::FoundLease { .. });
         if heard && !self.heard {
             self.heard = true;
             self.stand_by();
@@ -367,6 +367,7 @@ impl Driver {
             Output::Changed(_) => {}
             Output::Read => self.store.read(),
             Output::Write { write, over, record } => self.store.write(write, over, record, self.batch_began),
+            Output::WriteUnsigned { write, over } => self.store.write_unsigned(write, over),
             Output::Follow(active) => {
                 if let Some(Active { tenure, address }) = &active {
                     tracing::info!(tenure = tenure.0, address, "another replica is active; forwarding to it");

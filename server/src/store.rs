@@ -4,7 +4,7 @@ use crate::clock;
 use crate::kubernetes::LeaseStore;
 use crate::metrics::Metrics;
 use crate::state_file::StateFile;
-use leasehold_core::{Input, Millis, Outcome, Over, Record, Tenure, TenureEnd, Time, WriteId};
+use leasehold_core::{ClockFloor, Input, Millis, Outcome, Over, Record, Tenure, TenureEnd, Time, WriteId};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
@@ -65,13 +65,17 @@ impl Store {
     }
 
     /// `sent` isn't later than the moment at which the core made the record.
-    pub(crate) fn write(&self, write: WriteId, over: Over, record: Option<Box<Record>>, sent: Time) {
+    pub(crate) fn write(&self, write: WriteId, over: Over, record: Box<Record>, sent: Time) {
         match self {
-            Self::File(file) => {
-                let record = record.expect("a file is always written with a record");
-                file.request(Request::Write(write, record, sent));
-            }
-            Self::Lease(lease) => lease.write(write, over, record),
+            Self::File(file) => file.request(Request::Write(write, record, sent)),
+            Self::Lease(lease) => lease.write(write, over, Some(record)),
+        }
+    }
+
+    pub(crate) fn write_unsigned(&self, write: WriteId, over: Over) {
+        match self {
+            Self::File(_) => unreachable!("a file is written with a record"),
+            Self::Lease(lease) => lease.write(write, over, None),
         }
     }
 }
@@ -130,7 +134,7 @@ impl Thread {
     fn read(&mut self) -> Input {
         loop {
             match self.file.read() {
-                Ok(found) => return Input::Found { found, clock_floor: clock::clock_floor() },
+                Ok(found) => return Input::Found { found, clock_floor: ClockFloor(clock::clock_floor()) },
                 Err(error) => {
                     if self.must_say("can't read the record") {
                         tracing::error!(%error, "can't read the record; trying again each second");

@@ -22,7 +22,7 @@ const CHANGE_BYTES: usize = 512;
 #[derive(Debug)]
 pub struct Board {
     settled: bool,
-    log: BTreeMap<Revision, Entry>,
+    log: BTreeMap<Revision, Logged>,
     newest: BTreeMap<ElectionName, Revision>,
     recent: VecDeque<Revision>,
     recent_bytes: usize,
@@ -37,7 +37,7 @@ pub struct Board {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct Logged {
     change: Arc<Change>,
     previous: Revision,
 }
@@ -179,7 +179,7 @@ impl Board {
         self.head = revision;
         let previous = self.newest.insert(change.election.clone(), revision).unwrap_or_default();
         self.recent_bytes += bytes(&change);
-        self.log.insert(revision, Entry { change, previous });
+        self.log.insert(revision, Logged { change, previous });
         self.recent.push_back(revision);
         // A change that has left the recent ones stays only as long as it is the newest of a led
         // election.
@@ -278,7 +278,7 @@ impl Board {
 
     fn walk(&self, names: &BTreeSet<ElectionName>, cursor: &mut Cursor, limit: usize, batch: &mut Batch) {
         let complete = cursor.complete;
-        let mut entries: BTreeMap<Revision, &Entry> = BTreeMap::new();
+        let mut entries: BTreeMap<Revision, &Logged> = BTreeMap::new();
         for name in names {
             let mut next = self.newest.get(name).copied().unwrap_or_default();
             let mut count = 0;
@@ -335,13 +335,13 @@ impl Board {
 
     /// Whether a change is shown. A snapshot shows newest states only, and of the vacancies only
     /// those that may contradict what it has shown before.
-    fn shown(&self, cursor: &Cursor, entry: &Entry) -> bool {
+    fn shown(&self, cursor: &Cursor, entry: &Logged) -> bool {
         let Phase::Snapshot { since } = cursor.phase else { return true };
         let newest = self.newest.get(&entry.change.election) == Some(&entry.change.revision);
         newest && (entry.change.leader.is_some() || Some(entry.change.revision) > since || since.is_none())
     }
 
-    fn seen(&self, entry: &Entry, complete: Revision, cursor: &Cursor) -> Seen {
+    fn seen(&self, entry: &Logged, complete: Revision, cursor: &Cursor) -> Seen {
         // The election's change before this one may have been a vacancy that is forgotten.
         let forgotten = entry.previous == Revision(0) && self.known_after > complete;
         let gap = forgotten || (entry.previous > complete && !self.log.contains_key(&entry.previous));

@@ -8,7 +8,8 @@ pub const MIN_TTL: Millis = Millis(1000);
 pub const MAX_MAX_TTL: Millis = Millis(86_400_000);
 /// The longest hold that Campaign accepts: a day.
 pub const MAX_HOLD: Millis = Millis(86_400_000);
-/// A Lease's duration is no shorter than this: failover isn't faster than the clocks and networks of a cluster allow.
+/// A Lease's duration is no shorter than this: failover isn't faster than the clocks and networks
+/// of a cluster allow.
 pub const MIN_LEASE_DURATION: Millis = Millis(2000);
 /// And no longer than this: nobody would wait for that.
 pub const MAX_LEASE_DURATION: Millis = Millis(600_000);
@@ -27,7 +28,8 @@ pub struct Config {
     pub renew_interval: Millis,
     /// The replica stops this much before its right ends: at least a twentieth of `duration`.
     pub margin: Millis,
-    /// The longest TTL that Campaign accepts; also how long a new tenure waits before its first grant.
+    /// The longest TTL that Campaign accepts; also how long a new tenure waits before its first
+    /// grant.
     pub max_ttl: Millis,
     /// Limits on what the replica holds.
     pub limits: Limits,
@@ -60,10 +62,12 @@ pub struct Limits {
     pub candidacies_per_election: usize,
     /// Candidacies of one subject.
     pub candidacies_per_subject: usize,
-    /// Memory of all candidacies: [`CANDIDACY_BYTES`] for each, and its words. The last eighth is for those whose words are short.
+    /// Memory of all candidacies: [`CANDIDACY_BYTES`] for each, and its words. The last eighth is
+    /// for those whose words are short.
     pub bytes: usize,
-    /// Ended candidacies whose reason is remembered for a late KeepAlive. When more end before a tenure has settled, it puts
-    /// nobody else back: whoever ended mustn't come back with an older ticket.
+    /// Ended candidacies whose reason is remembered for a late KeepAlive. When more end before a
+    /// tenure has settled, it puts nobody else back: whoever ended mustn't come back with an older
+    /// ticket.
     pub remembered_ends: usize,
 }
 

@@ -11,16 +11,16 @@ mod ends;
 mod enter;
 mod grant;
 mod hold;
+mod mirrored;
 mod refusals;
 mod ticket;
 
-use crate::tenure::Active;
+use crate::tenure::ActiveTenure;
 use crate::{
     Attempt, CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken,
     Handover, HeldElection, Lead, Leader, Millis, Output, Revision, StateVersion, StreamId, Subject, Tenure, Ticket,
     Time, Value,
 };
-use attempt::AttemptKey;
 use changes::Changes;
 use ends::Ends;
 use refusals::Refusals;
@@ -68,6 +68,11 @@ struct Election {
 /// well.
 type Place = (Enrolment, Enrolment);
 
+/// What two Campaigns must have in common for the second one to find the candidacy of the first
+/// one. The TTL is among it: a worker counts its deadline by the TTL that it sends, so it must not
+/// find a candidacy for which the server counts by another.
+type AttemptKey = (ElectionName, Subject, CandidateName, Option<Millis>, Attempt);
+
 #[derive(Debug)]
 struct Candidacy {
     id: Enrolment,
@@ -77,7 +82,7 @@ struct Candidacy {
     subject: Subject,
     value: Value,
     /// `None`: stream-bound.
-    lease: Option<Lease>,
+    lease: Option<Leased>,
     state: State,
     stream: Option<StreamId>,
     /// The number of its last change.
@@ -95,7 +100,7 @@ struct Candidacy {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Lease {
+struct Leased {
     ttl: Millis,
     accepted_at: Time,
 }
@@ -111,7 +116,7 @@ enum State {
 pub(crate) struct Turn<'a> {
     pub(crate) now: Time,
     pub(crate) config: &'a Config,
-    pub(crate) active: &'a mut Active,
+    pub(crate) active: &'a mut ActiveTenure,
     pub(crate) out: &'a mut VecDeque<Output>,
 }
 
@@ -132,7 +137,7 @@ impl Turn<'_> {
     }
 }
 
-impl Lease {
+impl Leased {
     /// Rule `drift`: the server waits a twentieth longer than the worker. A worker whose clock is
     /// slower than the server's counts on its lead until then.
     fn deadline(&self) -> Time {
@@ -162,7 +167,7 @@ impl Candidacy {
         }
     }
 
-    fn ticket(&self, active: &Active) -> Option<Ticket> {
+    fn ticket(&self, active: &ActiveTenure) -> Option<Ticket> {
         let lease = self.lease?;
         let (tenure, accepted_at) =
             self.accepted_in.unwrap_or_else(|| (active.tenure, lease.accepted_at.since(active.began)));
@@ -225,10 +230,6 @@ impl Elections {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_name.is_empty() && self.candidacies.is_empty() && self.deadlines.is_empty() && self.streams.is_empty()
-    }
-
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let hold = self.holds.first().map(|(at, _)| *at);
         self.deadlines.first().map(|(at, _)| *at).into_iter().chain(hold).min()
@@ -237,7 +238,7 @@ impl Elections {
     /// Everything that the next tenure must know of this one. Two kinds of candidacies aren't
     /// handed over: stream-bound ones, which end with their tenure, and those whose time ran out
     /// while the right had lapsed.
-    pub(crate) fn hand_over(&self, active: &Active, now: Time) -> Handover {
+    pub(crate) fn hand_over(&self, active: &ActiveTenure, now: Time) -> Handover {
         let drain_left = |candidacy: &Candidacy| match candidacy.state {
             State::Draining { until, .. } => Some(until.since(now)),
             State::Waiting { .. } | State::Leading { .. } => None,

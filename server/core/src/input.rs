@@ -1,8 +1,8 @@
 //! What a replica is told.
 
 use crate::{
-    Attempt, CandidateName, ElectionName, FencingToken, Found, Lease, Millis, MirrorBatch, Outcome, Subject, Tenure,
-    Ticket, Value,
+    Attempt, CandidateName, ClockFloor, ElectionName, FencingToken, Found, Lease, Millis, MirrorBatch, Outcome,
+    Subject, Tenure, Ticket, Value,
 };
 
 /// Names a Campaign stream; chosen by the shell, never used twice.
@@ -20,12 +20,19 @@ pub struct WriteId(pub u64);
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The answer to [`Output::Read`](crate::Output::Read).
+    /// The answer to [`Output::Read`](crate::Output::Read) of a file.
     Found {
-        /// What stands in the store.
+        /// What stands in the file.
         found: Found,
-        /// A number that the clock vouches for: seconds since 2025-01-01T00:00:00Z times 2^20, to the millisecond.
-        clock_floor: u64,
+        /// What the clock vouches for.
+        clock_floor: ClockFloor,
+    },
+    /// The answer to [`Output::Read`](crate::Output::Read) of a Lease.
+    FoundLease {
+        /// The Lease; `None` if there is none.
+        lease: Option<Lease>,
+        /// What the clock vouches for.
+        clock_floor: ClockFloor,
     },
     /// The answer to [`Output::Write`](crate::Output::Write).
     Written {
@@ -34,16 +41,19 @@ pub enum Input {
         /// How it went.
         outcome: Outcome,
     },
-    /// The answer to [`Output::Read`](crate::Output::Read) when a Lease couldn't be read.
-    NotFound,
-    /// What stands in the Lease, told without having been asked for: by a watch. It may be older than what was read since.
+    /// The answer to [`Output::Read`](crate::Output::Read) when the Lease couldn't be read: nobody
+    /// knows what stands there.
+    ReadFailed,
+    /// What stands in the Lease, told without having been asked for: by a watch. It may be older
+    /// than what was read since.
     Watched {
         /// The Lease; `None` if it is gone.
         lease: Option<Lease>,
-        /// As in `Found`.
-        clock_floor: u64,
+        /// What the clock vouches for.
+        clock_floor: ClockFloor,
     },
-    /// A call or a stream that a standby has forwarded: only for the tenure that it knew when the call reached it.
+    /// A call or a stream that a standby has forwarded: only for the tenure that it knew when the
+    /// call reached it.
     Forwarded {
         /// Whom it is meant for.
         tenure: Tenure,
@@ -109,9 +119,11 @@ pub struct Entry {
     pub max_wait: Option<Millis>,
     /// Former candidacies of the same name and subject are dead.
     pub replace_former: bool,
-    /// Names this entry: a second one with the same name finds the candidacy that the first one made.
+    /// Names this entry: a second one with the same name finds the candidacy that the first one
+    /// made.
     pub attempt: Option<Attempt>,
-    /// For how long from the grant the election isn't granted again. Zero: it is as soon as it is vacant.
+    /// For how long from the grant the election isn't granted again. Zero: it is as soon as it is
+    /// vacant.
     pub hold: Millis,
 }
 
@@ -141,7 +153,8 @@ pub enum Ask {
     StepDown(ElectionName, Option<FencingToken>),
     /// The state of an election.
     Get(ElectionName),
-    /// The states of up to `limit` elections whose names begin with `prefix` and come after `after`.
+    /// The states of up to `limit` elections whose names begin with `prefix` and come after
+    /// `after`.
     List {
         /// What their names begin with.
         prefix: String,

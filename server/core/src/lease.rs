@@ -1,13 +1,15 @@
-//! The Lease as the core sees it: who holds it, what a Leasehold replica has written into it, and what a write replaces.
+//! The Lease as the core sees it: who holds it, what a Leasehold replica has written into it, and
+//! what a write replaces.
 
 use crate::{Millis, Record};
 
-/// Names one version of the Lease, for compare-and-swap: Kubernetes' `resourceVersion`. Opaque, and never compared in order: it goes
-/// back when etcd is restored from a backup.
+/// Names one version of the Lease, for compare-and-swap: Kubernetes' `resourceVersion`. Opaque, and
+/// never compared in order: it goes back when etcd is restored from a backup.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub String);
 
-/// Names a replica in the Lease. No two processes have the same one, not even two lives of one container.
+/// Names a replica in the Lease. No two processes have the same one, not even two lives of one
+/// container.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Holder(pub String);
 
@@ -20,7 +22,8 @@ pub struct Lease {
     pub content: Content,
 }
 
-/// What replicas look at. As long as it is the same, nobody has written: others may set labels as they like.
+/// What replicas look at. As long as it is the same, nobody has written: others may set labels as
+/// they like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     /// `spec.holderIdentity`; `None` if it is empty.
@@ -29,7 +32,8 @@ pub struct Content {
     pub duration: Option<Millis>,
     /// `spec.renewTime`, as it was written: only ever compared with itself.
     pub renew_time: String,
-    /// What a replica of Leasehold has written into the annotations; `None` if something of it is missing or can't be read.
+    /// What a replica of Leasehold has written into the annotations; `None` if something of it is
+    /// missing or can't be read.
     pub signed: Option<Signed>,
 }
 
@@ -45,14 +49,16 @@ pub struct Signed {
 }
 
 impl Content {
-    /// What the replica that holds this Lease has written. `None` if nobody does, or somebody who isn't of Leasehold.
+    /// What the replica that holds this Lease has written. `None` if nobody does, or somebody who
+    /// isn't of Leasehold.
     #[must_use]
     pub fn held(&self) -> Option<&Signed> {
         self.signed.as_ref().filter(|signed| self.holder.as_ref() == Some(&signed.by))
     }
 
-    /// The last words of a tenure that ended in good order. An empty holder alone is no release: `kubectl apply` of a manifest that says
-    /// `holderIdentity: ""` empties the holder of a running installation.
+    /// The last words of a tenure that ended in good order. An empty holder alone is no release:
+    /// `kubectl apply` of a manifest that says `holderIdentity: ""` empties the holder of a running
+    /// installation.
     /// Rule `release-named`.
     #[must_use]
     pub fn released(&self) -> Option<&Record> {
@@ -78,7 +84,8 @@ pub enum Over {
 pub enum Outcome {
     /// It is stored for certain; a Lease has this version now.
     Stored(Option<Version>),
-    /// Somebody else has written since that version was read, or the Lease is gone, or is there already.
+    /// Somebody else has written since that version was read, or the Lease is gone, or is there
+    /// already.
     Conflict,
     /// No answer, or an error: it may be stored all the same.
     Unknown,

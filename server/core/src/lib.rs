@@ -11,9 +11,10 @@
 //!                                  ◀──────── Reply, Event, Close, Changed ──▶ board.rs: what observers read
 //! ```
 //!
-//! Verbs of [`Replica`]: [`new`](Replica::new), [`handle`](Replica::handle), [`poll_output`](Replica::poll_output),
-//! [`next_deadline`](Replica::next_deadline), [`check`](Replica::check). Call `poll_output` until it is empty after each
-//! `handle`, and act on the outputs in their order; call `handle` with [`Input::Tick`] when the deadline has come.
+//! Verbs of [`Replica`]: [`new`](Replica::new), [`handle`](Replica::handle),
+//! [`poll_output`](Replica::poll_output), [`next_deadline`](Replica::next_deadline),
+//! [`check`](Replica::check). Call `poll_output` until it is empty after each `handle`, and act on
+//! the outputs in their order; call `handle` with [`Input::Tick`] when the deadline has come.
 //! Lawful input never makes the core fail; a broken invariant panics.
 
 mod board;
@@ -25,6 +26,7 @@ mod mirror;
 mod name;
 mod number;
 mod output;
+mod reason;
 mod record;
 mod reject;
 mod replica;
@@ -44,11 +46,14 @@ pub use mirror::{Held, MirrorBatch, Mirrored};
 pub use name::{
     Attempt, BadWord, CandidateName, ElectionName, MAX_ATTEMPT_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value,
 };
-pub use number::{AHEAD_WHEN_LOST, Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision, StateVersion, Tenure};
-pub use output::{
-    Active, Change, ChangeReason, ElectionState, EndReason, Ended, Event, Kept, Lead, Leader, Output, Reply, Status,
-    TenureEnd,
+pub use number::{
+    AHEAD_WHEN_LOST, Ceiling, ChangeNumber, ClockFloor, Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision,
+    StateVersion, Tenure,
 };
+pub use output::{
+    Active, Change, ChangeReason, ElectionState, Ended, Event, Kept, Lead, Leader, Output, Reply, Status, TenureEnd,
+};
+pub use reason::EndReason;
 pub use record::{Found, Handover, Record};
 pub use reject::Reject;
 pub use replica::Replica;

@@ -1,15 +1,17 @@
 //! What a replica wants done or told. Outputs are to be acted on in the order in which they come.
 
 use crate::{
-    CallId, CandidateName, ElectionName, Enrolment, FencingToken, Millis, MirrorBatch, Over, Record, Reject, Revision,
-    StateVersion, StreamId, Tenure, Ticket, Time, Value, WriteId,
+    CallId, CandidateName, ElectionName, EndReason, Enrolment, FencingToken, Millis, MirrorBatch, Over, Record, Reject,
+    Revision, StateVersion, StreamId, Tenure, Ticket, Time, Value, WriteId,
 };
 use std::sync::Arc;
 
 /// Something to do or to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Read the record, then say [`Input::Found`](crate::Input::Found). Reads and writes happen one after the other.
+    /// Read the record, then say [`Input::Found`](crate::Input::Found) or
+    /// [`Input::FoundLease`](crate::Input::FoundLease). Reads and writes happen one after the
+    /// other.
     Read,
     /// Store the record, then say [`Input::Written`](crate::Input::Written).
     Write {
@@ -17,11 +19,20 @@ pub enum Output {
         write: WriteId,
         /// What it replaces.
         over: Over,
-        /// What to store. In a Lease it stands in this replica's name, and makes it the holder unless the record tells of an end.
-        /// `None`: a Lease without annotations of ours, its `spec` as it was.
-        record: Option<Box<Record>>,
+        /// What to store. In a Lease it stands in this replica's name, and makes this replica the
+        /// holder unless the record tells of an end.
+        record: Box<Record>,
     },
-    /// Another replica is active, as far as this one knows: forward calls to it. `None`: nobody is known to be.
+    /// Store a Lease without annotations of ours, its `spec` as it was, then say
+    /// [`Input::Written`](crate::Input::Written). A file is never written so.
+    WriteUnsigned {
+        /// Which write.
+        write: WriteId,
+        /// What it replaces.
+        over: Over,
+    },
+    /// Another replica is active, as far as this one knows: forward calls to it. `None`: nobody is
+    /// known to be.
     Follow(Option<Active>),
     /// All that the tenure knows, for a mirror that was opened.
     MirrorSnapshot(Box<MirrorBatch>),
@@ -167,38 +178,6 @@ pub struct Lead {
     pub lease_left: Option<Millis>,
 }
 
-/// Why a candidacy ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EndReason {
-    /// Its worker left.
-    Resigned,
-    /// It wasn't kept alive, or can't be put back.
-    Expired,
-    /// Its successor of the same name said that it is dead.
-    Replaced,
-    /// A leader of the former tenure with a higher token came back.
-    Overtaken,
-    /// It was told to hand over, and did.
-    SteppedDown,
-    /// It was a try.
-    NotGranted,
-}
-
-impl EndReason {
-    /// As the contract names it, without the prefix, e.g. `EXPIRED`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            EndReason::Resigned => "RESIGNED",
-            EndReason::Expired => "EXPIRED",
-            EndReason::Replaced => "REPLACED",
-            EndReason::Overtaken => "OVERTAKEN",
-            EndReason::SteppedDown => "STEPPED_DOWN",
-            EndReason::NotGranted => "NOT_GRANTED",
-        }
-    }
-}
-
 /// The answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -342,8 +321,8 @@ pub struct ElectionState {
     pub last: Option<Arc<Change>>,
     /// How many wait.
     pub waiting: usize,
-    /// No leader is known, but one of the former tenure may still be out there for this long; zero if
-    /// none can be.
+    /// No leader is known, but one of the former tenure may still be out there for this long; zero
+    /// if none can be.
     pub settling: Millis,
     /// How long it is on hold; zero if it isn't.
     pub hold: Millis,

@@ -1,6 +1,6 @@
 //! The record: what outlives a tenure, in the state file or in the Lease.
 
-use crate::{Carried, HeldElection, Lease, Millis, Revision, Tenure};
+use crate::{Carried, HeldElection, Millis, Revision, Tenure};
 
 /// What a tenure leaves for the next one. Every write replaces the whole record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +40,9 @@ pub struct Handover {
     pub holds: Vec<HeldElection>,
 }
 
-/// What stands in the store.
+/// What stands in the file, or in the Lease, that a claim replaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// A Lease; `None` if there is none.
-    Lease(Option<Lease>),
     /// A record.
     Record(Record),
     /// None, and nothing was ever granted here.

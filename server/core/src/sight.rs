@@ -1,13 +1,15 @@
-//! What a replica has seen of the Lease: since when it stands unchanged, and when it may be taken over.
+//! What a replica has seen of the Lease: since when it stands unchanged, and when it may be taken
+//! over.
 //!
-//! A standby never compares wall clocks. It waits until *it* has seen the Lease unchanged for a whole lease duration: whoever
-//! wrote it last has sent that write before it was seen, so its right is over by then.
-//! Rule `whole-duration`.
+//! A standby never compares wall clocks. It waits until *it* has seen the Lease unchanged for a
+//! whole lease duration. The holder had sent its last write before that write was seen, so its
+//! right is over by then.
 
 use crate::lease::{Content, Holder, Lease, Version};
-use crate::{Millis, Tenure, Time};
+use crate::{Millis, Record, Tenure, Time};
 
-/// A standby whose mirror doesn't reach the end of a tenure that was released gives one whose mirror does a head start.
+/// A standby whose mirror doesn't reach the end of the released tenure waits this much longer than
+/// one whose mirror does: that one costs nobody a lead.
 pub(crate) const HEAD_START: Millis = Millis(200);
 
 /// All that was seen.
@@ -15,23 +17,24 @@ pub(crate) const HEAD_START: Millis = Millis(200);
 pub(crate) struct Sight {
     /// Who looks.
     me: Holder,
-    last: Option<Seen>,
+    last: Option<Sighting>,
     /// The last version that is known to be this replica's own.
     own: Option<Version>,
-    /// The longest duration that any replica has claimed, this one among them. What others write counts as long as one of them holds the
-    /// Lease: a manifest that somebody applies once must not make every later failover longer.
+    /// The longest duration that any replica has claimed, this one among them. A duration that
+    /// somebody else has written counts only as long as a replica holds the Lease: otherwise a
+    /// manifest that is applied once would make every later failover longer.
     duration: Millis,
-    /// The tenure that was seen held last, and when.
-    held: Option<(Tenure, Time)>,
+    /// The tenure that was seen held last.
+    held: Option<HeldAt>,
     /// The highest tenure that was ever seen.
     highest: Tenure,
     /// The newest renewal that was ever seen.
-    newest: (Tenure, Millis),
+    newest: Renewal,
 }
 
 /// What was seen last.
 #[derive(Debug)]
-struct Seen {
+struct Sighting {
     /// `None`: there is no Lease.
     lease: Option<Lease>,
     since: Time,
@@ -41,14 +44,30 @@ struct Seen {
     handed_over: bool,
 }
 
+/// A tenure, and when it was seen to hold the Lease.
+#[derive(Clone, Copy, Debug)]
+struct HeldAt {
+    tenure: Tenure,
+    at: Time,
+}
+
+/// Names a write of the Lease: no two say the same. The later one is the greater one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Renewal {
+    tenure: Tenure,
+    renewed_at: Millis,
+}
+
 /// When the Lease that was seen last may be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TakeOver {
     /// Once it was unchanged for a whole duration.
     At(Time),
-    /// It was released: at once for whoever knows how that tenure ended, a little later for everybody else.
+    /// It was released: at once for a replica that knows how that tenure ended, a little later for
+    /// others.
     Released(Time),
-    /// This process wrote it, nobody has written since, and its right has ended: nobody else has one.
+    /// This process wrote it, nobody has written since, and its right has ended: nobody else has
+    /// one.
     /// Rule `own-lease`.
     Mine,
     /// There is none: one has to be made.
@@ -57,7 +76,7 @@ pub(crate) enum TakeOver {
 
 impl Sight {
     pub(crate) fn new(me: Holder, duration: Millis) -> Self {
-        let newest = (Tenure(0), Millis(0));
+        let newest = Renewal::default();
         Self { me, last: None, own: None, duration, held: None, highest: Tenure(0), newest }
     }
 
@@ -70,25 +89,26 @@ impl Sight {
             let record = &signed.record;
             self.duration = self.duration.max(record.duration);
             self.highest = self.highest.max(record.tenure);
-            self.newest = self.newest.max((record.tenure, record.renewed_at));
+            self.newest = self.newest.max(Renewal::of(record));
         }
         if let Some((content, held)) = content.and_then(|content| Some((content, content.held()?))) {
-            self.held = Some((held.record.tenure, now));
+            self.held = Some(HeldAt { tenure: held.record.tenure, at: now });
             self.duration = self.duration.max(content.duration.unwrap_or_default());
         }
         match &mut self.last {
             Some(last) if unchanged => (last.lease, last.looked) = (lease, now),
-            _ => self.last = Some(Seen { lease, since: now, looked: now, handed_over }),
+            _ => self.last = Some(Sighting { lease, since: now, looked: now, handed_over }),
         }
     }
 
     /// This replica has written a renewal.
     pub(crate) fn wrote(&mut self, tenure: Tenure, renewed_at: Millis) {
         self.highest = self.highest.max(tenure);
-        self.newest = self.newest.max((tenure, renewed_at));
+        self.newest = self.newest.max(Renewal { tenure, renewed_at });
     }
 
-    /// This version is of this replica's making, or was there while its right lasted: nobody else can have held the Lease before it.
+    /// This replica has written that version, or has found it within its right. So nobody else can
+    /// have held the Lease before it.
     pub(crate) fn owns(&mut self, version: Version) {
         self.own = Some(version);
     }
@@ -98,24 +118,25 @@ impl Sight {
         *holder == self.me
     }
 
-    /// Whether this is a release that counts at once: of the tenure that was seen held within the last duration, and no higher one
-    /// is known. An old one may come back with a restored manifest.
+    /// Whether this is a release that counts at once: it is of the tenure that was seen held within
+    /// the last duration, and no higher tenure is known. Another release may have come back with a
+    /// restored manifest, while somebody holds the Lease.
     /// Rule `release-seen`.
     fn hands_over(&self, content: &Content, now: Time) -> bool {
-        let (Some(record), Some((tenure, at))) = (content.released(), self.held) else { return false };
-        record.tenure == tenure && self.highest <= tenure && now.since(at) <= self.duration
+        let (Some(record), Some(held)) = (content.released(), self.held) else { return false };
+        record.tenure == held.tenure && self.highest <= held.tenure && now.since(held.at) <= self.duration
     }
 
-    /// Whether a record is older than one that was seen: it was restored, and says nothing of the tenure before the next.
+    /// Whether a record is older than one that was seen: then somebody has put it back, or a watch
+    /// is late.
     /// Rule `restored-says-nothing`.
-    pub(crate) fn outdated(&self, record: &crate::Record) -> bool {
-        (record.tenure, record.renewed_at) < self.newest
+    pub(crate) fn outdated(&self, record: &Record) -> bool {
+        Renewal::of(record) < self.newest
     }
 
-    /// Whether what was seen last is older than something that was seen before.
-    pub(crate) fn is_restored(&self) -> bool {
-        let signed = self.lease().and_then(|lease| lease.content.signed.as_ref());
-        signed.is_some_and(|signed| self.outdated(&signed.record))
+    /// What was seen last, if it is older than something that was seen before.
+    pub(crate) fn restored(&self) -> Option<&Lease> {
+        self.lease().filter(|lease| lease.content.signed.as_ref().is_some_and(|signed| self.outdated(&signed.record)))
     }
 
     /// Whether it was looked at right now.
@@ -134,10 +155,12 @@ impl Sight {
     }
 
     /// When what was seen last may be taken over. `None`: nothing was seen yet.
+    /// Rule `whole-duration`.
     pub(crate) fn take_over(&self) -> Option<TakeOver> {
         let last = self.last.as_ref()?;
         let Some(lease) = &last.lease else { return Some(TakeOver::Missing) };
-        // Words of its own that somebody may have put back tell nothing of who has held the Lease in between.
+        // The name alone isn't enough. Somebody may have put this replica's own words back, and
+        // another replica may have held the Lease in between. The version was never anybody else's.
         let own = self.own.as_ref() == Some(&lease.version);
         if own && lease.content.held().is_some_and(|signed| signed.by == self.me) {
             return Some(TakeOver::Mine);
@@ -152,8 +175,8 @@ impl Sight {
         self.lease().is_none_or(|lease| lease.content.signed.is_none())
     }
 
-    /// The replica that holds the Lease, as far as is known: the tenure and the address. One that was wiped out of the Lease holds
-    /// it still.
+    /// The replica that holds the Lease, as far as is known: the tenure and the address. If
+    /// somebody has emptied the holder, it is still the one that wrote the annotations.
     pub(crate) fn active(&self) -> Option<(Tenure, &str)> {
         let content = &self.lease()?.content;
         let signed = content.signed.as_ref()?;
@@ -164,17 +187,25 @@ impl Sight {
     }
 }
 
-impl Seen {
-    /// Whether nobody has written since, but for what doesn't matter: others may set labels as they like.
+impl Renewal {
+    fn of(record: &Record) -> Self {
+        Self { tenure: record.tenure, renewed_at: record.renewed_at }
+    }
+}
+
+impl Sighting {
+    /// Whether no replica has written since. Others may set labels as they like: that makes another
+    /// version with the same content.
     fn still_stands(&self, lease: Option<&Lease>, now: Time, duration: Millis) -> bool {
         let (Some(before), Some(lease)) = (&self.lease, lease) else { return self.lease.as_ref() == lease };
         if before.version == lease.version {
             return true;
         }
-        // Without our annotations two of them look the same, whoever has held and lost the Lease in between: both just made, or both taken by
-        // the same hand.
+        // Two Leases without our annotations may look the same, and somebody may have held and lost
+        // the Lease in between: both were just made, or both were taken by the same foreign client.
         let bare = lease.content.signed.is_none();
-        // And whoever didn't look for long can't tell one that was labelled from one that was restored.
+        // Nor does the content tell a Lease that was labelled from one that was written and then
+        // restored. For that it takes a while in which this replica didn't look.
         let blind = now.since(self.looked).0 * 2 > duration.0;
         before.content == lease.content && !bare && !blind
     }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 
-/// A moment: milliseconds since an origin that is the same for all calls of one [`Replica`](crate::Replica).
+/// A moment: milliseconds since an origin that is the same for all calls of one
+/// [`Replica`](crate::Replica).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub u64);
 
@@ -20,8 +21,8 @@ impl Time {
 }
 
 impl Millis {
-    /// This much and the allowance for clocks that run at different rates: a twentieth. A server that waits so long has
-    /// waited at least as long as a worker whose clock is up to 5 % slower.
+    /// This much and the allowance for clocks that run at different rates: a twentieth. A server
+    /// that waits so long has waited at least as long as a worker whose clock is up to 5 % slower.
     #[must_use]
     pub fn with_drift(self) -> Millis {
         Millis(self.0.saturating_add(self.0.div_ceil(20)))

@@ -1,9 +1,9 @@
 //! What no worker and no replica does, and only a fuzzer thought of: the core takes it without breaking.
 
 use leasehold_core::{
-    Ask, CallId, CandidateName, Carried, Config, Content, ElectionName, Enrolment, Entry, FencingToken, Found,
-    Handover, Holder, Input, Kept, Lease, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Record, Reject,
-    Replica, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Value, Version,
+    Ask, CallId, CandidateName, Carried, ClockFloor, Config, Content, ElectionName, Enrolment, Entry, FencingToken,
+    Found, Handover, Holder, Input, Kept, Lease, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Record,
+    Reject, Replica, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Value, Version,
 };
 
 fn ticket(enrolment: u64, token: Option<u64>, tenure: u64) -> Ticket {
@@ -45,7 +45,7 @@ fn handle(replica: &mut Replica, now: u64, input: Input) -> Vec<Output> {
     let outputs: Vec<_> = std::iter::from_fn(|| replica.poll_output()).collect();
     let mut all = outputs.clone();
     for output in outputs {
-        if let Output::Write { write, over, .. } = output {
+        if let Output::Write { write, over, .. } | Output::WriteUnsigned { write, over } = output {
             let version = (over != leasehold_core::Over::Anything).then(|| Version("mine".to_owned()));
             all.extend(handle(replica, now, Input::Written { write, outcome: Outcome::Stored(version) }));
         }
@@ -64,7 +64,7 @@ fn call(replica: &mut Replica, now: u64, ask: Ask) -> Result<Reply, Reject> {
 
 fn start(found: Found) -> Replica {
     let mut replica = Replica::new(Config::embedded(Millis(15_000)));
-    handle(&mut replica, 0, Input::Found { found, clock_floor: 0 });
+    handle(&mut replica, 0, Input::Found { found, clock_floor: ClockFloor(0) });
     assert!(replica.tenure().is_some());
     replica
 }
@@ -104,7 +104,7 @@ fn a_resigned_ticket_of_a_later_tenure_ends_nobody_else() {
     let later = ticket(tenure + 1, None, tenure + 1_000_000);
     assert_eq!(call(&mut replica, 1, Ask::Resign(later)), Err(Reject::NotActive));
     let found = Found::Record(record(tenure, tenure + 1000));
-    handle(&mut replica, 2, Input::Found { found, clock_floor: 0 });
+    handle(&mut replica, 2, Input::Found { found, clock_floor: ClockFloor(0) });
     assert!(replica.tenure().is_some_and(|next| next.0 > tenure + 1_000_000));
 }
 
@@ -118,7 +118,7 @@ fn a_drain_that_was_handed_over_shows_the_tenure_that_told_of_it() {
     let handover = Some(Handover { candidacies, holds: Vec::new() });
     let found = Found::Record(Record { ended_at: Some(Millis(5000)), handover, ..record(100, 2000) });
     let mut replica = Replica::new(Config::embedded(Millis(15_000)));
-    handle(&mut replica, 0, Input::Found { found, clock_floor: 1 << 50 });
+    handle(&mut replica, 0, Input::Found { found, clock_floor: ClockFloor(1 << 50) });
     let told_by = replica.tenure().unwrap();
     let Ok(Reply::KeptAlive(kept)) = call(&mut replica, 1, Ask::KeepAlive(vec![ticket(150, Some(160), 100)])) else {
         panic!("it isn't kept alive")
@@ -128,7 +128,7 @@ fn a_drain_that_was_handed_over_shows_the_tenure_that_told_of_it() {
 
     let mut replica = start(Found::Fresh);
     assert_eq!(call(&mut replica, 1, Ask::KeepAlive(vec![ticket.clone()])), Err(Reject::NotActive));
-    handle(&mut replica, 2, Input::Found { found: Found::Record(record(1, 2000)), clock_floor: 0 });
+    handle(&mut replica, 2, Input::Found { found: Found::Record(record(1, 2000)), clock_floor: ClockFloor(0) });
     assert!(replica.tenure() > Some(told_by), "its worker listens to nobody below {told_by}");
 }
 
@@ -145,15 +145,16 @@ fn a_mirror_with_numbers_above_the_ceiling_is_not_believed() {
     };
     for (enrolment, settles_in) in [(150, Millis(0)), (5000, Millis(15_750))] {
         let mut replica = Replica::new(Config::replica(me(), Millis(15_000)));
-        let found = Found::Lease(lease("1", record(100, 2000)));
-        handle(&mut replica, 0, Input::Found { found, clock_floor: 0 });
+        let found = lease("1", record(100, 2000));
+        handle(&mut replica, 0, Input::FoundLease { lease: found, clock_floor: ClockFloor(0) });
         let there =
             vec![Mirrored { ticket: ticket(enrolment, Some(enrolment + 1), 100), drains_until: None, attempt: None }];
         let (gone, holds) = (Vec::new(), Vec::new());
         let batch = MirrorBatch { tenure: Tenure(100), after: 0, number: 7, there, gone, holds };
         handle(&mut replica, 1, Input::MirrorSnapshot(batch));
         let released = Record { ended_at: Some(Millis(5000)), last_change: Some(7), ..record(100, 2000) };
-        let outputs = handle(&mut replica, 2, Input::Watched { lease: lease("2", released), clock_floor: 0 });
+        let outputs =
+            handle(&mut replica, 2, Input::Watched { lease: lease("2", released), clock_floor: ClockFloor(0) });
         let began = outputs.iter().find_map(|output| match output {
             Output::TenureBegan { settles_in, .. } => Some(*settles_in),
             _ => None,

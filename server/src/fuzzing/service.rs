@@ -12,7 +12,8 @@ use crate::task_token::{Signer, TaskTokens};
 use crate::ticket::Sealer;
 use futures::{Stream, StreamExt};
 use leasehold_core::{
-    CallId, Config, Found, Input, Millis, Outcome, Output, Reject, Replica, StreamId, Tenure, TenureEnd, Time,
+    CallId, ClockFloor, Config, Found, Input, Millis, Outcome, Output, Reject, Replica, StreamId, Tenure, TenureEnd,
+    Time,
 };
 use leasehold_proto::v1;
 use leasehold_proto::v1::admin_service_server::AdminService;
@@ -223,9 +224,9 @@ impl Service {
     /// What the store says to it, if anything.
     fn act(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Read => return Some(Input::Found { found: self.found.clone(), clock_floor: 1 }),
+            Output::Read => return Some(Input::Found { found: self.found.clone(), clock_floor: ClockFloor(1) }),
             Output::Write { write, record, .. } => {
-                self.found = record.map_or(Found::Lost, |record| Found::Record(*record));
+                self.found = Found::Record(*record);
                 return Some(Input::Written { write, outcome: Outcome::Stored(None) });
             }
             Output::Reply { call, reply } => {
@@ -252,7 +253,8 @@ impl Service {
                 self.streams.clear();
                 self.tenure = Tenure(0);
             }
-            Output::Follow(_)
+            Output::WriteUnsigned { .. }
+            | Output::Follow(_)
             | Output::MirrorSnapshot(_)
             | Output::MirrorChanged(_)
             | Output::Stopped

@@ -10,7 +10,7 @@ use crate::store::Fact;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
-use leasehold_core::{Found, Input, Outcome, Over, Record, Version, WriteId};
+use leasehold_core::{ClockFloor, Input, Outcome, Over, Record, Version, WriteId};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -123,13 +123,13 @@ impl Task {
         let leases = self.cluster.leases();
         match bounded(self.cluster.request_timeout, leases.get_opt(&self.cluster.lease)).await {
             Ok(object) => {
-                let clock_floor = vouched(object.as_ref());
+                let clock_floor = ClockFloor(vouched(object.as_ref()));
                 let lease = object.map(|object| self.objects.keep(object));
-                Input::Found { found: Found::Lease(lease), clock_floor }
+                Input::FoundLease { lease, clock_floor }
             }
             Err(error) => {
                 tracing::warn!(lease = self.cluster.lease, %error, "can't read the Lease");
-                Input::NotFound
+                Input::ReadFailed
             }
         }
     }

@@ -3,9 +3,9 @@
 use crate::script::Script;
 use crate::trace;
 use leasehold_core::{
-    Ask, CallId, Config, Content, Enrolment, Entry, Event, FencingToken, Found, Holder, Input, Lease, Limits,
-    MAX_MAX_TTL, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Over, Record, Replica, Reply, Signed,
-    StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
+    Ask, CallId, ClockFloor, Config, Content, Enrolment, Entry, Event, FencingToken, Found, Holder, Input, Lease,
+    Limits, MAX_MAX_TTL, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Over, Record, Replica, Reply,
+    Signed, StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
 };
 
 /// An input's length is bounded by the fuzzer; this bounds what a short one can cost.
@@ -108,7 +108,7 @@ impl World {
             0 => Input::Tick,
             1..=5 => self.store(script),
             6 => Input::Written { write: WriteId(script.number()), outcome: self.outcome(script) },
-            7 => Input::NotFound,
+            7 => Input::ReadFailed,
             8 => self.watched(script),
             9 => self.edited(script),
             10 => {
@@ -173,9 +173,8 @@ impl World {
             trace(&output);
             match output {
                 Output::Read => self.reading = true,
-                Output::Write { write, over, record } => {
-                    self.writes.push((write, over, record.map(|record| *record)));
-                }
+                Output::Write { write, over, record } => self.writes.push((write, over, Some(*record))),
+                Output::WriteUnsigned { write, over } => self.writes.push((write, over, None)),
                 Output::Event { event: Event::Enrolled { ticket: Some(ticket), .. }, .. } => self.tickets.push(*ticket),
                 Output::Event { event: Event::Elected(lead), .. } => self.tickets.extend(lead.ticket),
                 Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {
@@ -190,7 +189,7 @@ impl World {
 
     /// The store answers what was asked of it, if anything was; and does it, or not.
     fn store(&mut self, script: &mut Script<'_>) -> Input {
-        let clock_floor = if script.flag() { script.number() >> 8 } else { 1 << 40 };
+        let clock_floor = ClockFloor(if script.flag() { script.number() >> 8 } else { 1 << 40 });
         if !self.writes.is_empty() {
             let (write, over, record) = self.writes.remove(0);
             let outcome = match script.byte() % 8 {
@@ -211,8 +210,11 @@ impl World {
             return Input::Tick;
         }
         self.reading = false;
-        let found = if self.with_lease { Found::Lease(self.lease.clone()) } else { self.record.clone() };
-        Input::Found { found, clock_floor }
+        if self.with_lease {
+            Input::FoundLease { lease: self.lease.clone(), clock_floor }
+        } else {
+            Input::Found { found: self.record.clone(), clock_floor }
+        }
     }
 
     fn write(&mut self, over: Over, record: Option<Record>) -> Outcome {
@@ -256,7 +258,7 @@ impl World {
             return Input::Tick;
         }
         let lease = if script.flag() { self.lease.clone() } else { Some(self.foreign(script)) };
-        Input::Watched { lease, clock_floor: script.number() >> 8 }
+        Input::Watched { lease, clock_floor: ClockFloor(script.number() >> 8) }
     }
 
     /// Somebody else has been at the store: another replica, an operator, a restore.
@@ -289,7 +291,11 @@ impl World {
     }
 
     fn watch(&self) -> Input {
-        if self.with_lease { Input::Watched { lease: self.lease.clone(), clock_floor: 1 << 40 } } else { Input::Tick }
+        if self.with_lease {
+            Input::Watched { lease: self.lease.clone(), clock_floor: ClockFloor(1 << 40) }
+        } else {
+            Input::Tick
+        }
     }
 
     fn foreign(&mut self, script: &mut Script<'_>) -> Lease {

@@ -8,7 +8,7 @@ use crate::server::{Parcel, Proc};
 use crate::store::Job;
 use crate::truth::Fact;
 use crate::world::{Event, World};
-use leasehold_core::{Content, Found, Holder, Input, Lease, Millis, Outcome, Over, Record, Signed, Time, Version};
+use leasehold_core::{Content, Holder, Input, Lease, Millis, Outcome, Over, Record, Signed, Time, Version};
 
 /// Which way a replica and the API server don't reach each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,9 +122,7 @@ impl World {
     fn apply(&mut self, request: &Request) -> Result<Input, Violation> {
         let at = request.from.at;
         match &request.job {
-            Job::Read => {
-                Ok(Input::Found { found: Found::Lease(self.api.lease.clone()), clock_floor: self.clock_floor(at) })
-            }
+            Job::Read => Ok(Input::FoundLease { lease: self.api.lease.clone(), clock_floor: self.clock_floor(at) }),
             Job::Write { write, over, record, .. } => {
                 let outcome = self.swap(request, over, record.as_deref())?;
                 Ok(Input::Written { write: *write, outcome })
@@ -194,7 +192,7 @@ impl World {
 /// What a sender takes it for when it hears nothing, or only an error.
 fn no_answer(job: &Job) -> Input {
     match job {
-        Job::Read => Input::NotFound,
+        Job::Read => Input::ReadFailed,
         Job::Write { write, .. } => Input::Written { write: *write, outcome: Outcome::Unknown },
     }
 }

@@ -154,8 +154,8 @@ impl World {
                 let found = self.store.read(server.life, server.started);
                 Input::Found { found, clock_floor: self.clock_floor(0) }
             }
-            Job::Write { write, record, sent, .. } => {
-                let record = record.expect("a file is always written with a record");
+            Job::Write { record: None, .. } => unreachable!("a file is written with a record"),
+            Job::Write { write, record: Some(record), sent, .. } => {
                 Input::Written { write, outcome: self.write_file(*record, sent)? }
             }
         };

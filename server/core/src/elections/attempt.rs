@@ -1,15 +1,7 @@
 //! Attempts: a Campaign that is sent twice finds the candidacy that the first one made.
 
-use super::{Candidacy, Elections, State, Turn};
-use crate::{
-    Attempt, CandidateName, ElectionName, EndReason, Enrolment, Entry, Event, Millis, Output, StateVersion, StreamId,
-    Subject,
-};
-
-/// What two Campaigns must have in common for the second one to find the candidacy of the first
-/// one. The TTL is among it: a worker counts its deadline by the TTL that it sends, so it must not
-/// find a candidacy for which the server counts by another.
-pub(super) type AttemptKey = (ElectionName, Subject, CandidateName, Option<Millis>, Attempt);
+use super::{AttemptKey, Candidacy, Elections, State, Turn};
+use crate::{EndReason, Enrolment, Entry, Event, Output, StateVersion, StreamId};
 
 impl Candidacy {
     pub(super) fn attempt_key(&self) -> Option<AttemptKey> {

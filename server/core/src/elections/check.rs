@@ -2,12 +2,12 @@
 
 use super::{Elections, State};
 use crate::Time;
-use crate::tenure::Active;
+use crate::tenure::ActiveTenure;
 use std::collections::BTreeMap;
 
 impl Elections {
     /// Panics if state that must agree doesn't. While the right has lapsed nobody's time runs out.
-    pub(crate) fn check(&self, active: &Active, now: Time, lapsed: bool) {
+    pub(crate) fn check(&self, active: &ActiveTenure, now: Time, lapsed: bool) {
         let (mut deadlines, mut streams, mut leaders) = (0, 0, 0);
         let mut subjects = BTreeMap::new();
         for (id, candidacy) in &self.candidacies {

@@ -1,7 +1,7 @@
 //! Entering an election, and opening the stream of a candidacy again.
 
 use super::ticket::{Located, Via};
-use super::{Candidacy, Elections, Lease, State, Turn};
+use super::{Candidacy, Elections, Leased, State, Turn};
 use crate::{
     EndReason, Enrolment, Entry, Event, MAX_HOLD, MIN_TTL, Millis, Output, Reject, StateVersion, StreamId, Ticket,
 };
@@ -28,7 +28,7 @@ impl Elections {
             self.end(turn, former, EndReason::Replaced);
         }
         let id = Enrolment(turn.active.line.take());
-        let lease = entry.ttl.map(|ttl| Lease { ttl, accepted_at: turn.now });
+        let lease = entry.ttl.map(|ttl| Leased { ttl, accepted_at: turn.now });
         let give_up_at = entry.max_wait.map(|wait| turn.now + wait);
         self.insert(Candidacy {
             id,

@@ -3,7 +3,7 @@
 //! the clocks of all machines have reached the tick.
 
 use super::{Elections, Turn};
-use crate::tenure::Active;
+use crate::tenure::ActiveTenure;
 use crate::{ElectionName, Held, HeldElection, Millis, Time};
 use std::collections::BTreeSet;
 
@@ -44,7 +44,7 @@ impl Elections {
     }
 
     /// A hold as a mirror is told of it.
-    pub(super) fn mirrored_hold(&self, active: &Active, name: &ElectionName) -> Held {
+    pub(super) fn mirrored_hold(&self, active: &ActiveTenure, name: &ElectionName) -> Held {
         let until = self.by_name.get(name).and_then(|election| election.held_until);
         // To a mirror 0 means that there is no hold. A hold that ends in the tenure's first moment
         // is told as one that ends a millisecond later.
@@ -53,7 +53,7 @@ impl Elections {
     }
 
     /// All holds, for a new mirror.
-    pub(super) fn mirrored_holds(&self, active: &Active) -> Vec<Held> {
+    pub(super) fn mirrored_holds(&self, active: &ActiveTenure) -> Vec<Held> {
         self.holds.iter().map(|(_, name)| self.mirrored_hold(active, name)).collect()
     }
 

@@ -4,8 +4,8 @@
 //! The rules are those of docs/architecture.md, "What a restart or a failover does". The model
 //! (docs/model.md) breaks a promise without each of them.
 
-use super::{Candidacy, Elections, Lease, State, Turn};
-use crate::tenure::Active;
+use super::{Candidacy, Elections, Leased, State, Turn};
+use crate::tenure::ActiveTenure;
 use crate::{EndReason, Enrolment, StateVersion, Ticket, Time};
 
 /// How a ticket came in.
@@ -153,7 +153,7 @@ impl Candidacy {
     }
 
     /// A waiting candidacy from a ticket.
-    pub(super) fn restored(ticket: &Ticket, accepted_at: Time, active: &Active) -> Self {
+    pub(super) fn restored(ticket: &Ticket, accepted_at: Time, active: &ActiveTenure) -> Self {
         Self {
             id: ticket.enrolment,
             place: ticket.place,
@@ -161,7 +161,7 @@ impl Candidacy {
             candidate: ticket.candidate.clone(),
             subject: ticket.subject.clone(),
             value: ticket.value.clone(),
-            lease: Some(Lease { ttl: ticket.ttl, accepted_at }),
+            lease: Some(Leased { ttl: ticket.ttl, accepted_at }),
             state: State::Waiting { give_up_at: None },
             stream: None,
             // Rule `higher-version`: the number of this tenure lies above everything that was said

@@ -1,180 +1,241 @@
-//! Holding the right: renewals, and repair of a Lease that somebody has touched.
+//! The active replica: a tenure with its elections, its right, and its mirrors.
 
-use super::{Replica, Role};
-use crate::sight::Sight;
-use crate::tenure::Active;
-use crate::{Config, Content, Lease, Outcome, Output, Over, TenureEnd, WriteId};
+use super::desk::Write;
+use super::right::Right;
+use super::sent::SentClaim;
+use super::shared::{News, Next, Shared, Since};
+use crate::elections::{Elections, Turn};
+use crate::tenure::{ActiveTenure, Pending};
+use crate::{Outcome, Output, Over, Record, Reject, Revision, StreamId, Tenure, TenureEnd, Ticket, Time};
+use std::sync::Arc;
 
-/// What an active replica finds in the Lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// What it has written.
-    Mine,
-    /// No other holder: it was emptied, or changed, or an older one was put in its place.
-    Touched,
-    /// Somebody else's.
-    Lost,
+/// A replica that is active.
+#[derive(Debug)]
+pub(super) struct Holding {
+    tenure: ActiveTenure,
+    right: Right,
+    elections: Elections,
+    /// Streams that were closed while the right had lapsed.
+    closed: Vec<StreamId>,
+    /// So many standbys mirror this replica.
+    mirrors: usize,
 }
 
-impl Replica {
-    pub(super) fn renew_if_numbers_run_low(&mut self) {
-        if let Role::Active(active) = &self.role
-            && active.idle()
-            && !active.failing
-            && active.line.runs_low()
-        {
-            self.renew();
+impl Holding {
+    /// The claim is stored.
+    pub(super) fn new(shared: &mut Shared, sent: SentClaim, over: Over) -> Self {
+        let mut claim = sent.claim;
+        shared.desk.abandon();
+        shared.sight.wrote(claim.tenure, claim.pending.renewed_at);
+        let (handover, resumes_after) = (std::mem::take(&mut claim.handover), claim.resumes_after);
+        let tenure = ActiveTenure::new(&claim);
+        let right = Right::new(&shared.config, claim.pending, over);
+        shared.out.push_back(Output::RightUntil(right.until()));
+        shared.out.push_back(Output::TenureBegan {
+            tenure: tenure.tenure,
+            began: tenure.began,
+            settles_in: tenure.settling(shared.now),
+            resumes_after,
+        });
+        let elections = Elections::new(&shared.config);
+        let mut holding = Self { tenure, right, elections, closed: Vec::new(), mirrors: 0 };
+        if let Ok((elections, mut turn)) = holding.turn(shared) {
+            elections.take_over(&mut turn, handover);
         }
+        holding
     }
 
-    pub(super) fn renew_if_due(&mut self) {
-        if let Role::Active(active) = &self.role
-            && active.idle()
-            && active.renew_at <= self.now
-        {
-            self.renew_when_due();
+    pub(super) fn tenure(&self) -> Tenure {
+        self.tenure.tenure
+    }
+
+    /// The elections and what they need, unless the right has lapsed.
+    pub(super) fn turn<'a>(&'a mut self, shared: &'a mut Shared) -> Result<(&'a mut Elections, Turn<'a>), Reject> {
+        if self.right.has_lapsed(shared.now) {
+            return Err(Reject::NotActive);
         }
+        let turn = Turn { now: shared.now, config: &shared.config, active: &mut self.tenure, out: &mut shared.out };
+        Ok((&mut self.elections, turn))
     }
 
-    /// The time of the next renewal has come. Where others write all the time, what was read before the last pause is too old to be
-    /// written over; and one that may not make a Lease hears no conflict when somebody else has made it.
-    fn renew_when_due(&mut self) {
-        let Role::Active(active) = &self.role else { return };
-        let look_first = active.raced() || (active.failing && active.over == Over::Nothing);
-        if look_first { self.doubt() } else { self.renew() }
-    }
-
-    pub(super) fn renew(&mut self) {
-        let write = self.next_write();
-        if let Role::Active(active) = &mut self.role {
-            let record = active.renew(&self.config, write, self.now);
-            let over = active.over.clone();
-            self.write(write, over, record);
-        }
-    }
-
-    /// How a renewal went.
-    pub(super) fn renewed(&mut self, write: WriteId, outcome: Outcome) {
-        let now = self.now;
-        let Role::Active(active) = &mut self.role else { return };
-        let Some(pending) = active.pending.take_if(|pending| pending.write == write) else { return };
-        let lapsed = active.lapsed(now);
-        match outcome {
-            Outcome::Stored(version) => {
-                active.renewed(&self.config, pending);
-                active.conflicts = 0;
-                if let Some(version) = version {
-                    active.over = Over::Version(version);
-                }
-                self.seen = self.seen.max(pending.ceiling);
-                self.sight.wrote(active.tenure, pending.renewed_at);
+    pub(super) fn on(&mut self, shared: &mut Shared, news: News) -> Next {
+        let end = match news {
+            News::Written(Write::Renewal(pending), outcome) => self.renewed(shared, pending, outcome),
+            News::Read => self.right.read(shared, &mut self.tenure),
+            News::Shutdown => return self.release(shared),
+            News::ReadFailed => {
+                self.right.retry_soon(shared);
+                None
             }
-            Outcome::Conflict => {
-                active.conflicts += 1;
-                active.retry_soon(&self.config, now);
-                active.doubt = true;
+            News::Watched => {
+                self.right.watched(shared, &self.tenure);
+                None
             }
-            Outcome::Unknown => {
-                // A file is never read to find out.
-                if active.over != Over::Anything {
-                    active.unconfirmed.push(pending);
-                }
-                active.retry_soon(&self.config, now);
+            News::Mirrored => None,
+            News::Written(..) | News::Found(_) => {
+                debug_assert!(false, "an active replica has only asked for renewals, and read the Lease: {news:?}");
+                None
             }
-            Outcome::Held => active.held(&self.config, pending),
-            Outcome::Lost => return self.end_tenure(TenureEnd::Lost),
-        }
-        self.out.push_back(Output::RightUntil(active.right_until));
-        if lapsed && !active.lapsed(now) {
-            self.go_on();
-        } else if active.doubt {
-            self.doubt();
-        }
-    }
-
-    /// The right has lapsed and is back. First ends whatever has run out meanwhile, and only then
-    /// is anything granted.
-    fn go_on(&mut self) {
-        let Role::Active(active) = &mut self.role else { return };
-        let closed = std::mem::take(&mut active.closed);
-        self.pass_time();
-        for stream in closed {
-            self.stream_closed(stream);
-        }
-    }
-
-    /// Reads the Lease as soon as nothing else is under way.
-    pub(super) fn doubt(&mut self) {
-        let Role::Active(active) = &mut self.role else { return };
-        active.doubt = !active.idle();
-        if active.idle() {
-            active.reading = true;
-            self.out.push_back(Output::Read);
-        }
-    }
-
-    /// Whether the Lease looks like what this replica has written, now or before.
-    pub(super) fn looks_mine(&self, lease: Option<&Lease>) -> bool {
-        let Role::Active(active) = &self.role else { return false };
-        lease.is_some_and(|lease| judge(&self.sight, &self.config, active, &lease.content) == Verdict::Mine)
-    }
-
-    /// The Lease was read while this replica is active: its answers came before, so what stands there came after all it has written
-    /// and heard of.
-    pub(super) fn recheck(&mut self) {
-        let Role::Active(active) = &mut self.role else { return };
-        (active.reading, active.doubt) = (false, false);
-        let Some(lease) = self.sight.lease() else {
-            // Nobody notices that it was gone.
-            active.over = Over::Nothing;
-            return self.repair();
         };
-        let verdict = judge(&self.sight, &self.config, active, &lease.content);
-        if verdict == Verdict::Lost {
-            return self.end_tenure(TenureEnd::Lost);
+        end.map_or(Next::Stay, |why| self.end(shared, why))
+    }
+
+    pub(super) fn pass_time(&mut self, shared: &mut Shared) -> Next {
+        if self.right.has_lapsed(shared.now) {
+            // Nobody else can have the file, so the right may come back.
+            if !shared.is_alone() {
+                return self.end(shared, TenureEnd::RightEnded);
+            }
+        } else {
+            let settles = self.tenure.settles_at.take_if(|at| *at <= shared.now).is_some();
+            if let Ok((elections, mut turn)) = self.turn(shared) {
+                elections.expire(&mut turn);
+                if settles {
+                    turn.out.push_back(Output::Settled);
+                    elections.grant_all(&mut turn);
+                }
+            }
         }
-        let failing = active.failing;
-        active.over = Over::Version(lease.version.clone());
-        // A write whose answer was lost counts from the moment it was sent, never from the moment it is found.
-        let found = lease.content.held().map(|signed| signed.record.renewed_at).filter(|_| verdict == Verdict::Mine);
-        let confirmed = active.unconfirmed.iter().copied().find(|pending| Some(pending.renewed_at) == found);
-        if let Some(pending) = confirmed {
-            active.renewed(&self.config, pending);
-            self.seen = self.seen.max(pending.ceiling);
-            self.out.push_back(Output::RightUntil(active.right_until));
+        self.right.renew_if_due(shared, &self.tenure);
+        Next::Stay
+    }
+
+    fn renewed(&mut self, shared: &mut Shared, pending: Pending, outcome: Outcome) -> Option<TenureEnd> {
+        let had_lapsed = self.right.has_lapsed(shared.now);
+        let end = self.right.renewed(shared, &mut self.tenure, pending, outcome);
+        if end.is_none() && had_lapsed && !self.right.has_lapsed(shared.now) {
+            self.go_on(shared);
         }
-        if verdict == Verdict::Touched || failing {
-            self.repair();
+        end
+    }
+
+    /// The right had lapsed and is back. First ends whatever has run out meanwhile, and only then
+    /// is anything granted: a stream that was closed may pass its lead on.
+    fn go_on(&mut self, shared: &mut Shared) {
+        let closed = std::mem::take(&mut self.closed);
+        let next = self.pass_time(shared);
+        debug_assert!(matches!(next, Next::Stay), "the right is back, and {next:?}");
+        for stream in closed {
+            self.stream_closed(shared, stream);
         }
     }
 
-    /// Writes again what should stand there. Whoever changes it all the time isn't raced.
-    /// Rule `holder-repairs`.
-    fn repair(&mut self) {
-        let Role::Active(active) = &self.role else { return };
-        if !active.raced() || active.renew_at <= self.now {
-            self.renew();
+    /// After each input.
+    pub(super) fn finish(&mut self, shared: &mut Shared) {
+        self.right.renew_if_numbers_run_low(shared, &self.tenure);
+        self.tell_mirrors(shared);
+    }
+
+    /// What ends with the stream ends when the right is back: somebody else may have to be granted
+    /// then.
+    pub(super) fn stream_closed(&mut self, shared: &mut Shared, stream: StreamId) {
+        match self.turn(shared) {
+            Ok((elections, mut turn)) => elections.stream_closed(&mut turn, stream),
+            Err(_) => self.closed.push(stream),
         }
     }
-}
 
-/// Rule `yield-to-other`.
-fn judge(sight: &Sight, config: &Config, active: &Active, content: &Content) -> Verdict {
-    let newer = content.signed.as_ref().is_some_and(|signed| signed.record.tenure > active.tenure);
-    let theirs = content.holder.as_ref().is_some_and(|holder| !sight.is_me(holder));
-    // Of an earlier tenure: that one is over, and somebody has put its Lease back.
-    let over = content.held().is_some_and(|signed| signed.record.tenure < active.tenure);
-    if newer || (theirs && !over) {
-        return Verdict::Lost;
+    /// The highest number in these tickets that this tenure can't have handed out, nor any before
+    /// it. Rule `above-tickets`.
+    #[inline]
+    pub(super) fn beyond(&self, shared: &Shared, tickets: &[Ticket]) -> Option<u64> {
+        let (tenure, last) = (self.tenure.tenure, self.tenure.line.last());
+        let beyond = |ticket: &&Ticket| {
+            let limit = if ticket.issued == tenure { last } else { tenure.0 - 1 };
+            ticket.highest() > limit
+        };
+        let highest = tickets.iter().filter(beyond).map(Ticket::highest).max();
+        highest.filter(|_| !self.right.has_lapsed(shared.now))
     }
-    let Some(signed) = content.held() else { return Verdict::Touched };
-    let record = &signed.record;
-    let as_written = record.tenure == active.tenure
-        && !sight.outdated(record)
-        && record.ended_at.is_none()
-        && record.ceiling >= active.line.last()
-        && record.longest_ttl == active.longest_ttl
-        && (record.duration, record.margin) == (config.duration, config.margin)
-        && content.duration == Some(config.lease_seconds());
-    if as_written { Verdict::Mine } else { Verdict::Touched }
+
+    /// A ticket has shown such a number. So the record was lost, or an older one was put back, and
+    /// this tenure began too low: workers that have seen higher numbers don't listen to it, and
+    /// resources refuse its tokens. The next tenure begins above all that can have been handed out.
+    /// Only this service's keys can seal a ticket.
+    pub(super) fn step_above(&mut self, shared: &mut Shared, number: u64) -> Next {
+        shared.known.step_above(number, shared.now);
+        self.end(shared, TenureEnd::Behind)
+    }
+
+    /// A standby wants to mirror this replica. The others are told all news first, so that a batch
+    /// goes on where each of them is.
+    pub(super) fn open_mirror(&mut self, shared: &mut Shared) {
+        self.tell_mirrors(shared);
+        self.mirrors += 1;
+        let snapshot = self.elections.snapshot(&self.tenure);
+        shared.out.push_back(Output::MirrorSnapshot(Box::new(snapshot)));
+    }
+
+    pub(super) fn close_mirror(&mut self) {
+        self.mirrors = self.mirrors.saturating_sub(1);
+    }
+
+    fn tell_mirrors(&mut self, shared: &mut Shared) {
+        if !self.elections.has_news() {
+            return;
+        }
+        if self.mirrors > 0 {
+            let batch = self.elections.take_news(&self.tenure);
+            shared.out.push_back(Output::MirrorChanged(Arc::new(batch)));
+        } else {
+            self.elections.forget_news();
+        }
+    }
+
+    fn end(&self, shared: &mut Shared, why: TenureEnd) -> Next {
+        shared.out.push_back(Output::TenureEnded { tenure: self.tenure.tenure, why });
+        // What comes of a request that is under way is looked at like anything else.
+        shared.desk.abandon();
+        Next::StandBy(Since::TenureEnded)
+    }
+
+    /// Stops serving. Mirrors are told everything before the release says how far that was.
+    /// Rule `stop-first`.
+    fn release(&mut self, shared: &mut Shared) -> Next {
+        self.tell_mirrors(shared);
+        let last_revision = self.last_revision(shared);
+        let (last, over) = self.right.last_write(shared, &self.tenure);
+        let (now, has_settled) = (shared.now, self.tenure.settles_at.is_none());
+        // Rule `wait-cut-short`.
+        // What a tenure inside its wait knows isn't all there is, so the next one has to wait as
+        // well. A file hands everything over, a Lease names the last change for mirrors.
+        let handover = (has_settled && shared.is_alone()).then(|| self.elections.hand_over(&self.tenure, now));
+        let last_change = (has_settled && !shared.is_alone()).then(|| self.elections.last_change().0);
+        let ended_at = Some(now.since(self.tenure.began));
+        let record = self.tenure.record(&shared.config, last);
+        let (tenure, why) = (self.tenure.tenure, TenureEnd::Shutdown);
+        shared.out.push_back(Output::TenureEnded { tenure, why });
+        Next::Release(Box::new(Record { ended_at, last_change, handover, last_revision, ..record }), over)
+    }
+
+    /// The last change that observers are told of. Leaders that live as long as their streams end
+    /// with the tenure, and the next one doesn't know of them. Unless observers are told, they go
+    /// on showing these leaders when they resume there.
+    fn last_revision(&mut self, shared: &mut Shared) -> Option<Revision> {
+        let (elections, mut turn) = self.turn(shared).ok()?;
+        if turn.active.settles_at.is_some() {
+            return None;
+        }
+        let told = elections.vacate_stream_bound(&mut turn);
+        told.then(|| elections.last_revision().unwrap_or(Revision(turn.active.tenure.0)))
+    }
+
+    pub(super) fn next_deadline(&self, shared: &Shared) -> Option<Time> {
+        let renewal = self.right.next_deadline(shared);
+        // While the right has lapsed nobody's time runs out.
+        if self.right.has_lapsed(shared.now) {
+            return renewal;
+        }
+        let end = (!shared.is_alone()).then_some(self.right.until());
+        [renewal, end, self.tenure.settles_at, self.elections.next_deadline()].into_iter().flatten().min()
+    }
+
+    pub(super) fn check(&self, shared: &Shared) {
+        let lapsed = self.right.has_lapsed(shared.now);
+        assert!(self.tenure.line.last() >= self.tenure.tenure.0);
+        assert!(!lapsed || shared.is_alone(), "active past its right");
+        assert!(lapsed || self.closed.is_empty(), "closed streams are forgotten");
+        assert!(!self.elections.has_news(), "mirrors weren't told");
+        self.elections.check(&self.tenure, shared.now, lapsed);
+    }
 }

@@ -1,232 +1,213 @@
-//! Standby: watches the Lease, and takes it over when that is due.
+//! The standby: watches the Lease, and takes it over when that is due. A file is claimed when it is
+//! read.
 
-use super::{Replica, Role};
+use super::desk::Write;
+use super::sent::{SentClaim, Target};
+use super::shared::{News, Next, Shared, Since, Then};
 use crate::sight::{HEAD_START, TakeOver};
-use crate::{Found, Lease, Millis, Outcome, Output, Over, Time, WriteId};
+use crate::{Found, Lease, Millis, Outcome, Over, Record, Time};
 
-/// What a standby waits for.
+/// A replica that isn't active.
 #[derive(Debug)]
 pub(super) struct Standby {
-    /// The Lease is being read.
-    reading: bool,
-    /// A Lease that nobody holds is being made, or one that was restored is being stripped.
-    making: Option<WriteId>,
-    /// Reads the Lease then, if nothing is heard of it before.
+    /// Reads then, if nothing is heard of the Lease before.
     read_at: Time,
     /// Writes nothing before: the last write failed.
     not_before: Time,
-    /// Nor before it has read: its last claim may be stored, or somebody else's.
-    unsure: bool,
-    /// Its last claim met a conflict, and nothing but the version has changed: somebody labels the Lease all the time.
-    raced: bool,
+    writes: Writes,
+    /// The last claim met a conflict, and since then nothing but the version of the Lease has
+    /// changed: somebody labels it all the time.
+    is_raced: bool,
+    /// A claim of this process that may be stored.
+    unused: Option<Box<SentClaim>>,
+}
+
+/// Whether a standby may write over what it has seen last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writes {
+    Allowed,
+    /// Only over what it has read since: its last claim may be stored, or somebody else's. A watch
+    /// doesn't count, as it may tell of what stood there before that claim.
+    AfterARead,
 }
 
 impl Standby {
-    /// Begins by reading.
-    pub(super) fn reading() -> Self {
-        Self { reading: true, making: None, read_at: Time(0), not_before: Time(0), unsure: false, raced: false }
-    }
-}
-
-impl Replica {
-    /// Goes back to watching: reads what stands there now.
-    pub(super) fn stand_by(&mut self) {
-        self.read_as_standby(self.now);
+    /// A process begins by reading.
+    pub(super) fn new(shared: &mut Shared) -> Self {
+        shared.read();
+        Self { read_at: shared.now, not_before: shared.now, writes: Writes::Allowed, is_raced: false, unused: None }
     }
 
-    /// Reads the Lease, and writes nothing before that moment.
-    pub(super) fn read_as_standby(&mut self, not_before: Time) {
-        let (unsure, raced) = match &self.role {
-            Role::Standby(standby) => (standby.unsure, standby.raced),
-            _ => (false, false),
+    /// It was active, or wanted to be.
+    pub(super) fn since(shared: &mut Shared, since: Since) -> Self {
+        let (now, retry) = (shared.now, shared.retry_at());
+        let (is_raced, not_before, unused) = match since {
+            Since::TenureEnded => (false, now, None),
+            Since::ClaimFailed(claim) => (false, retry, Some(claim)),
+            Since::ClaimRaced(claim) => (true, retry, Some(claim)),
         };
-        self.role = Role::Standby(Standby { not_before, unsure, raced, ..Standby::reading() });
-        self.out.push_back(Output::Read);
-    }
-
-    /// What was seen before the last claim says nothing any more.
-    pub(super) fn must_read(&mut self) {
-        if let Role::Standby(standby) = &mut self.role {
-            standby.unsure = true;
+        // Whether a claim is stored in a Lease is worth knowing at once. A file is claimed as soon
+        // as it is read, so the read waits until a claim may be written again.
+        let read_at = if shared.is_alone() { not_before } else { now };
+        let standby = Self { read_at, not_before, writes: Writes::AfterARead, is_raced, unused };
+        if read_at <= now {
+            shared.read();
         }
+        standby
     }
 
-    /// Somebody was faster than the last claim.
-    pub(super) fn was_raced(&mut self) {
-        if let Role::Standby(standby) = &mut self.role {
-            standby.raced = true;
-        }
-    }
-
-    /// The Lease was read.
-    pub(super) fn found_lease(&mut self, lease: Option<Lease>) {
-        self.see(lease);
-        match &mut self.role {
-            Role::Standby(standby) => {
-                (standby.reading, standby.unsure) = (false, false);
-                if self.sight.is_restored() {
-                    return self.strip();
+    pub(super) fn on(&mut self, shared: &mut Shared, news: News) -> Next {
+        match news {
+            News::Mirrored => self.pass_time(shared),
+            News::Found(found) => self.claim_file(shared, *found),
+            News::Read => {
+                self.writes = Writes::Allowed;
+                if let Some(restored) = shared.sight.restored() {
+                    let over = Over::Version(restored.version.clone());
+                    self.strip(shared, over);
+                    return Next::Stay;
                 }
-                self.heard();
+                self.heard(shared)
             }
-            Role::Active(_) => self.recheck(),
-            Role::Releasing(_) => self.release_over_what_was_found(),
-            _ => {}
-        }
-    }
-
-    /// The Lease couldn't be read.
-    pub(super) fn not_found(&mut self) {
-        let retry = self.retry_at();
-        match &mut self.role {
-            Role::Standby(standby) => {
-                (standby.reading, standby.read_at) = (false, retry);
-                if standby.raced {
-                    standby.not_before = retry;
+            News::ReadFailed => {
+                self.read_at = shared.retry_at();
+                if self.is_raced {
+                    self.not_before = self.read_at;
                 }
+                Next::Stay
             }
-            Role::Active(active) => {
-                active.reading = false;
-                active.retry_soon(&self.config, self.now);
+            News::Watched => self.heard(shared),
+            News::Written(what, outcome) => {
+                debug_assert!(matches!(what, Write::Unsigned), "a standby has sent {what:?}");
+                self.made_or_stripped(shared, &outcome);
+                Next::Stay
             }
-            Role::Releasing(_) => self.release_later(),
-            _ => {}
-        }
-    }
-
-    /// A watch tells of the Lease. What it tells may be old: an active replica reads before it believes it; a standby needn't, as what
-    /// it does next is a compare-and-swap.
-    pub(super) fn watched(&mut self, lease: Option<Lease>, clock_floor: u64) {
-        self.clock_floor = (clock_floor, self.now);
-        match &self.role {
-            Role::Standby(_) => {
-                self.see(lease);
-                self.heard();
-            }
-            Role::Active(_) => {
-                if !self.looks_mine(lease.as_ref()) {
-                    self.doubt();
-                }
-                self.see(lease);
-            }
-            _ => self.see(lease),
+            News::Shutdown => Next::Stop,
         }
     }
 
     /// Something was heard of the Lease.
-    fn heard(&mut self) {
-        // A watch tells of each renewal: silence for longer than that means that it is broken, or that there are none.
-        let silence = self.config.renew_interval + self.config.retry_interval();
-        // What a watch tells may be old. Whether it is what stands there, a read tells.
-        let doubtful = self.sight.is_restored();
-        if let Role::Standby(standby) = &mut self.role {
-            standby.raced &= !self.sight.has_changed_at(self.now);
-            standby.read_at = match (doubtful, standby.unsure) {
-                (true, _) => self.now,
-                // Nothing that a watch tells says what became of the last claim.
-                (false, true) => standby.read_at.min(self.now + silence),
-                (false, false) => self.now + silence,
-            };
-        }
-        if !self.begins_with_what_was_found() {
-            self.take_over_if_due();
-        }
+    fn heard(&mut self, shared: &mut Shared) -> Next {
+        let now = shared.now;
+        // A watch tells of each renewal. After a longer silence it is broken, or nobody renews.
+        let silence = shared.config.renew_interval + shared.config.retry_interval();
+        self.is_raced &= !shared.sight.has_changed_at(now);
+        self.read_at = match self.writes {
+            // The Lease looks older than it was. A read tells whether the watch is late, or
+            // somebody has put an older Lease back.
+            _ if shared.sight.restored().is_some() => now,
+            // A watch that goes on telling something mustn't put this read off for ever.
+            Writes::AfterARead => self.read_at.min(now + silence),
+            Writes::Allowed => now + silence,
+        };
+        self.begin_with_what_was_found(shared).unwrap_or_else(|| self.pass_time(shared))
     }
 
-    /// Somebody has put an older Lease back, as this replica knows, and others may not: they would believe what it says of the tenure
-    /// before theirs, and put leaders back whose time is over. Without annotations it says nothing. An active replica repairs that.
-    /// Rule `restored-stripped`.
-    fn strip(&mut self) {
-        let Some(version) = self.sight.lease().map(|lease| lease.version.clone()) else { return };
-        let write = self.next_write();
-        let Role::Standby(standby) = &mut self.role else { return };
-        if standby.not_before > self.now {
-            standby.read_at = standby.not_before;
-            return;
+    /// The claim whose answer didn't come is found to be stored. It counts from the moment before
+    /// it was sent. Two replicas that replace the same Lease may claim the same numbers, so the
+    /// author counts as well.
+    fn begin_with_what_was_found(&mut self, shared: &Shared) -> Option<Next> {
+        let (unused, lease) = (self.unused.as_ref()?, shared.sight.lease()?);
+        let signed = lease.content.held().filter(|signed| shared.sight.is_me(&signed.by))?;
+        if unused.record != signed.record || unused.claim.pending.right_until(&shared.config) <= shared.now {
+            return None;
         }
-        standby.making = Some(write);
-        self.out.push_back(Output::Write { write, over: Over::Version(version), record: None });
+        let over = Over::Version(lease.version.clone());
+        self.unused.take().map(|claim| Next::Hold(claim, over, Then::Serve))
     }
 
-    /// Takes the Lease over, or makes one, or reads it, if that is due.
-    pub(super) fn take_over_if_due(&mut self) {
-        let Role::Standby(standby) = &self.role else { return };
-        if standby.reading || standby.making.is_some() {
-            return;
+    /// Claims the Lease, or makes one, or reads it, if that is due.
+    pub(super) fn pass_time(&mut self, shared: &mut Shared) -> Next {
+        if !shared.desk.is_idle() {
+            return Next::Stay;
         }
-        let due = self.take_over_at().is_some_and(|at| at.max(standby.not_before) <= self.now);
-        // What was read before a pause is too old to be replaced where others write all the time.
-        let stale = standby.raced && !self.sight.looked_at(self.now);
-        if due && self.sight.lease().is_some() && stale {
-            self.read_as_standby(standby.not_before);
-        } else if due && self.sight.lease().is_some() {
-            self.claim_lease();
-        } else if due {
-            let write = self.next_write();
-            if let Role::Standby(standby) = &mut self.role {
-                standby.making = Some(write);
+        let due = self.take_over_at(shared).is_some_and(|at| at.max(self.not_before) <= shared.now);
+        // Where others write all the time, what was read before a pause is too old to be replaced.
+        let is_stale = self.is_raced && !shared.sight.looked_at(shared.now);
+        match shared.sight.lease() {
+            Some(lease) if due && !is_stale => {
+                let lease = lease.clone();
+                return self.claim_lease(shared, lease);
             }
             // Rule `unknown-holds`.
-            // Never with a claim in it: whoever held the one that is gone may still have its right.
-            self.out.push_back(Output::Write { write, over: Over::Nothing, record: None });
-        } else if standby.read_at <= self.now {
-            self.read_as_standby(standby.not_before);
+            // Never with a claim in it: whoever held the Lease that is gone may still have its
+            // right.
+            None if due => shared.write_unsigned(Over::Nothing),
+            _ if due || self.read_at <= shared.now => shared.read(),
+            _ => {}
         }
+        Next::Stay
     }
 
     /// When this standby may write.
-    fn take_over_at(&self) -> Option<Time> {
-        // What is older than something that was seen before comes from a watch that is late, and nothing is known of what stands there now;
-        // or it was put back, which a read tells.
-        if matches!(&self.role, Role::Standby(standby) if standby.unsure) || self.sight.is_restored() {
+    fn take_over_at(&self, shared: &Shared) -> Option<Time> {
+        // An older Lease than one that was seen comes from a watch that is late, so nothing is
+        // known of what stands there now. Or somebody has put it back, and it is stripped when it
+        // is read.
+        if self.writes == Writes::AfterARead || shared.sight.restored().is_some() {
             return None;
         }
-        let known = |lease: &Lease| lease.content.released().is_some_and(|end| self.mirror.knows_the_end_of(end));
-        Some(match self.sight.take_over()? {
+        Some(match shared.sight.take_over()? {
             TakeOver::Missing | TakeOver::Mine => Time(0),
             TakeOver::At(at) => at,
-            TakeOver::Released(since) if self.sight.lease().is_some_and(known) => since,
+            TakeOver::Released(since) if self.knows_the_end(shared) => since,
             TakeOver::Released(since) => since + HEAD_START,
         })
     }
 
-    fn claim_lease(&mut self) {
-        let Some(lease) = self.sight.lease().cloned() else { return };
-        let (mut mine, mut outdated) = (false, false);
-        let found = match lease.content.signed {
-            Some(signed) => {
-                mine = self.sight.is_me(&signed.by);
-                outdated = self.sight.outdated(&signed.record);
-                let mut record = signed.record;
-                record.handover = self.mirror.handover(&record);
-                Found::Record(record)
-            }
-            None => Found::Lost,
-        };
-        self.claim(found, mine, outdated, Over::Version(lease.version));
+    /// Whether the mirror reaches the end of the tenure that released the Lease.
+    fn knows_the_end(&self, shared: &Shared) -> bool {
+        let end = shared.sight.lease().and_then(|lease| lease.content.released());
+        end.is_some_and(|end| shared.mirror.knows_the_end_of(end))
     }
 
-    /// How making a Lease went, or stripping one.
-    pub(super) fn made(&mut self, write: WriteId, outcome: Outcome) {
-        let (retry, soon) = (self.now + self.config.renew_interval, self.retry_at());
-        let Role::Standby(standby) = &mut self.role else { return };
-        if standby.making != Some(write) {
-            return;
+    fn claim_lease(&mut self, shared: &Shared, lease: Lease) -> Next {
+        let mine = lease.content.signed.as_ref().is_some_and(|signed| shared.sight.is_me(&signed.by));
+        let found = lease.content.signed.map_or(Found::Lost, |signed| {
+            let handover = shared.mirror.handover(&signed.record);
+            Found::Record(Record { handover, ..signed.record })
+        });
+        let target = Target { found, mine, over: Over::Version(lease.version) };
+        Next::Claim(Box::new(target), self.unused.take())
+    }
+
+    fn claim_file(&mut self, shared: &mut Shared, found: Found) -> Next {
+        if let Found::Record(record) = &found {
+            shared.known.learn(record);
         }
-        // Whether it is there now, and what is in it, a read tells. Where this replica may not make one, somebody else has to.
-        let not_before = match outcome {
-            Outcome::Stored(_) => standby.not_before,
-            Outcome::Conflict => soon,
-            Outcome::Unknown | Outcome::Held | Outcome::Lost => retry,
-        };
-        self.read_as_standby(not_before);
+        let target = Target { found, mine: true, over: Over::Anything };
+        Next::Claim(Box::new(target), self.unused.take())
     }
 
-    pub(super) fn standby_deadline(&self, standby: &Standby) -> Option<Time> {
-        if standby.reading || standby.making.is_some() {
+    /// Somebody has put an older Lease back. This replica has seen a newer one. Others may not
+    /// have, and would believe what the old one says of the tenure before theirs: they would put
+    /// leaders back whose time is over. Without annotations the Lease tells them nothing, and they
+    /// wait. If a replica is active, it writes them again.
+    /// Rule `restored-stripped`.
+    fn strip(&mut self, shared: &mut Shared, over: Over) {
+        if self.not_before > shared.now {
+            self.read_at = self.not_before;
+        } else if shared.desk.is_idle() {
+            shared.write_unsigned(over);
+        }
+    }
+
+    /// A Lease was made, or stripped, or not: a read tells whether it is there, and what is in it.
+    fn made_or_stripped(&mut self, shared: &mut Shared, outcome: &Outcome) {
+        self.not_before = match outcome {
+            Outcome::Stored(_) => self.not_before,
+            Outcome::Conflict => shared.retry_at(),
+            // Where this replica may not make a Lease, somebody else has to.
+            Outcome::Unknown | Outcome::Held | Outcome::Lost => shared.now + shared.config.renew_interval,
+        };
+        shared.read();
+    }
+
+    pub(super) fn next_deadline(&self, shared: &Shared) -> Option<Time> {
+        if !shared.desk.is_idle() {
             return None;
         }
-        let write = self.take_over_at().map(|at| at.max(standby.not_before));
-        Some(write.map_or(standby.read_at, |at| at.min(standby.read_at)).max(self.now + Millis(1)))
+        let write = self.take_over_at(shared).map(|at| at.max(self.not_before));
+        Some(write.map_or(self.read_at, |at| at.min(self.read_at)).max(shared.now + Millis(1)))
     }
 }

@@ -1,169 +1,74 @@
-//! The end in good order: stop serving, tell mirrors, then leave the last record.
-//! Rule `stop-first`.
+//! The end in good order: the last words of a tenure on their way into the store.
 
-use super::{Replica, Role};
-use crate::tenure::Last;
-use crate::{Outcome, Output, Over, Record, Revision, Store, TenureEnd, Time, Version, WriteId};
+use super::desk::Write;
+use super::shared::{News, Next, Shared};
+use crate::{Outcome, Over, Record, Time};
 
-/// The last words of a tenure on their way into the Lease.
+/// A replica that stores its last words. It serves nobody any more.
+///
+/// With a Lease each try checks that the Lease is still this tenure's own: it is neither repaired
+/// nor taken back. The shell knows how long this may go on. A file is written once, whatever comes
+/// of it.
 #[derive(Debug)]
 pub(super) struct Releasing {
     record: Box<Record>,
-    step: Step,
-}
-
-#[derive(Debug)]
-enum Step {
-    /// A renewal is under way: what it makes of the version is what the release replaces.
-    Renewal(WriteId),
-    Reading,
-    Writing(WriteId),
-    /// The API server didn't answer.
-    Paused(Time),
+    /// Reads the Lease again then, when nothing is under way: the API server hasn't answered.
+    read_at: Time,
 }
 
 impl Releasing {
-    pub(super) fn next_deadline(&self) -> Option<Time> {
-        if let Step::Paused(until) = self.step { Some(until) } else { None }
-    }
-}
-
-impl Replica {
-    pub(super) fn shutdown(&mut self) {
-        match (&self.role, &self.config.store) {
-            (Role::Active(_), Store::File) => self.stop_with_file(),
-            (Role::Active(_), Store::Lease { .. }) => self.stop_with_lease(),
-            // If it is stored, this replica holds the Lease: nobody should have to wait for it.
-            (Role::Claiming(_), Store::Lease { .. }) => self.stops = true,
-            (Role::Stopping { .. } | Role::Releasing(_), _) => {}
-            _ => self.stop_now(),
+    /// A request of the tenure may still be under way: its answer tells what the release replaces.
+    pub(super) fn new(shared: &mut Shared, record: Box<Record>, over: Over) -> Self {
+        let releasing = Self { record, read_at: shared.now };
+        if shared.desk.is_idle() {
+            releasing.write(shared, over);
         }
+        releasing
     }
 
-    /// The last change that observers are told of. Leaders that live as long as their streams end with
-    /// the tenure: observers are told, or they would take them for leaders when they resume in the next
-    /// one, where nobody knows of them.
-    fn last_revision(&mut self) -> Option<Revision> {
-        let (elections, mut turn) = self.turn().ok()?;
-        if turn.active.settles_at.is_some() {
-            return None;
-        }
-        let told = elections.vacate_stream_bound(&mut turn);
-        told.then(|| elections.last_revision().unwrap_or(Revision(turn.active.tenure.0)))
-    }
-
-    pub(super) fn stop_now(&mut self) {
-        self.role = Role::Stopped;
-        self.out.push_back(Output::Stopped);
-    }
-
-    fn stop_with_file(&mut self) {
-        let last = self.next_write();
-        let last_revision = self.last_revision();
-        let Role::Active(active) = &mut self.role else { return };
-        let before = active.pending.map(|pending| pending.write);
-        // What a tenure inside its wait knows isn't all there is: the next one has to wait as well.
-        let handover = active.settles_at.is_none().then(|| self.elections.hand_over(active, self.now));
-        let words = Last { handover, last_revision, ..Last::default() };
-        let record = Box::new(active.release(&self.config, words, self.now));
-        self.end_tenure(TenureEnd::Shutdown);
-        if before.is_none() {
-            self.out.push_back(Output::Write { write: last, over: Over::Anything, record: Some(record) });
-            self.role = Role::Stopping { before, last, record: None };
-        } else {
-            self.role = Role::Stopping { before, last, record: Some(record) };
-        }
-    }
-
-    pub(super) fn stopped_writing(&mut self, write: WriteId) {
-        let Role::Stopping { before, last, record } = &mut self.role else { return };
-        if *before == Some(write) {
-            *before = None;
-            if let Some(record) = record.take() {
-                self.out.push_back(Output::Write { write: *last, over: Over::Anything, record: Some(record) });
+    pub(super) fn on(&mut self, shared: &mut Shared, news: News) -> Next {
+        match news {
+            News::Written(Write::Renewal(_), Outcome::Stored(Some(version))) => {
+                self.write(shared, Over::Version(version));
             }
-        } else if *last == write {
-            self.stop_now();
-        }
-    }
-
-    /// Mirrors are told everything before the release says how far that was.
-    fn stop_with_lease(&mut self) {
-        self.tell_mirrors();
-        let last_revision = self.last_revision();
-        let Role::Active(active) = &mut self.role else { return };
-        // What a tenure inside its wait knows isn't all there is: it names no last change.
-        let last_change = active.settles_at.is_none().then(|| self.elections.last_change());
-        let words = Last { last_change, last_revision, ..Last::default() };
-        let record = Box::new(active.release(&self.config, words, self.now));
-        let (over, pending, reading) = (active.over.clone(), active.pending, active.reading);
-        self.end_tenure(TenureEnd::Shutdown);
-        let step = match (pending, reading) {
-            (Some(pending), _) => Step::Renewal(pending.write),
-            (None, _) => Step::Reading,
-        };
-        self.role = Role::Releasing(Box::new(Releasing { record, step }));
-        match over {
-            Over::Version(version) if pending.is_none() && !reading => self.write_release(version),
-            _ if pending.is_none() && !reading => self.out.push_back(Output::Read),
+            News::Written(Write::Renewal(_), _) if shared.is_alone() => self.write(shared, Over::Anything),
+            News::Written(Write::Release, Outcome::Stored(_)) => return Next::Stop,
+            News::Written(Write::Release, _) if shared.is_alone() => return Next::Stop,
+            News::Written(..) => shared.read(),
+            News::Read if shared.desk.is_idle() => match self.own_version(shared) {
+                Some(over) => self.write(shared, over),
+                None => return Next::Stop,
+            },
+            News::ReadFailed => self.read_at = shared.retry_at(),
             _ => {}
         }
+        Next::Stay
     }
 
-    fn write_release(&mut self, version: Version) {
-        let write = self.next_write();
-        let Role::Releasing(releasing) = &mut self.role else { return };
-        releasing.step = Step::Writing(write);
-        let record = Some(releasing.record.clone());
-        self.out.push_back(Output::Write { write, over: Over::Version(version), record });
-    }
-
-    /// How a write went, the release itself or the renewal before it.
-    pub(super) fn released(&mut self, write: WriteId, outcome: Outcome) {
-        let Role::Releasing(releasing) = &mut self.role else { return };
-        match (&releasing.step, outcome) {
-            (Step::Renewal(renewal), Outcome::Stored(Some(version))) if *renewal == write => {
-                self.write_release(version)
-            }
-            (Step::Writing(release), Outcome::Stored(_)) if *release == write => self.stop_now(),
-            (Step::Renewal(this) | Step::Writing(this), _) if *this == write => {
-                releasing.step = Step::Reading;
-                self.out.push_back(Output::Read);
-            }
-            _ => {}
+    pub(super) fn pass_time(&mut self, shared: &mut Shared) -> Next {
+        if shared.desk.is_idle() && self.read_at <= shared.now {
+            shared.read();
         }
+        Next::Stay
     }
 
-    /// Each try checks that the Lease is still this tenure's own. It is neither repaired nor taken back.
+    fn write(&self, shared: &mut Shared, over: Over) {
+        if over == Over::Nothing {
+            // The Lease was gone, and a repair of it failed.
+            return shared.read();
+        }
+        shared.write(Write::Release, over, self.record.clone());
+    }
+
+    /// The Lease as it was read, if it is still this tenure's.
     /// Rule `release-checks`.
-    pub(super) fn release_over_what_was_found(&mut self) {
-        let Role::Releasing(releasing) = &self.role else { return };
-        if !matches!(releasing.step, Step::Reading) {
-            return;
-        }
-        let mine = |lease: &&crate::Lease| {
-            let held = lease.content.held();
-            held.is_some_and(|signed| self.sight.is_me(&signed.by) && signed.record.tenure == releasing.record.tenure)
-        };
-        match self.sight.lease().filter(mine).map(|lease| lease.version.clone()) {
-            Some(version) => self.write_release(version),
-            None => self.stop_now(),
-        }
+    fn own_version(&self, shared: &Shared) -> Option<Over> {
+        let lease = shared.sight.lease()?;
+        let signed = lease.content.held().filter(|signed| shared.sight.is_me(&signed.by))?;
+        (signed.record.tenure == self.record.tenure).then(|| Over::Version(lease.version.clone()))
     }
 
-    /// The Lease couldn't be read. The shell knows how long this may go on.
-    pub(super) fn release_later(&mut self) {
-        let until = self.retry_at();
-        if let Role::Releasing(releasing) = &mut self.role {
-            releasing.step = Step::Paused(until);
-        }
-    }
-
-    pub(super) fn release_again(&mut self) {
-        let Role::Releasing(releasing) = &mut self.role else { return };
-        if matches!(releasing.step, Step::Paused(until) if until <= self.now) {
-            releasing.step = Step::Reading;
-            self.out.push_back(Output::Read);
-        }
+    pub(super) fn next_deadline(&self, shared: &Shared) -> Option<Time> {
+        shared.desk.is_idle().then_some(self.read_at)
     }
 }

@@ -1,6 +1,6 @@
 //! The store of the bench: one record in memory, with reads and writes one after the other, that can be slow, fail, or hang.
 
-use leasehold_core::{Found, Input, Millis, Outcome, Record, Time, WriteId};
+use leasehold_core::{ClockFloor, Found, Input, Millis, Outcome, Record, Time, WriteId};
 use std::collections::VecDeque;
 
 /// What becomes of writes. Reads always work.
@@ -68,7 +68,7 @@ impl Store {
             return None;
         }
         match self.jobs.pop_front()?.1 {
-            Job::Read => Some(Input::Found { found: self.found.clone(), clock_floor: self.clock_floor }),
+            Job::Read => Some(Input::Found { found: self.found.clone(), clock_floor: ClockFloor(self.clock_floor) }),
             Job::Write(write, sent, record) => {
                 let outcome = match self.mode {
                     Mode::Works => Outcome::Stored(None),

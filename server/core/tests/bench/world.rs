@@ -177,7 +177,6 @@ impl World {
                 self.say_store("read");
             }
             Output::Write { write, record, .. } => {
-                let record = record.expect("a file is always written with a record");
                 self.numbers.learn(record.tenure.0);
                 let line = format!("write {}: {}", write.0, record_words(&self.numbers, &record));
                 self.say_store(&line);
@@ -224,7 +223,7 @@ impl World {
             // Whoever has to know is told by other outputs.
             Output::Changed(change) => self.say(&self.numbers.change(&change)),
             Output::Ended(_) => unreachable!("said before"),
-            Output::Follow(_) | Output::MirrorSnapshot(_) | Output::MirrorChanged(_) => {
+            Output::WriteUnsigned { .. } | Output::Follow(_) | Output::MirrorSnapshot(_) | Output::MirrorChanged(_) => {
                 unreachable!("a file has one replica")
             }
         }
@@ -297,7 +296,6 @@ fn record_words(numbers: &Numbers, record: &Record) -> String {
 pub(crate) fn found_words(numbers: &Numbers, found: &Found) -> String {
     match found {
         Found::Record(record) => record_words(numbers, record),
-        Found::Lease(_) => unreachable!("this store is a file"),
         Found::Fresh => "fresh".to_owned(),
         Found::Lost => "lost".to_owned(),
     }

@@ -5,8 +5,8 @@ use crate::step::{Step, Wait};
 use crate::store::{Mode, Store};
 use crate::tenure::Model;
 use leasehold_core::{
-    Ask, Attempt, CallId, CandidateName, Config, ElectionName, Entry, Event, FencingToken, Found, Input, Limits,
-    Millis, Output, Replica, Reply, StreamId, Subject, Ticket, Time, Value,
+    Ask, Attempt, CallId, CandidateName, ClockFloor, Config, ElectionName, Entry, Event, FencingToken, Found, Input,
+    Limits, Millis, Output, Replica, Reply, StreamId, Subject, Ticket, Time, Value,
 };
 
 #[derive(Debug)]
@@ -230,7 +230,7 @@ impl Pair {
         self.collect();
         while let Some(mut answer) = self.store.answer(self.now) {
             if let Input::Found { clock_floor, .. } = &mut answer {
-                *clock_floor = (self.now.0 / 1000 + self.clock_ahead) << 20;
+                *clock_floor = ClockFloor((self.now.0 / 1000 + self.clock_ahead) << 20);
             }
             self.feed(answer);
         }
@@ -265,7 +265,7 @@ impl Pair {
         match output {
             Output::Read => self.store.read(self.now),
             Output::Write { write, record, .. } => {
-                self.store.write(self.now, write, record.expect("a file is always written with a record"));
+                self.store.write(self.now, write, record);
             }
             Output::Stopped => self.running = None,
             Output::Event { event: Event::Enrolled { ticket, .. }, .. } => {

@@ -98,9 +98,10 @@ impl Model {
         self.compare(&input);
         match input {
             Input::Tick => {}
-            Input::Found { found, clock_floor } => self.found(found, clock_floor),
+            Input::Found { found, clock_floor } => self.found(found, clock_floor.0),
             Input::Written { write, outcome } => self.written(write, &outcome),
-            Input::NotFound
+            Input::ReadFailed
+            | Input::FoundLease { .. }
             | Input::Watched { .. }
             | Input::Forwarded { .. }
             | Input::MirrorOpened
@@ -287,7 +288,7 @@ impl Model {
         let sent = Sent { write: self.next_write(), at: self.now, ceiling: tenure.0 + HEADROOM };
         let record = Box::new(self.record(tenure, sent.ceiling, Millis(0)));
         self.claimed = Some((*record.clone(), base, outdated));
-        self.out.push(Output::Write { write: sent.write, over: Over::Anything, record: Some(record) });
+        self.out.push(Output::Write { write: sent.write, over: Over::Anything, record });
         let resumes = trusted.as_ref().and_then(|record| record.last_revision);
         let handover = trusted.and_then(|record| record.handover).unwrap_or_default();
         self.role = Role::Claiming(sent, elections, handover, resumes);
@@ -321,7 +322,7 @@ impl Model {
             }
             Role::Stopping(before, last, record) => {
                 self.role = if before == Some(write) {
-                    self.out.push(Output::Write { write: last, over: Over::Anything, record: Some(record.clone()) });
+                    self.out.push(Output::Write { write: last, over: Over::Anything, record: record.clone() });
                     Role::Stopping(None, last, record)
                 } else if last == write {
                     self.out.push(Output::Stopped);
@@ -379,7 +380,7 @@ impl Model {
         let record = self.record(elections.tenure, sent.ceiling, self.now.since(elections.began));
         self.pending = Some(sent);
         self.renew_at = self.now + self.config.renew_interval;
-        self.out.push(Output::Write { write, over: Over::Anything, record: Some(Box::new(record)) });
+        self.out.push(Output::Write { write, over: Over::Anything, record: Box::new(record) });
     }
 
     fn shutdown(&mut self) {
@@ -405,7 +406,7 @@ impl Model {
                 self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Shutdown });
                 let before = self.pending.map(|sent| sent.write);
                 if before.is_none() {
-                    self.out.push(Output::Write { write: last, over: Over::Anything, record: Some(record.clone()) });
+                    self.out.push(Output::Write { write: last, over: Over::Anything, record: record.clone() });
                 }
                 self.role = Role::Stopping(before, last, record);
             }

@@ -4,7 +4,7 @@ use crate::api::Api;
 use crate::link::Mode;
 use crate::member::{Flow, Member};
 use crate::render::{Numbers, seconds};
-use leasehold_core::{CallId, Input, Lease, Millis, StreamId, Tenure, Ticket, Time};
+use leasehold_core::{CallId, ClockFloor, Input, Lease, Millis, StreamId, Tenure, Ticket, Time};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What the bench remembers of a worker.
@@ -148,7 +148,8 @@ impl Group {
                 let (lease, clock_floor) = (lease.clone(), member.clock_floor(self.now));
                 if member.replica.is_some()
                     && member.link.mode != Mode::CutOff
-                    && let Some(input) = member.watch.carry(Input::Watched { lease, clock_floor })
+                    && let Some(input) =
+                        member.watch.carry(Input::Watched { lease, clock_floor: ClockFloor(clock_floor) })
                 {
                     self.mail.push_back((name.clone(), input));
                 }
@@ -178,7 +179,7 @@ impl Group {
         let (lease, now) = (self.api.lease.clone(), self.now);
         let member = self.member(name);
         let clock_floor = member.clock_floor(now);
-        if let Some(input) = member.watch.carry(Input::Watched { lease, clock_floor }) {
+        if let Some(input) = member.watch.carry(Input::Watched { lease, clock_floor: ClockFloor(clock_floor) }) {
             self.tell(name, input);
         }
     }

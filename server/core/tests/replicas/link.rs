@@ -1,7 +1,7 @@
 //! A replica's way to the API server: requests one after the other, each with a timeout, that can be slow, fail, or get stuck.
 
 use crate::api::{Api, Writer};
-use leasehold_core::{Found, Input, Millis, Outcome, Over, Record, Time, WriteId};
+use leasehold_core::{ClockFloor, Input, Lease, Millis, Outcome, Over, Record, Time, WriteId};
 use std::collections::VecDeque;
 
 /// What becomes of requests.
@@ -38,7 +38,7 @@ enum Step {
 /// What the client hears.
 #[derive(Clone, Debug)]
 enum Answer {
-    Found(Box<Found>),
+    Found(Box<Option<Lease>>),
     Written(Outcome),
     Nothing,
 }
@@ -118,7 +118,7 @@ impl Link {
 
     fn perform(&self, api: &mut Api, request: &Request, now: Time) -> Answer {
         match request {
-            Request::Read => Answer::Found(Box::new(Found::Lease(api.lease.clone()))),
+            Request::Read => Answer::Found(Box::new(api.lease.clone())),
             Request::Write { over, record, .. } => {
                 Answer::Written(api.write(&self.writer, over, record.as_deref().cloned(), now))
             }
@@ -145,8 +145,10 @@ impl Link {
 
 fn heard(request: &Request, answer: Answer, clock_floor: u64) -> Input {
     match (request, answer) {
-        (Request::Read, Answer::Found(found)) => Input::Found { found: *found, clock_floor },
-        (Request::Read, _) => Input::NotFound,
+        (Request::Read, Answer::Found(lease)) => {
+            Input::FoundLease { lease: *lease, clock_floor: ClockFloor(clock_floor) }
+        }
+        (Request::Read, _) => Input::ReadFailed,
         (Request::Write { write, .. }, Answer::Written(outcome)) => Input::Written { write: *write, outcome },
         (Request::Write { write, .. }, _) => Input::Written { write: *write, outcome: Outcome::Unknown },
     }

@@ -16,7 +16,8 @@ impl Group {
                 self.say_more(name, "reads the Lease");
                 self.member(name).link.read(now);
             }
-            Output::Write { write, over, record } => self.write(name, write, over, record),
+            Output::Write { write, over, record } => self.write(name, write, over, Some(record)),
+            Output::WriteUnsigned { write, over } => self.write(name, write, over, None),
             Output::RightUntil(at) => {
                 let member = self.member(name);
                 member.right_until = Some(at);
@@ -204,7 +205,7 @@ impl Group {
     /// Shows what a request came to, but for what went well: that the Lease itself shows.
     pub(crate) fn show_answer(&mut self, name: &str, answer: &Input) {
         match answer {
-            Input::NotFound => self.say_of(name, "can't read the Lease"),
+            Input::ReadFailed => self.say_of(name, "can't read the Lease"),
             Input::Written { outcome: Outcome::Conflict, .. } => self.say_of(name, "its write conflicts"),
             Input::Written { outcome: Outcome::Unknown, .. } => self.say_of(name, "its write has no answer"),
             _ => {}

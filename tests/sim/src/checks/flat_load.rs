@@ -24,7 +24,7 @@ impl Guarantee for FlatLoad {
     fn note(&mut self, now: Time, _: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match (fact, self.calm) {
             (Fact::FaultsEnded { renew_interval }, _) => self.calm = Some((now, *renew_interval)),
-            (Fact::Said(Output::Write { .. }), Some((since, interval))) => {
+            (Fact::Said(Output::Write { .. } | Output::WriteUnsigned { .. }), Some((since, interval))) => {
                 self.writes += 1;
                 let (passed, writes) = (now.since(since), self.writes);
                 // By the fastest clock.

@@ -4,7 +4,7 @@
 use super::{Guarantee, wrong};
 use crate::api::edits::OTHER_HOLDER;
 use crate::truth::{Fact, Truth};
-use leasehold_core::{Found, Holder, Input, Lease, Output, Time};
+use leasehold_core::{Holder, Input, Lease, Output, Time};
 
 pub(crate) const NAME: &str = "one-active";
 
@@ -45,6 +45,6 @@ impl Guarantee for OneActive {
 }
 
 fn names_another(input: &Input) -> bool {
-    let Input::Found { found: Found::Lease(Some(Lease { content, .. })), .. } = input else { return false };
+    let Input::FoundLease { lease: Some(Lease { content, .. }), .. } = input else { return false };
     content.holder == Some(Holder(OTHER_HOLDER.to_owned()))
 }

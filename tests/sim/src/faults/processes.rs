@@ -4,7 +4,7 @@ use crate::checks::Violation;
 use crate::plan::Fault;
 use crate::server::Proc;
 use crate::world::{Event, World};
-use leasehold_core::{Input, Millis};
+use leasehold_core::{ClockFloor, Input, Millis};
 
 impl World {
     /// A replica, more often than not the active one.
@@ -74,11 +74,11 @@ impl World {
     }
 
     /// A number that this replica's wall clock vouches for: seconds times 2^20, to the millisecond.
-    pub(crate) fn clock_floor(&self, at: usize) -> u64 {
+    pub(crate) fn clock_floor(&self, at: usize) -> ClockFloor {
         if self.plan.replicas == 0 {
-            return (self.wall_clock_ms / 1000) << 20;
+            return ClockFloor((self.wall_clock_ms / 1000) << 20);
         }
-        ((self.wall_clock_ms + self.wall_ahead_ms[at] + self.now.0) << 20) / 1000
+        ClockFloor(((self.wall_clock_ms + self.wall_ahead_ms[at] + self.now.0) << 20) / 1000)
     }
 
     pub(super) fn set_wall_clock(&mut self) {

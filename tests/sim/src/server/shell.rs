@@ -6,8 +6,8 @@ use crate::store::Job;
 use crate::truth::Fact;
 use crate::world::{Event, World};
 use leasehold_core::{
-    Board, Change, ChangeReason as Why, EndReason as End, Found, Input, Lease, Millis, Output, Reject, Replica,
-    Revision, Tenure, TenureEnd,
+    Board, Change, ChangeReason as Why, EndReason as End, Found, Input, Lease, Millis, Output, Over, Record, Reject,
+    Replica, Revision, Tenure, TenureEnd, WriteId,
 };
 
 impl World {
@@ -26,7 +26,7 @@ impl World {
         let server = &mut self.servers[at];
         server.has_read |= matches!(input, Input::Found { found: Found::Record(_), .. });
         let lease: Option<&Lease> = match input {
-            Input::Found { found: Found::Lease(lease), .. } | Input::Watched { lease, .. } => lease.as_ref(),
+            Input::FoundLease { lease, .. } | Input::Watched { lease, .. } => lease.as_ref(),
             _ => None,
         };
         if let Some(signed) = lease.and_then(|lease| lease.content.signed.as_ref()) {
@@ -52,10 +52,8 @@ impl World {
         self.remember_tickets(&output);
         match output {
             Output::Read => self.push_job(at, Job::Read),
-            Output::Write { write, over, record } => {
-                let sent = self.servers[at].local(self.now);
-                self.push_job(at, Job::Write { write, over, record, sent });
-            }
+            Output::Write { write, over, record } => self.write(at, write, over, Some(record)),
+            Output::WriteUnsigned { write, over } => self.write(at, write, over, None),
             Output::TenureBegan { tenure, settles_in, resumes_after, .. } => {
                 self.tenure_began(at, (tenure, resumes_after), settles_in);
             }
@@ -97,6 +95,11 @@ impl World {
                 }
             }
         }
+    }
+
+    fn write(&mut self, at: usize, write: WriteId, over: Over, record: Option<Box<Record>>) {
+        let sent = self.servers[at].local(self.now);
+        self.push_job(at, Job::Write { write, over, record, sent });
     }
 
     fn tenure_began(&mut self, at: usize, (tenure, resumes_after): (Tenure, Option<Revision>), settles_in: Millis) {

@@ -9,7 +9,7 @@ use leasehold_core::{
 impl View {
     pub(super) fn said(&mut self, output: &Output) {
         match output {
-            Output::Write { write, record: Some(record), .. } => self.asks_to_write(*write, record),
+            Output::Write { write, record, .. } => self.asks_to_write(*write, record),
             Output::TenureBegan { tenure, began, .. } => self.begins(*tenure, *began),
             Output::Settled => self.settled = true,
             Output::Event { stream, event: Event::Enrolled { enrolment, ticket }, .. } => {

@@ -42,7 +42,7 @@ impl View {
             Input::Written { write, outcome: Outcome::Stored(_) } => self.confirm(*write),
             // A claim that isn't stored begins nothing.
             Input::Written { write, outcome: Outcome::Held } if self.tenure.is_some() => self.confirm(*write),
-            Input::Found { found: Found::Lease(Some(lease)), .. } | Input::Watched { lease: Some(lease), .. } => {
+            Input::FoundLease { lease: Some(lease), .. } | Input::Watched { lease: Some(lease), .. } => {
                 self.recognise(lease);
             }
             Input::StreamClosed { stream } => self.stream_gone(*stream),
