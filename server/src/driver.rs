@@ -369,7 +369,7 @@ impl Driver {
             Output::Write { write, over, record } => self.store.write(write, over, record, self.batch_began),
             Output::Follow(active) => {
                 if let Some(Active { tenure, address }) = &active {
-                    tracing::info!(tenure = tenure.0, address, "another replica is active; forwarding to it");
+                    tracing::info!(tenure = tenure.0, %address, "another replica is active; forwarding to it");
                 }
                 self.active.send_replace(active);
                 self.stand_by();

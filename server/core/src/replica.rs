@@ -315,11 +315,11 @@ impl Replica {
             _ => None,
         };
         let same = match (&self.followed, active) {
-            (Some(followed), Some((tenure, address))) => followed.tenure == tenure && followed.address == address,
+            (Some(followed), Some((tenure, address))) => followed.tenure == tenure && followed.address == *address,
             (followed, active) => followed.is_none() && active.is_none(),
         };
         if !same {
-            self.followed = active.map(|(tenure, address)| output::Active { tenure, address: address.to_owned() });
+            self.followed = active.map(|(tenure, address)| output::Active { tenure, address: address.clone() });
             self.out.push_back(Output::Follow(self.followed.clone()));
         }
     }
@@ -399,6 +399,9 @@ impl Replica {
         if let Some(signed) = lease.as_ref().and_then(|lease| lease.content.signed.as_ref()) {
             let record = signed.record.clone();
             self.learn(&record);
+        }
+        if let Some(newer) = lease.as_ref().and_then(|lease| lease.content.newer.as_ref()) {
+            self.seen = self.seen.max(newer.ceiling);
         }
         if let Some(lease) = lease.as_ref().filter(|lease| self.holds(&lease.content)) {
             self.sight.owns(lease.version.clone());

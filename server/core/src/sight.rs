@@ -4,7 +4,7 @@
 //! wrote it last has sent that write before it was seen, so its right is over by then.
 
 use crate::lease::{Content, Holder, Lease, Version};
-use crate::{Millis, Tenure, Time};
+use crate::{Address, Millis, Tenure, Time};
 
 /// A standby whose mirror doesn't reach the end of a tenure that was released gives one whose mirror does a head start.
 pub(crate) const HEAD_START: Millis = Millis(200);
@@ -70,6 +70,9 @@ impl Sight {
             self.highest = self.highest.max(record.tenure);
             self.newest = self.newest.max((record.tenure, record.renewed_at));
         }
+        if let Some(newer) = content.and_then(|content| content.newer.as_ref()) {
+            self.wrote(newer.tenure, Millis(0));
+        }
         if let Some((content, held)) = content.and_then(|content| Some((content, content.held()?))) {
             self.held = Some((held.record.tenure, now));
             self.duration = self.duration.max(content.duration.unwrap_or_default());
@@ -80,7 +83,7 @@ impl Sight {
         }
     }
 
-    /// This replica has written a renewal.
+    /// A replica has written a renewal.
     pub(crate) fn wrote(&mut self, tenure: Tenure, renewed_at: Millis) {
         self.highest = self.highest.max(tenure);
         self.newest = self.newest.max((tenure, renewed_at));
@@ -129,10 +132,15 @@ impl Sight {
         self.last.as_ref().and_then(|last| last.lease.as_ref())
     }
 
-    /// When what was seen last may be taken over. `None`: nothing was seen yet.
+    /// When what was seen last may be taken over. `None`: nothing was seen yet, or a replica of a
+    /// later version has written it. This one can't know what the next tenure has to keep then, and
+    /// would remove it.
     pub(crate) fn take_over(&self) -> Option<TakeOver> {
         let last = self.last.as_ref()?;
         let Some(lease) = &last.lease else { return Some(TakeOver::Missing) };
+        if lease.content.newer.is_some() {
+            return None;
+        }
         // Words of its own that somebody may have put back tell nothing of who has held the Lease in between.
         let own = self.own.as_ref() == Some(&lease.version);
         if own && lease.content.held().is_some_and(|signed| signed.by == self.me) {
@@ -145,18 +153,23 @@ impl Sight {
 
     /// Whether there is no Lease, or one without annotations of ours.
     pub(crate) fn says_nothing(&self) -> bool {
-        self.lease().is_none_or(|lease| lease.content.signed.is_none())
+        self.lease().is_none_or(|lease| lease.content.author().is_none())
     }
 
     /// The replica that holds the Lease, as far as is known: the tenure and the address. One that was wiped out of the Lease holds
     /// it still.
-    pub(crate) fn active(&self) -> Option<(Tenure, &str)> {
+    pub(crate) fn active(&self) -> Option<(Tenure, &Address)> {
         let content = &self.lease()?.content;
-        let signed = content.signed.as_ref()?;
-        let holds = content.holder.as_ref().is_none_or(|holder| *holder == signed.by);
-        let over = signed.record.ended_at.is_some() || signed.record.tenure < self.highest;
-        let mine = signed.by == self.me;
-        (holds && !mine && !over).then_some((signed.record.tenure, signed.address.as_str()))
+        let (by, address, tenure) = content.author()?;
+        let ended = match &content.signed {
+            Some(signed) => signed.record.ended_at.is_some(),
+            // A replica of a later version has written the Lease, and what it says of an end can't
+            // be read. A release has no holder.
+            None => content.holder.is_none(),
+        };
+        let holds = content.holder.as_ref().is_none_or(|holder| holder == by);
+        let over = ended || tenure < self.highest;
+        (holds && !over && *by != self.me).then_some((tenure, address))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::number::{AHEAD_WHEN_LOST, HEADROOM, Line, NUMBER_LIMIT};
 use crate::record::Former;
-use crate::{Config, Found, Handover, Millis, Over, Record, Revision, StreamId, Tenure, Time, WriteId};
+use crate::{Config, Found, Handover, Millis, Over, Record, RecordParts, Revision, StreamId, Tenure, Time, WriteId};
 
 /// After so many writes in a row that found somebody else's change, the next one waits a little.
 const CONFLICTS_AT_ONCE: u32 = 3;
@@ -82,7 +82,7 @@ impl Claim {
                 resumes_after: record
                     .last_revision
                     .filter(|last| record.handover.is_some() && last.0 >= record.tenure.0),
-                handover: record.handover.unwrap_or_default(),
+                handover: record.into_handover().unwrap_or_default(),
             },
             Err(settle_for) => Self {
                 tenure,
@@ -98,7 +98,7 @@ impl Claim {
 
     /// The first record of the tenure.
     pub(crate) fn record(&self, config: &Config) -> Record {
-        Record {
+        Record::made(RecordParts {
             tenure: self.tenure,
             ceiling: self.pending.ceiling,
             duration: config.duration,
@@ -109,7 +109,7 @@ impl Claim {
             last_change: None,
             handover: None,
             last_revision: None,
-        }
+        })
     }
 }
 
@@ -190,7 +190,7 @@ impl Active {
         let renewed_at = self.next_renewed_at(now);
         self.pending = Some(Pending { write, sent: now, ceiling, renewed_at });
         self.renew_at = now + config.renew_interval;
-        self.record(config, ceiling, renewed_at)
+        Record::made(self.parts(config, ceiling, renewed_at))
     }
 
     /// Two writes of one millisecond still differ. Later than the truth by as much, which costs nobody anything.
@@ -246,11 +246,12 @@ impl Active {
         let ended_at = Some(now.since(self.began));
         let Last { handover, last_change, last_revision } = last;
         let (ceiling, renewed_at) = (self.line.wanted_ceiling(), self.next_renewed_at(now));
-        Record { ended_at, last_change, handover, last_revision, ..self.record(config, ceiling, renewed_at) }
+        let parts = self.parts(config, ceiling, renewed_at);
+        Record::made(RecordParts { ended_at, last_change, handover, last_revision, ..parts })
     }
 
-    fn record(&self, config: &Config, ceiling: u64, renewed_at: Millis) -> Record {
-        Record {
+    fn parts(&self, config: &Config, ceiling: u64, renewed_at: Millis) -> RecordParts {
+        RecordParts {
             tenure: self.tenure,
             ceiling,
             duration: config.duration,

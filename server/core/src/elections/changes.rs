@@ -1,8 +1,8 @@
 //! Counts the changes of state of leased candidacies, and tells mirrors of them.
 
-use super::{Elections, State};
+use super::{Candidacy, Elections, State};
 use crate::tenure::Active;
-use crate::{ElectionName, Enrolment, MirrorBatch, Mirrored};
+use crate::{BatchParts, Carried, ElectionName, Enrolment, MirrorBatch};
 use std::collections::BTreeSet;
 
 /// What has changed since mirrors were told.
@@ -51,33 +51,34 @@ impl Elections {
         let (after, number) = (self.changes.told, self.changes.number);
         self.changes.told = number;
         let holds = std::mem::take(&mut self.changes.holds);
-        let holds = holds.iter().map(|name| self.mirrored_hold(active, name)).collect();
-        let mut batch =
-            MirrorBatch { tenure: active.tenure, after, number, there: Vec::new(), gone: Vec::new(), holds };
+        let holds = holds.iter().map(|name| self.carried_hold(active, name)).collect();
+        let mut batch = BatchParts { tenure: active.tenure, after, number, there: Vec::new(), gone: Vec::new(), holds };
         for id in std::mem::take(&mut self.changes.changed) {
-            match self.mirrored(active, id) {
-                Some(mirrored) => batch.there.push(mirrored),
+            match self.candidacies.get(&id).and_then(|candidacy| candidacy.carried(active)) {
+                Some(carried) => batch.there.push(carried),
                 None => batch.gone.push(id),
             }
         }
-        batch
+        MirrorBatch::made(batch)
     }
 
     /// All that there is, for a new mirror. The others must have been told all news before.
     pub(crate) fn snapshot(&self, active: &Active) -> MirrorBatch {
         let number = self.changes.number;
-        let there = self.candidacies.keys().filter_map(|id| self.mirrored(active, *id)).collect();
-        let holds = self.mirrored_holds(active);
-        MirrorBatch { tenure: active.tenure, after: number, number, there, gone: Vec::new(), holds }
+        let there = self.candidacies.values().filter_map(|candidacy| candidacy.carried(active)).collect();
+        let holds = self.carried_holds(active);
+        MirrorBatch::made(BatchParts { tenure: active.tenure, after: number, number, there, gone: Vec::new(), holds })
     }
+}
 
-    fn mirrored(&self, active: &Active, id: Enrolment) -> Option<Mirrored> {
-        let candidacy = self.candidacies.get(&id)?;
-        let ticket = candidacy.ticket(active)?;
-        let drains_until = match candidacy.state {
+impl Candidacy {
+    /// What others are told of it. `None`: it is bound to its stream.
+    pub(super) fn carried(&self, active: &Active) -> Option<Carried> {
+        let ticket = self.ticket(active)?;
+        let drains_until = match self.state {
             State::Draining { until, .. } => Some(until.since(active.began)),
             State::Waiting { .. } | State::Leading { .. } => None,
         };
-        Some(Mirrored { ticket, drains_until, attempt: candidacy.attempt.clone() })
+        Some(Carried { ticket, drains_until, attempt: self.attempt.clone() })
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{Elections, Turn};
 use crate::tenure::Active;
-use crate::{ElectionName, Held, HeldElection, Millis, Time};
+use crate::{ElectionName, Held, Millis, Time};
 use std::collections::BTreeSet;
 
 impl Elections {
@@ -35,24 +35,17 @@ impl Elections {
         }
     }
 
-    /// What is left of all holds.
-    pub(super) fn holds_left(&self, now: Time) -> Vec<HeldElection> {
-        let left =
-            |(until, name): &(Time, ElectionName)| HeldElection { election: name.clone(), left: until.since(now) };
-        self.holds.iter().map(left).collect()
-    }
-
-    /// A hold as a mirror is told of it.
-    pub(super) fn mirrored_hold(&self, active: &Active, name: &ElectionName) -> Held {
+    /// A hold as others are told of it.
+    pub(super) fn carried_hold(&self, active: &Active, name: &ElectionName) -> Held {
         let until = self.by_name.get(name).and_then(|election| election.held_until);
         // One that ends in the tenure's first moment would look like none.
         let until = until.map_or(Millis(0), |until| until.since(active.began).max(Millis(1)));
         Held { election: name.clone(), until }
     }
 
-    /// All holds, for a new mirror.
-    pub(super) fn mirrored_holds(&self, active: &Active) -> Vec<Held> {
-        self.holds.iter().map(|(_, name)| self.mirrored_hold(active, name)).collect()
+    /// All holds, for a new mirror or the next tenure.
+    pub(super) fn carried_holds(&self, active: &Active) -> Vec<Held> {
+        self.holds.iter().map(|(_, name)| self.carried_hold(active, name)).collect()
     }
 
     /// How long an election is on hold.

@@ -58,7 +58,7 @@ impl Replica {
             (Found::Record(record), Some(unused)) if mine && unused.covers(&record) => match unused.before {
                 // One that was restored in another's place says as little as it did then.
                 Found::Record(before) if before.ceiling >= unused.seen && !unused.outdated => {
-                    (Found::Record(Record { ceiling: record.ceiling, ..before }), outdated)
+                    (Found::Record(before.with_ceiling(record.ceiling)), outdated)
                 }
                 before => (before, outdated || unused.outdated),
             },

@@ -158,10 +158,11 @@ impl Replica {
 }
 
 fn judge(sight: &Sight, config: &Config, active: &Active, content: &Content) -> Verdict {
-    let newer = content.signed.as_ref().is_some_and(|signed| signed.record.tenure > active.tenure);
+    let author = content.author();
+    let newer = author.is_some_and(|(_, _, tenure)| tenure > active.tenure);
     let theirs = content.holder.as_ref().is_some_and(|holder| !sight.is_me(holder));
     // Of an earlier tenure: that one is over, and somebody has put its Lease back.
-    let over = content.held().is_some_and(|signed| signed.record.tenure < active.tenure);
+    let over = author.is_some_and(|(by, _, tenure)| content.holder.as_ref() == Some(by) && tenure < active.tenure);
     if newer || (theirs && !over) {
         return Verdict::Lost;
     }

@@ -195,9 +195,8 @@ impl Replica {
             Some(signed) => {
                 mine = self.sight.is_me(&signed.by);
                 outdated = self.sight.outdated(&signed.record);
-                let mut record = signed.record;
-                record.handover = self.mirror.handover(&record);
-                Found::Record(record)
+                let handover = self.mirror.handover(&signed.record);
+                Found::Record(signed.record.with_handover(handover))
             }
             None => Found::Lost,
         };
