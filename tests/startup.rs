@@ -57,18 +57,26 @@ async fn a_port_in_use() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_state_file_that_is_damaged() -> anyhow::Result<()> {
+async fn a_state_file_that_is_damaged_or_of_a_later_version() -> anyhow::Result<()> {
     let folder = used_folder().await?;
     let path = folder.path().join("state.json");
     let whole = std::fs::read(&path)?;
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 0x10;
-    let damaged: [&[u8]; 6] =
-        [b"", b"not a state file\n", &whole[..1], &whole[..whole.len() / 2], &whole[..whole.len() - 2], &flipped];
-    for content in damaged {
+    let later = String::from_utf8(whole.clone())?.replace(r#""format":2"#, r#""format":3"#);
+    let damaged: [(&[u8], &str); 7] = [
+        (b"", "it is empty"),
+        (b"not a state file\n", "can't be read as state"),
+        (&whole[..1], "can't be read as state"),
+        (&whole[..whole.len() / 2], "can't be read as state"),
+        (&whole[..whole.len() - 2], "can't be read as state"),
+        (&flipped, "can't be read as state"),
+        (later.as_bytes(), "has the format 3"),
+    ];
+    for (content, says) in damaged {
         std::fs::write(&path, content)?;
         let ending = Server::builder().data_dir(folder.path()).run_to_end().await?;
-        assert_failed(&ending, &[text(&path)]);
+        assert_failed(&ending, &[text(&path), says]);
         assert_eq!(std::fs::read(&path)?, content, "a file that can't be read is left as it is");
     }
     std::fs::write(&path, whole)?;

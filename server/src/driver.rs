@@ -370,7 +370,7 @@ impl Driver {
             Output::WriteUnsigned { write, over } => self.store.write_unsigned(write, over),
             Output::Follow(active) => {
                 if let Some(Active { tenure, address }) = &active {
-                    tracing::info!(tenure = tenure.0, address, "another replica is active; forwarding to it");
+                    tracing::info!(tenure = tenure.0, %address, "another replica is active; forwarding to it");
                 }
                 self.active.send_replace(active);
                 self.stand_by();

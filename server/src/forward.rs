@@ -157,7 +157,7 @@ impl ForwardLayer {
     ) -> Result<Response<Body>, Refusal> {
         request.headers_mut().insert(TENURE, HeaderValue::from(target.active.tenure.0));
         let address = &target.active.address;
-        let unreachable = |why: String| Refusal::ActiveUnreachable { address: address.clone(), why };
+        let unreachable = |why: String| Refusal::ActiveUnreachable { address: address.to_string(), why };
         let answer = target.channel(path).oneshot(request).await;
         let answer = answer.map_err(|error| unreachable(Status::from_error(Box::new(error)).message().to_owned()))?;
         if !gate::is_grpc(answer.headers()) {

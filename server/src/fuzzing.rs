@@ -11,7 +11,7 @@ use crate::state_file::format::{self, Began, State, Undecodable};
 use crate::ticket::Sealer;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use leasehold_core::{Holder, Millis, MirrorBatch, Record, Tenure};
+use leasehold_core::{Address, Holder, Millis, MirrorBatch, Record, Tenure};
 use prost::Message;
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ pub fn keys_in_use(object: &Lease) -> Option<&str> {
 
 /// The Lease with this record, written by `me`.
 #[must_use]
-pub fn sign(object: Lease, me: &Holder, address: &str, record: &Record, now: Timestamp) -> Lease {
-    let (me, address) = (me.clone(), address.to_owned());
+pub fn sign(object: Lease, me: &Holder, address: &Address, record: &Record, now: Timestamp) -> Lease {
+    let (me, address) = (me.clone(), address.clone());
     let signature = Signature { me, address, keys: "k".to_owned(), duration: Millis(8000) };
     object::sign(object, &signature, record, now)
 }
@@ -96,10 +96,11 @@ pub fn seal_frames(keys: &Keys, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     frames.iter().map(|frame| seal.seal(frame.clone())).collect()
 }
 
-/// What a standby makes of frames. `None`: one can't be opened, isn't a frame, or they don't make sense.
+/// What a standby makes of frames. `None`: one can't be opened, isn't a frame, or is one that no
+/// replica sends.
 #[must_use]
 pub fn open_frames(keys: &Keys, sealed: &[Vec<u8>]) -> Option<(MirrorBatch, bool)> {
     let mut seal = Seals::new(keys).of_stream(b"nonce", b"random");
     let opened = sealed.iter().map(|sealed| Frame::decode(&*seal.open(sealed.clone())?).ok());
-    batch(opened.collect::<Option<Vec<_>>>()?)
+    batch(&opened.collect::<Option<Vec<_>>>()?).ok()
 }

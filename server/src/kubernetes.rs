@@ -55,7 +55,8 @@ impl Cluster {
     /// When neither is there, or can't be used.
     pub(crate) async fn connect(settings: &ReplicaSettings) -> anyhow::Result<Self> {
         let mut config = api_config().await?;
-        // A retry that the core doesn't know of could be applied after its right has ended; its own deadlines decide.
+        // The core decides when to try again. A retry that the core doesn't know of could be applied
+        // after the right of this replica has ended.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
@@ -83,7 +84,8 @@ impl Cluster {
     }
 }
 
-/// A name that no other process has, not even the next one in the same pod: a claim that is found in the Lease must be its own.
+/// A name that no other process has, not even the next one in the same pod. So a replica can tell
+/// whether a claim that it finds in the Lease is its own.
 fn name(first: &str) -> Holder {
     let mut random = [0; 5];
     SystemRandom::new().fill(&mut random).expect("the system has a random source");

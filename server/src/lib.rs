@@ -20,6 +20,7 @@
 
 pub mod backend;
 mod calls;
+mod candidacy;
 pub mod clock;
 mod connections;
 mod driver;
@@ -43,6 +44,7 @@ pub mod metrics;
 mod mirror;
 pub mod net;
 mod observers;
+mod record;
 mod right;
 pub mod server;
 mod service;

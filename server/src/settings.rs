@@ -11,7 +11,7 @@ pub(crate) use log_filter::log_filter;
 pub use replica::ReplicaSettings;
 
 use crate::memory::{self, Budget};
-use leasehold_core::{BadConfig, BadWord, Config, ElectionName, Holder, Limits, Millis};
+use leasehold_core::{BadAddress, BadConfig, BadWord, Config, ElectionName, Holder, Limits, Millis};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -94,11 +94,8 @@ pub enum SettingsError {
         listen: SocketAddr,
     },
     /// An address that nobody can connect to.
-    #[error("--advertise is {address:?}; write it like 10.0.0.7:7400 or leasehold-0.leasehold:7400")]
-    BadAdvertise {
-        /// Its value.
-        address: String,
-    },
+    #[error("the address that other replicas are told (--advertise, or POD_IP) can't be used: {0}")]
+    BadAdvertise(#[from] BadAddress),
     /// A name that no object can have.
     #[error("{flag} is {name:?}; give 1 to 253 letters, digits, '-', '.' or '_'")]
     BadName {

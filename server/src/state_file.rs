@@ -62,8 +62,10 @@ pub enum StateFileError {
     },
     /// Written by another version of this program.
     #[error(
-        "{} has the format {found}, and this leasehold-server {} knows the format {} only: start the version that wrote it, or \
-         a later one", path.display(), env!("CARGO_PKG_VERSION"), format::VERSION
+        "{} has the format {found}, and this leasehold-server {} knows the format {} only: start the version that wrote it{}, or, if no \
+         worker is running, delete {} to start a new service; the file is left as it is",
+        path.display(), env!("CARGO_PKG_VERSION"), format::FORMAT,
+        if *found > format::FORMAT { ", or a later one" } else { "" }, path.parent().unwrap_or(path).display()
     )]
     OtherFormat {
         /// The file.
@@ -145,13 +147,13 @@ pub struct StateFile {
     dir: PathBuf,
     lock: File,
     keys: Keys,
-    /// When the lock was taken: whoever had it before was gone by then.
+    /// When this process took the lock. The process that had it before was gone by then.
     locked_at: Time,
     /// Which start of which machine this is; `None` where the system doesn't tell.
     boot: Option<String>,
     /// Whether the record that this process found was renewed in time.
     found_steady: bool,
-    /// One write at a time: there is one name for what is being written.
+    /// Locked for each write, since there is one name for the file that is being written.
     own: Mutex<Own>,
 }
 
@@ -195,11 +197,12 @@ impl StateFile {
         private::close_file(&this.path())?;
         match this.load()? {
             Some(state) => this.keys = state.keys,
-            // That something was lost must outlive this process as well, should it end before its first record.
+            // The next process must know that something was lost, if this one ends before its first
+            // record.
             None => this.store(used_before, None, None)?,
         }
-        // What the last record is worth must outlive this process as well, should it end before its
-        // first one.
+        // The next process must know what the last record is worth, if this one ends before its
+        // first record.
         this.sign_lock(found_steady)?;
         Ok(this)
     }
@@ -252,11 +255,13 @@ impl StateFile {
             // Nobody knows.
             (false, None) => Some(Millis(u64::MAX)),
         };
-        Record { ended_at, ..record }
+        record.bounded(ended_at)
     }
 
-    /// Stores a record in place of what was there; `sent` is the moment that its `renewed_at` stands for, or an earlier one. When this returns `Ok`, it outlives a loss of power; after an error either
-    /// the old or the new one is there, whole. Blocks for as long as the disk takes.
+    /// Stores a record in place of the former one. `sent` is the moment that its `renewed_at` stands
+    /// for, or an earlier one. A record for which this returns `Ok` outlives a loss of power. After
+    /// an error either the old or the new record is there, whole. Blocks for as long as the disk
+    /// takes.
     ///
     /// # Errors
     /// [`StateFileError`].
@@ -267,7 +272,7 @@ impl StateFile {
         self.store(false, Some(record), self.boot.clone().map(|boot| Began { boot, at_ms }))?;
         own.tenure = Some(record.tenure);
         if !own.steady {
-            // Without it the next process is more careful than it has to be: no reason to fail.
+            // Without the mark the next process is more careful than it has to be.
             own.steady = self.mark_steady().is_ok();
         }
         Ok(())
@@ -348,26 +353,31 @@ impl StateFile {
     /// records there; the one with the higher tenure is the later one, and goes on.
     fn check_place(&self, own: &mut Own, tenure: Tenure) -> Result<(), StateFileError> {
         self.check_lock()?;
-        // What can't be read is written anew.
-        let there = self.load().ok().flatten().and_then(|state| state.record);
-        own.overtaken |= there.is_some_and(|there| there.tenure > tenure);
+        own.overtaken |= match self.load() {
+            Ok(there) => there.and_then(|state| state.record).is_some_and(|there| there.tenure > tenure),
+            Err(StateFileError::OtherFormat { .. }) => true,
+            // A damaged file is replaced.
+            Err(_) => false,
+        };
         if own.overtaken { Err(StateFileError::Overtaken { path: self.path() }) } else { Ok(()) }
     }
 
-    /// Never more than can be read again. Then the next tenure starts as after a crash.
+    /// The text of the file. A handover that makes it too long to be read again is left out, and the
+    /// next tenure starts as after a crash.
     fn encode(&self, lost: bool, record: Option<&Record>, began: Option<Began>) -> Vec<u8> {
         let bytes = format::encode(&self.keys, lost, record, began.clone());
         match record {
             Some(record) if bytes.len() as u64 > MAX_STATE_BYTES => {
                 tracing::error!(bytes = bytes.len(), "too much to hand over by the state file: nothing is handed over");
-                let record = Record { handover: None, ended_at: None, ..record.clone() };
+                let record = record.without_handover().bounded(None);
                 format::encode(&self.keys, lost, Some(&record), began)
             }
             _ => bytes,
         }
     }
 
-    /// Whoever deletes the directory under a running server frees the name for a second one, whose state this one would replace.
+    /// Whether the lock at the path is still this process's. Somebody who deletes the directory of a
+    /// running server frees its name for a second server, whose state the first one would replace.
     fn check_lock(&self) -> Result<(), StateFileError> {
         let path = self.dir.join("lock");
         let ours = self.lock.metadata();

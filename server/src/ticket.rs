@@ -1,20 +1,23 @@
 //! Sealed tickets: the opaque bytes that workers hold, and echo.
 //!
 //! ```text
-//! version 1 | tenure 8 | random 4 | counter 8 | ciphertext | tag 16
-//! └──────────── authenticated ──────────────┘
+//! format 1 | tenure 8 | random 4 | counter 8 | ciphertext | tag 16
+//! └──────────── authenticated ─────────────┘
 //! ```
 //!
-//! AES-256-GCM breaks when one key is used twice with the same nonce. Random nonces of 96 bits are good for some 2^32 tickets a
-//! key, and a server that seals ten thousand a second is there after five days. So each tenure has a key of its own, derived from
-//! the master key by HKDF-SHA256, and within it the nonce is a counter. A tenure belongs to one process; the four random bytes,
-//! drawn once a process, are there for the day when that is broken (a record restored and a clock set back).
+//! The ciphertext is a [`Candidacy`]. A ticket of another format is refused like a damaged one, and
+//! its worker enters again.
+//!
+//! AES-256-GCM breaks when one key is used twice with the same nonce. Random nonces of 96 bits are
+//! good for some 2^32 tickets a key, and a server that seals ten thousand tickets a second has made
+//! so many after five days. So each tenure has a key of its own, which HKDF-SHA256 derives from the
+//! master key, and the nonce counts the tickets of that key. A tenure belongs to one process. A
+//! restored record and a clock that was set back can break that: then the four random bytes, which
+//! each process draws once, still make nonces differ.
 
+use crate::candidacy::{Candidacy, Packed};
 use crate::keys::{Keys, TICKET_KEY_BYTES};
-use leasehold_core::{
-    CandidateName, ElectionName, Enrolment, FencingToken, MAX_MAX_TTL, Millis, NUMBER_LIMIT, Subject, Tenure, Ticket,
-    Value,
-};
+use leasehold_core::{Tenure, Ticket};
 use prost::Message;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Prk, Salt};
@@ -25,13 +28,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// The longest sealed ticket, in bytes. The largest that can come about is below it.
 pub const MAX_TICKET_BYTES: usize = 8192;
 
-const VERSION: u8 = 1;
+/// The format that is written, and the only one that is read.
+const FORMAT: u8 = 2;
 const TENURE_AT: usize = 1;
 const NONCE_AT: usize = TENURE_AT + 8;
 const RANDOM_BYTES: usize = 4;
 const HEADER_BYTES: usize = NONCE_AT + NONCE_LEN;
 /// Makes the derived keys useless for any other purpose, and any other format of tickets.
-const SALT: &[u8] = b"leasehold ticket v1";
+const SALT: &[u8] = b"leasehold ticket v2";
 
 /// Why a ticket can't be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,15 @@ pub enum TicketError {
     TooLong {
         /// Its length.
         bytes: usize,
+    },
+    /// It was sealed by another version, or its first byte is damaged.
+    #[error(
+        "the ticket has the format {found}, and leasehold-server {} knows the format {FORMAT} only: another version of it sealed \
+         the ticket, or the ticket is damaged; enter the election again with Campaign", env!("CARGO_PKG_VERSION")
+    )]
+    OtherFormat {
+        /// Its format.
+        found: u8,
     },
     /// Cut, changed, made up, or sealed with another key: these can't be told apart.
     #[error(
@@ -64,7 +77,8 @@ struct Shared {
     master: Prk,
     random: [u8; RANDOM_BYTES],
     counter: AtomicU64,
-    /// The key of the newest tenure that was sealed for. Opening never replaces it: anybody can write any tenure into a header.
+    /// The key of the newest tenure whose tickets were sealed. Opening a ticket never replaces the
+    /// key, since anybody can write any tenure into a header.
     newest: RwLock<Arc<TenureKey>>,
 }
 
@@ -92,10 +106,12 @@ impl Sealer {
         Self { shared: Arc::new(Shared { master, random, counter: AtomicU64::new(0), newest }) }
     }
 
-    /// The ticket as bytes that nobody else can read, make or change. Two of the same ticket differ.
+    /// Makes bytes of a ticket that nobody else can read, make or change. Sealed twice, a ticket
+    /// makes different bytes.
     #[must_use]
     pub fn seal(&self, ticket: &Ticket) -> Vec<u8> {
-        let plain = Plain::from(ticket);
+        // The header has the tenure.
+        let plain = ticket.pack().in_tenure(0);
         self.seal_plain(ticket.tenure, plain.encoded_len(), |sealed| {
             plain.encode(sealed).expect("a Vec grows as needed");
         })
@@ -105,7 +121,7 @@ impl Sealer {
     pub(crate) fn seal_plain(&self, tenure: Tenure, length: usize, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         let key = self.shared.key_to_seal(tenure);
         let count = self.shared.counter.fetch_add(1, Ordering::Relaxed);
-        let mut header = [VERSION; HEADER_BYTES];
+        let mut header = [FORMAT; HEADER_BYTES];
         header[TENURE_AT..NONCE_AT].copy_from_slice(&tenure.0.to_be_bytes());
         header[NONCE_AT..NONCE_AT + RANDOM_BYTES].copy_from_slice(&self.shared.random);
         header[NONCE_AT + RANDOM_BYTES..].copy_from_slice(&count.to_be_bytes());
@@ -131,16 +147,18 @@ impl Sealer {
             1..=MAX_TICKET_BYTES => {}
             bytes => return Err(TicketError::TooLong { bytes }),
         }
-        let (header, ciphertext) = sealed.split_first_chunk::<HEADER_BYTES>().ok_or(TicketError::Damaged)?;
-        if header[0] != VERSION {
-            return Err(TicketError::Damaged);
+        if sealed[0] != FORMAT {
+            return Err(TicketError::OtherFormat { found: sealed[0] });
         }
+        let (header, ciphertext) = sealed.split_first_chunk::<HEADER_BYTES>().ok_or(TicketError::Damaged)?;
         let tenure = Tenure(header[TENURE_AT..NONCE_AT].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
         let key = self.shared.key_to_open(tenure);
         let mut plain = ciphertext.to_vec();
         let plain =
             key.key.open_in_place(nonce(header), Aad::from(header), &mut plain).map_err(|_| TicketError::Damaged)?;
-        Plain::decode(&*plain).ok().and_then(|plain| plain.into_ticket(tenure)).ok_or(TicketError::Damaged)
+        // An unlawful ticket behind the right seal is a bug of this service.
+        let plain = Candidacy::decode(&*plain).map_err(|_| TicketError::Damaged)?;
+        Ticket::unpack(&plain.in_tenure(tenure.0)).map_err(|_| TicketError::Damaged)
     }
 }
 
@@ -180,93 +198,6 @@ impl TenureKey {
 fn nonce(header: &[u8; HEADER_BYTES]) -> Nonce {
     let nonce = header.last_chunk::<NONCE_LEN>().expect("a header ends with a nonce");
     Nonce::assume_unique_for_key(*nonce)
-}
-
-/// What is sealed. The tenure stands in the header.
-#[derive(Clone, PartialEq, Message)]
-struct Plain {
-    /// Name of the election.
-    #[prost(string, tag = "1")]
-    election: String,
-    /// The candidate's label.
-    #[prost(string, tag = "2")]
-    candidate: String,
-    /// Who enrolled it.
-    #[prost(string, tag = "3")]
-    subject: String,
-    /// What observers see when it leads.
-    #[prost(string, tag = "4")]
-    value: String,
-    /// In milliseconds.
-    #[prost(uint64, tag = "5")]
-    ttl: u64,
-    /// Names the candidacy.
-    #[prost(uint64, tag = "6")]
-    enrolment: u64,
-    /// Place in the queue.
-    #[prost(uint64, tag = "7")]
-    place: u64,
-    /// The fencing token, if it leads.
-    #[prost(uint64, optional, tag = "8")]
-    token: Option<u64>,
-    /// Milliseconds from the beginning of the tenure to the last accepted KeepAlive.
-    #[prost(uint64, tag = "9")]
-    accepted_at: u64,
-    /// Milliseconds for which the election is on hold.
-    #[prost(uint64, tag = "10")]
-    hold: u64,
-    /// The tenure that issued it, if that isn't the one of the header.
-    #[prost(uint64, tag = "11")]
-    issued: u64,
-}
-
-impl From<&Ticket> for Plain {
-    fn from(ticket: &Ticket) -> Self {
-        Self {
-            election: ticket.election.as_str().to_owned(),
-            candidate: ticket.candidate.as_str().to_owned(),
-            subject: ticket.subject.as_str().to_owned(),
-            value: ticket.value.as_str().to_owned(),
-            ttl: ticket.ttl.0,
-            enrolment: ticket.enrolment.0,
-            place: ticket.place.0,
-            token: ticket.token.map(|token| token.0),
-            accepted_at: ticket.accepted_at.0,
-            hold: ticket.hold.0,
-            issued: if ticket.issued == ticket.tenure { 0 } else { ticket.issued.0 },
-        }
-    }
-}
-
-impl Plain {
-    /// `None` if a field has a value that no ticket has. Only this service's keys can seal such a thing, so it would be a bug or a
-    /// limit that was lowered; either way it must not reach the core.
-    fn into_ticket(self, tenure: Tenure) -> Option<Ticket> {
-        let number = |number: u64| (number > 0 && number < NUMBER_LIMIT).then_some(number);
-        if self.place > self.enrolment {
-            return None;
-        }
-        Some(Ticket {
-            election: ElectionName::new(&self.election).ok()?,
-            candidate: CandidateName::new(&self.candidate).ok()?,
-            subject: Subject::new(&self.subject).ok()?,
-            value: Value::new(&self.value).ok()?,
-            ttl: (1..=MAX_MAX_TTL.0).contains(&self.ttl).then_some(Millis(self.ttl))?,
-            enrolment: Enrolment(number(self.enrolment)?),
-            place: Enrolment(number(self.place)?),
-            token: match self.token {
-                Some(token) => Some(FencingToken(number(token)?)),
-                None => None,
-            },
-            tenure: Tenure(number(tenure.0)?),
-            accepted_at: (self.accepted_at < NUMBER_LIMIT).then_some(Millis(self.accepted_at))?,
-            hold: (self.hold < NUMBER_LIMIT).then_some(Millis(self.hold))?,
-            issued: match self.issued {
-                0 => tenure,
-                later => Tenure(number(later).filter(|later| *later > tenure.0)?),
-            },
-        })
-    }
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ mod ticket;
 use crate::tenure::ActiveTenure;
 use crate::{
     Attempt, CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken,
-    Handover, HeldElection, Lead, Leader, Millis, Output, Revision, StateVersion, StreamId, Subject, Tenure, Ticket,
-    Time, Value,
+    Handover, Held, Lead, Leader, Millis, Output, Revision, StateVersion, StreamId, Subject, Tenure, Ticket,
+    TicketParts, Time, Value,
 };
 use changes::Changes;
 use ends::Ends;
@@ -171,7 +171,7 @@ impl Candidacy {
         let lease = self.lease?;
         let (tenure, accepted_at) =
             self.accepted_in.unwrap_or_else(|| (active.tenure, lease.accepted_at.since(active.began)));
-        Some(Ticket {
+        Some(Ticket::made(TicketParts {
             election: self.election.clone(),
             candidate: self.candidate.clone(),
             subject: self.subject.clone(),
@@ -184,7 +184,7 @@ impl Candidacy {
             accepted_at,
             hold: self.held_until.map_or(self.hold, |until| until.since(lease.accepted_at)),
             issued: active.tenure,
-        })
+        }))
     }
 
     fn leader(&self) -> Option<Leader> {
@@ -239,26 +239,21 @@ impl Elections {
     /// handed over: stream-bound ones, which end with their tenure, and those whose time ran out
     /// while the right had lapsed.
     pub(crate) fn hand_over(&self, active: &ActiveTenure, now: Time) -> Handover {
-        let drain_left = |candidacy: &Candidacy| match candidacy.state {
-            State::Draining { until, .. } => Some(until.since(now)),
-            State::Waiting { .. } | State::Leading { .. } => None,
-        };
-        let carried = |c: &Candidacy| {
-            let (drain_left, attempt) = (drain_left(c), c.attempt.clone());
-            c.ticket(active).map(|ticket| Carried { ticket, drain_left, attempt })
-        };
         let alive = self.candidacies.values().filter(|c| c.wake().is_none_or(|at| at > now));
-        Handover { candidacies: alive.filter_map(carried).collect(), holds: self.holds_left(now) }
+        let candidacies = alive.filter_map(|candidacy| candidacy.carried(active)).collect();
+        Handover { candidacies, holds: self.carried_holds(active) }
     }
 
     /// Puts back what an orderly end handed over. Everybody gets a full TTL: the former tenure may
     /// have accepted a KeepAlive right before it ended, but none that was sent after this one
     /// began.
-    pub(crate) fn take_over(&mut self, turn: &mut Turn<'_>, handover: Handover) {
+    pub(crate) fn take_over(&mut self, turn: &mut Turn<'_>, mut handover: Handover) {
+        let ended = turn.active.former.map_or(Millis(0), |former| former.right_ended);
+        handover.holds.retain(|held| held.until > ended);
         for held in &handover.holds {
-            self.put_on_hold(&held.election, turn.active.began + held.left);
+            self.put_on_hold(&held.election, turn.active.began + (held.until - ended));
         }
-        for Carried { ticket, drain_left, attempt } in handover.candidacies {
+        for Carried { ticket, drains_until, attempt } in handover.candidacies {
             // A leader that is put back draws a number. At the end of the line there may be none
             // left. Nobody is granted anything then either, so those who are left out lose nothing
             // to others.
@@ -273,8 +268,8 @@ impl Elections {
                 let hold = self.hold_left(&ticket.election, turn.active.began);
                 self.install(turn, id, token, hold);
             }
-            if let Some(left) = drain_left {
-                let until = turn.active.began + left;
+            if let Some(until) = drains_until {
+                let until = turn.active.began + (until - ended);
                 let revision = turn.draw();
                 self.update(id, |candidacy| {
                     if let State::Leading { token } = candidacy.state {
@@ -292,8 +287,8 @@ impl Elections {
 
     /// Tells observers of the elections that are on hold without a leader. No leader's change tells
     /// of them.
-    fn tell_holds(&mut self, turn: &mut Turn<'_>, holds: Vec<HeldElection>) {
-        for HeldElection { election, .. } in holds {
+    fn tell_holds(&mut self, turn: &mut Turn<'_>, holds: Vec<Held>) {
+        for Held { election, .. } in holds {
             let vacant = self.by_name.get(&election).is_some_and(|held| held.leader.is_none());
             if vacant && turn.active.line.has_room() {
                 let revision = turn.draw();

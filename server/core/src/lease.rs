@@ -1,7 +1,7 @@
 //! The Lease as the core sees it: who holds it, what a Leasehold replica has written into it, and
 //! what a write replaces.
 
-use crate::{Millis, Record};
+use crate::{Address, Millis, Record, Tenure};
 
 /// Names one version of the Lease, for compare-and-swap: Kubernetes' `resourceVersion`. Opaque, and
 /// never compared in order: it goes back when etcd is restored from a backup.
@@ -35,6 +35,9 @@ pub struct Content {
     /// What a replica of Leasehold has written into the annotations; `None` if something of it is
     /// missing or can't be read.
     pub signed: Option<Signed>,
+    /// What a replica of a later version has written there, in a format that this one doesn't know.
+    /// Such a Lease isn't taken over.
+    pub newer: Option<Newer>,
 }
 
 /// The annotations of a replica.
@@ -42,10 +45,23 @@ pub struct Content {
 pub struct Signed {
     /// Who wrote them. It still holds the Lease if `spec.holderIdentity` says so as well.
     pub by: Holder,
-    /// Where that replica serves gRPC, as `HOST:PORT`.
-    pub address: String,
+    /// Where that replica serves gRPC.
+    pub address: Address,
     /// What the next tenure has to know.
     pub record: Record,
+}
+
+/// What the annotations say in every format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newer {
+    /// Who wrote them.
+    pub by: Holder,
+    /// Where that replica serves gRPC.
+    pub address: Address,
+    /// Its tenure.
+    pub tenure: Tenure,
+    /// No number handed out has reached this.
+    pub ceiling: u64,
 }
 
 impl Content {
@@ -54,6 +70,15 @@ impl Content {
     #[must_use]
     pub fn held(&self) -> Option<&Signed> {
         self.signed.as_ref().filter(|signed| self.holder.as_ref() == Some(&signed.by))
+    }
+
+    /// Who has written the annotations, in whatever format: the replica, its address, and its
+    /// tenure.
+    pub(crate) fn author(&self) -> Option<(&Holder, &Address, Tenure)> {
+        match (&self.signed, &self.newer) {
+            (Some(signed), _) => Some((&signed.by, &signed.address, signed.record.tenure)),
+            (None, newer) => newer.as_ref().map(|newer| (&newer.by, &newer.address, newer.tenure)),
+        }
     }
 
     /// The last words of a tenure that ended in good order. An empty holder alone is no release:

@@ -17,10 +17,12 @@
 //! the outputs in their order; call `handle` with [`Input::Tick`] when the deadline has come.
 //! Lawful input never makes the core fail; a broken invariant panics.
 
+mod address;
 mod board;
 mod config;
 mod elections;
 mod input;
+mod lawful;
 mod lease;
 mod mirror;
 mod name;
@@ -35,14 +37,16 @@ mod tenure;
 mod ticket;
 mod time;
 
+pub use address::{Address, BadAddress};
 pub use board::{Batch, Board, Cursor, Seen, Selection};
 pub use config::{
     BadConfig, CANDIDACY_BYTES, Config, Limits, MAX_HOLD, MAX_LEASE_DURATION, MAX_MAX_CANDIDACIES, MAX_MAX_TTL,
     MIN_LEASE_DURATION, MIN_TTL, Store,
 };
 pub use input::{Ask, CallId, Entry, Input, StreamId, WriteId};
-pub use lease::{Content, Holder, Lease, Outcome, Over, Signed, Version};
-pub use mirror::{Held, MirrorBatch, Mirrored};
+pub use lawful::{LONGEST, Unlawful};
+pub use lease::{Content, Holder, Lease, Newer, Outcome, Over, Signed, Version};
+pub use mirror::{BatchParts, MirrorBatch};
 pub use name::{
     Attempt, BadWord, CandidateName, ElectionName, MAX_ATTEMPT_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value,
 };
@@ -54,8 +58,8 @@ pub use output::{
     Active, Change, ChangeReason, ElectionState, Ended, Event, Kept, Lead, Leader, Output, Reply, Status, TenureEnd,
 };
 pub use reason::EndReason;
-pub use record::{Found, Handover, Record};
+pub use record::{Found, Handover, Record, RecordParts};
 pub use reject::Reject;
 pub use replica::Replica;
-pub use ticket::{Carried, HeldElection, Ticket};
+pub use ticket::{Carried, Held, Ticket, TicketParts};
 pub use time::{Millis, Time};

@@ -1,34 +1,21 @@
 //! The mirror: what a standby knows of the active replica's candidacies, so that an orderly end costs nobody anything.
 //!
-//! The active replica counts every change of state of a leased candidacy. A release names the last number of its tenure; a
-//! standby whose mirror has reached it knows everything.
+//! The active replica counts each change of state of a leased candidacy. A release names the last
+//! number of its tenure. A standby whose mirror has reached that number knows everything.
 
-use crate::{Attempt, Carried, ElectionName, Enrolment, Handover, HeldElection, Millis, Record, Tenure, Ticket};
+use crate::lawful::{Unlawful, lawful, time};
+use crate::{Carried, ElectionName, Enrolment, Handover, Held, Millis, Record, Tenure};
 use std::collections::BTreeMap;
 
-/// A leased candidacy of the active replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirrored {
-    /// What it is.
-    pub ticket: Ticket,
-    /// When in the tenure its drain ends, if it was told to hand over.
-    pub drains_until: Option<Millis>,
-    /// The name of the entry that made it.
-    pub attempt: Option<Attempt>,
+lawful! {
+    /// Some changes of state, taken together. It reads like its [parts](BatchParts), and can't be
+    /// changed: each batch is lawful.
+    MirrorBatch(BatchParts)
 }
 
-/// An election of the active replica that is on hold.
+/// What a batch says, lawful or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Which one.
-    pub election: ElectionName,
-    /// When in the tenure the hold ends; zero: it isn't on hold any more.
-    pub until: Millis,
-}
-
-/// Some changes of state, taken together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorBatch {
+pub struct BatchParts {
     /// Whose.
     pub tenure: Tenure,
     /// The number of the last change before these.
@@ -36,34 +23,41 @@ pub struct MirrorBatch {
     /// The number of the last one of these.
     pub number: u64,
     /// What is there, or has changed.
-    pub there: Vec<Mirrored>,
+    pub there: Vec<Carried>,
     /// What is over.
     pub gone: Vec<Enrolment>,
     /// Elections whose hold began or ended.
     pub holds: Vec<Held>,
 }
 
-/// What a standby has been told.
+impl BatchParts {
+    fn check(&self) -> Result<(), Unlawful> {
+        self.there.iter().try_for_each(Carried::check)?;
+        self.holds.iter().try_for_each(|held| time("hold", held.until))
+    }
+}
+
+/// What a standby has been told of the active replica's candidacies.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
     tenure: Tenure,
     number: u64,
-    /// A gap would go unnoticed otherwise: nothing counts until a snapshot has come.
+    /// A snapshot has come, and each change since.
     whole: bool,
-    candidacies: BTreeMap<Enrolment, Mirrored>,
+    candidacies: BTreeMap<Enrolment, Carried>,
     holds: BTreeMap<ElectionName, Millis>,
 }
 
 impl Mirror {
     /// Begins anew with all that there is.
-    pub(crate) fn replace(&mut self, snapshot: MirrorBatch) {
+    pub(crate) fn replace(&mut self, MirrorBatch(snapshot): MirrorBatch) {
         let candidacies = snapshot.there.into_iter().map(|mirrored| (mirrored.ticket.enrolment, mirrored)).collect();
         let holds = snapshot.holds.into_iter().map(|held| (held.election, held.until)).collect();
         *self = Self { tenure: snapshot.tenure, number: snapshot.number, whole: true, candidacies, holds };
     }
 
-    /// Changes what is known. After a gap nothing is, until the next snapshot.
-    pub(crate) fn apply(&mut self, batch: MirrorBatch) {
+    /// Adds changes to what is known. After a gap nothing counts until the next snapshot.
+    pub(crate) fn apply(&mut self, MirrorBatch(batch): MirrorBatch) {
         if batch.tenure < self.tenure || (batch.tenure == self.tenure && batch.number <= self.number) {
             return;
         }
@@ -87,34 +81,22 @@ impl Mirror {
         }
     }
 
-    /// Whether this is all that the tenure knew when it ended like this.
+    /// Whether the mirror has all that the tenure of this record knew at its end.
     /// Rule `mirror-complete`.
     pub(crate) fn knows_the_end_of(&self, record: &Record) -> bool {
         self.whole && record.tenure == self.tenure && record.last_change == Some(self.number)
     }
 
-    /// Everything that the next tenure must know, if this is all that the one that ended like this knew.
+    /// Everything that the next tenure must know. `None`: the mirror doesn't have it.
     pub(crate) fn handover(&self, record: &Record) -> Option<Handover> {
         if !self.knows_the_end_of(record) {
             return None;
         }
-        let ended_at = record.ended_at?;
-        // What that tenure can't have handed out comes from a replica that is broken: whatever else it told isn't believed either.
-        let handed_out = |Mirrored { ticket, .. }: &Mirrored| ticket.highest() < record.ceiling;
-        if !self.candidacies.values().all(handed_out) {
-            return None;
-        }
-        let carried = |mirrored: &Mirrored| Carried {
-            ticket: mirrored.ticket.clone(),
-            drain_left: mirrored.drains_until.map(|until| until - ended_at),
-            attempt: mirrored.attempt.clone(),
-        };
-        let held = |(election, until): (&ElectionName, &Millis)| {
-            let (election, left) = (election.clone(), *until - ended_at);
-            (left > Millis(0)).then_some(HeldElection { election, left })
-        };
-        let candidacies = self.candidacies.values().map(carried).collect();
-        Some(Handover { candidacies, holds: self.holds.iter().filter_map(held).collect() })
+        // A record that tells of no end tells of no last change either.
+        record.ended_at?;
+        let held = |(election, until): (&ElectionName, &Millis)| Held { election: election.clone(), until: *until };
+        let candidacies = self.candidacies.values().cloned().collect();
+        Some(Handover { candidacies, holds: self.holds.iter().map(held).collect() })
     }
 
     /// How many candidacies are known.

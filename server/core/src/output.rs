@@ -1,8 +1,8 @@
 //! What a replica wants done or told. Outputs are to be acted on in the order in which they come.
 
 use crate::{
-    CallId, CandidateName, ElectionName, EndReason, Enrolment, FencingToken, Millis, MirrorBatch, Over, Record, Reject,
-    Revision, StateVersion, StreamId, Tenure, Ticket, Time, Value, WriteId,
+    Address, CallId, CandidateName, ElectionName, EndReason, Enrolment, FencingToken, Millis, MirrorBatch, Over,
+    Record, Reject, Revision, StateVersion, StreamId, Tenure, Ticket, Time, Value, WriteId,
 };
 use std::sync::Arc;
 
@@ -98,8 +98,8 @@ pub enum Output {
 pub struct Active {
     /// Its tenure.
     pub tenure: Tenure,
-    /// Where it serves gRPC, as `HOST:PORT`.
-    pub address: String,
+    /// Where it serves gRPC.
+    pub address: Address,
 }
 
 /// A candidacy that is over.

@@ -302,11 +302,11 @@ impl Replica {
             _ => None,
         };
         let same = match (&self.followed, active) {
-            (Some(followed), Some((tenure, address))) => followed.tenure == tenure && followed.address == address,
+            (Some(followed), Some((tenure, address))) => followed.tenure == tenure && followed.address == *address,
             (followed, active) => followed.is_none() && active.is_none(),
         };
         if !same {
-            self.followed = active.map(|(tenure, address)| Active { tenure, address: address.to_owned() });
+            self.followed = active.map(|(tenure, address)| Active { tenure, address: address.clone() });
             self.shared.out.push_back(Output::Follow(self.followed.clone()));
         }
     }

@@ -6,7 +6,7 @@
 //! right is over by then.
 
 use crate::lease::{Content, Holder, Lease, Version};
-use crate::{Millis, Record, Tenure, Time};
+use crate::{Address, Millis, Record, Tenure, Time};
 
 /// A standby whose mirror doesn't reach the end of the released tenure waits this much longer than
 /// one whose mirror does: that one costs nobody a lead.
@@ -91,6 +91,9 @@ impl Sight {
             self.highest = self.highest.max(record.tenure);
             self.newest = self.newest.max(Renewal::of(record));
         }
+        if let Some(newer) = content.and_then(|content| content.newer.as_ref()) {
+            self.wrote(newer.tenure, Millis(0));
+        }
         if let Some((content, held)) = content.and_then(|content| Some((content, content.held()?))) {
             self.held = Some(HeldAt { tenure: held.record.tenure, at: now });
             self.duration = self.duration.max(content.duration.unwrap_or_default());
@@ -101,7 +104,7 @@ impl Sight {
         }
     }
 
-    /// This replica has written a renewal.
+    /// A replica has written a renewal.
     pub(crate) fn wrote(&mut self, tenure: Tenure, renewed_at: Millis) {
         self.highest = self.highest.max(tenure);
         self.newest = self.newest.max(Renewal { tenure, renewed_at });
@@ -154,11 +157,16 @@ impl Sight {
         self.last.as_ref().and_then(|last| last.lease.as_ref())
     }
 
-    /// When what was seen last may be taken over. `None`: nothing was seen yet.
+    /// When what was seen last may be taken over. `None`: nothing was seen yet, or a replica of a
+    /// later version has written it. This one can't know what the next tenure has to keep then, and
+    /// would remove it.
     /// Rule `whole-duration`.
     pub(crate) fn take_over(&self) -> Option<TakeOver> {
         let last = self.last.as_ref()?;
         let Some(lease) = &last.lease else { return Some(TakeOver::Missing) };
+        if lease.content.newer.is_some() {
+            return None;
+        }
         // The name alone isn't enough. Somebody may have put this replica's own words back, and
         // another replica may have held the Lease in between. The version was never anybody else's.
         let own = self.own.as_ref() == Some(&lease.version);
@@ -172,18 +180,23 @@ impl Sight {
 
     /// Whether there is no Lease, or one without annotations of ours.
     pub(crate) fn says_nothing(&self) -> bool {
-        self.lease().is_none_or(|lease| lease.content.signed.is_none())
+        self.lease().is_none_or(|lease| lease.content.author().is_none())
     }
 
     /// The replica that holds the Lease, as far as is known: the tenure and the address. If
     /// somebody has emptied the holder, it is still the one that wrote the annotations.
-    pub(crate) fn active(&self) -> Option<(Tenure, &str)> {
+    pub(crate) fn active(&self) -> Option<(Tenure, &Address)> {
         let content = &self.lease()?.content;
-        let signed = content.signed.as_ref()?;
-        let holds = content.holder.as_ref().is_none_or(|holder| *holder == signed.by);
-        let over = signed.record.ended_at.is_some() || signed.record.tenure < self.highest;
-        let mine = signed.by == self.me;
-        (holds && !mine && !over).then_some((signed.record.tenure, signed.address.as_str()))
+        let (by, address, tenure) = content.author()?;
+        let ended = match &content.signed {
+            Some(signed) => signed.record.ended_at.is_some(),
+            // A replica of a later version has written the Lease, and what it says of an end can't
+            // be read. A release has no holder.
+            None => content.holder.is_none(),
+        };
+        let holds = content.holder.as_ref().is_none_or(|holder| holder == by);
+        let over = ended || tenure < self.highest;
+        (holds && !over && *by != self.me).then_some((tenure, address))
     }
 }
 

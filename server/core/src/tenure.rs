@@ -2,7 +2,7 @@
 
 use crate::number::{AHEAD_WHEN_LOST, Ceiling, HEADROOM, Line, NUMBER_LIMIT, Vouched};
 use crate::record::Former;
-use crate::{Config, Found, Handover, Millis, Record, Revision, Tenure, Time};
+use crate::{Config, Found, Handover, Millis, Record, RecordParts, Revision, Tenure, Time};
 
 /// What this process knows, whatever stands in the store by now. It all only rises.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Claim {
                 resumes_after: record
                     .last_revision
                     .filter(|last| record.handover.is_some() && last.0 >= record.tenure.0),
-                handover: record.handover.unwrap_or_default(),
+                handover: record.into_handover().unwrap_or_default(),
                 ..fresh
             },
         }
@@ -126,7 +126,7 @@ impl Claim {
 
     /// The first record of the tenure.
     pub(crate) fn record(&self, config: &Config) -> Record {
-        record(config, self.tenure, self.pending, self.longest_ttl)
+        Record::made(parts(config, self.tenure, self.pending, self.longest_ttl))
     }
 }
 
@@ -165,13 +165,13 @@ impl ActiveTenure {
     }
 
     /// What a write of this tenure stores.
-    pub(crate) fn record(&self, config: &Config, pending: Pending) -> Record {
-        record(config, self.tenure, pending, self.longest_ttl)
+    pub(crate) fn parts(&self, config: &Config, pending: Pending) -> RecordParts {
+        parts(config, self.tenure, pending, self.longest_ttl)
     }
 }
 
-fn record(config: &Config, tenure: Tenure, pending: Pending, longest_ttl: Millis) -> Record {
-    Record {
+fn parts(config: &Config, tenure: Tenure, pending: Pending, longest_ttl: Millis) -> RecordParts {
+    RecordParts {
         tenure,
         ceiling: pending.ceiling.0,
         duration: config.duration,

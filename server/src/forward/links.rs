@@ -7,10 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::codegen::http::HeaderValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
-/// How long a connection may take to come up.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that is silent is noticed after both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,7 +42,7 @@ pub(crate) struct Target {
 impl Links {
     /// Another replica is active, or none is known to be. What is under way to the former one ends.
     pub(crate) fn follow(&self, active: Option<Active>) {
-        let target = active.and_then(Target::new).map(|target| {
+        let target = active.map(Target::new).map(|target| {
             let guard = target.gone.clone().drop_guard();
             (target, guard)
         });
@@ -58,31 +56,22 @@ impl Links {
 }
 
 impl Target {
-    fn new(active: Active) -> Option<Self> {
-        let header = HeaderValue::from_str(&active.address).ok()?;
-        let endpoint = match Endpoint::from_shared(format!("http://{}", active.address)) {
-            Ok(endpoint) => endpoint,
-            Err(error) => {
-                tracing::error!(address = active.address, %error, "the active replica's address can't be used");
-                return None;
-            }
-        };
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
+    fn new(active: Active) -> Self {
+        let header = HeaderValue::from_str(active.address.as_str()).expect("an address is printable ASCII");
+        let endpoint = net::endpoint(&active.address)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
         let channels = (0..FOR_KEEP_ALIVES + FOR_OBSERVERS + FOR_CALLS).map(|_| net::connect_lazy(&endpoint)).collect();
-        Some(Self {
+        Self {
             active,
             header,
             gone: CancellationToken::new(),
             channels: Arc::new(channels),
             next: Arc::new(AtomicUsize::new(0)),
-        })
+        }
     }
 
     /// A connection for a call to this method.

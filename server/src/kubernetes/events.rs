@@ -1,5 +1,5 @@
-//! Events on the Lease: `kubectl events` shows when another replica became active. Best effort: nobody waits for them, and what doesn't
-//! fit is lost.
+//! Events on the Lease: `kubectl events` shows when another replica became active. Nobody waits for
+//! an Event, and an Event that doesn't fit into the queue is lost.
 
 use super::store::Objects;
 use super::{Cluster, bounded, name};
@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// A tenure has two facts. More than these wait only while the API server is silent, and then nobody reads them.
+/// Facts that wait to be written. A tenure has two: more of them wait only while the API server is
+/// silent.
 const WAITING: usize = 8;
 /// How long a process that ends waits for its last Event. What matters more has been stored by then.
 const LAST_WORDS: Duration = Duration::from_millis(500);

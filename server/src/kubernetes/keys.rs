@@ -15,10 +15,12 @@ use tokio::time::sleep;
 const FIELD: &str = "keys.json";
 /// How often a replica looks whether the Secret is still there.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// After an API server that didn't answer, and between two looks for a Secret that somebody else has to make.
+/// Before the next try, when the API server didn't answer, or while another replica has to make the
+/// Secret.
 const RETRY: Duration = Duration::from_secs(1);
-/// A replica that runs makes a lost Secret again within [`CHECK_INTERVAL`]: a new one waits so long for that before it makes one with new
-/// keys, which would make every ticket that is out there worthless.
+/// New keys make every ticket worthless that is out there. So a new replica that finds no Secret
+/// waits this long before it makes one: a replica that runs makes a lost Secret again, with the keys
+/// in use, within [`CHECK_INTERVAL`].
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The keys of this service. Waits for as long as the API server can't be reached.

@@ -4,64 +4,63 @@
 //! has (labels, other annotations, owners) is kept as it was found.
 
 use crate::clock::clock_floor;
+use crate::record::{self, numbers, record};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use leasehold_core::{Content, Holder, Millis, NUMBER_LIMIT, Record, Revision, Signed, Tenure, Version};
+use leasehold_core::{Address, Content, Holder, Millis, NUMBER_LIMIT, Newer, Record, Signed, Tenure, Version};
 use std::collections::BTreeMap;
 
 /// Before the name of each annotation.
 const PREFIX: &str = "leasehold.dev/";
-/// The names of all of them: a write removes those that it doesn't set.
-const NAMES: [&str; 12] = [
-    "replica",
-    "address",
-    "tenure",
-    "ceiling",
-    "duration-ms",
-    "margin-ms",
-    "renewed-at-ms",
-    "ended-at-ms",
-    "longest-ttl-ms",
-    "last-change",
-    "last-revision",
-    "keys",
-];
-/// Below which no tenure may begin: set by an operator who knows it, when the Lease was lost or restored.
+/// The format that is written, and the only one that is read. It rises when a replica of an earlier
+/// version would break a promise by taking the Lease over. An annotation that such a replica may
+/// leave alone needs no other format.
+pub(super) const FORMAT: u64 = 1;
+/// Annotations beside the numbers of the record. The first three, the tenure and the ceiling mean
+/// the same in every format.
+const WORDS: [&str; 4] = ["format", "replica", "address", "keys"];
+/// An operator sets this annotation after the Lease was lost or restored. No tenure begins below
+/// its number.
 const FLOOR: &str = "leasehold.dev/floor";
-/// Longer than a day nothing is counted from the beginning of a write's right; a tenure may last for years.
-const MOST_MS: u64 = 1 << 50;
 
-/// What a replica writes of itself.
+/// What a replica writes about itself into the Lease.
 #[derive(Clone, Debug)]
 pub(crate) struct Signature {
     pub(crate) me: Holder,
-    pub(crate) address: String,
-    /// Names the keys that it has.
+    pub(crate) address: Address,
+    /// The fingerprint of its keys.
     pub(crate) keys: String,
     /// In whole seconds.
     pub(crate) duration: Millis,
 }
 
-/// What the core is told of a Lease.
+/// The Lease as the core sees it.
 pub(crate) fn seen(object: &Lease) -> leasehold_core::Lease {
-    let spec = object.spec.clone().unwrap_or_default();
+    let (spec, annotations) = (object.spec.clone().unwrap_or_default(), Annotations::of(object));
+    let format = format(object);
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
     let content = Content {
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()).map(Holder),
         duration: seconds.map(Millis::from_secs),
         renew_time: spec.renew_time.map(|time| time.0.to_string()).unwrap_or_default(),
-        signed: object.metadata.annotations.as_ref().and_then(signed),
+        signed: annotations.signed().filter(|_| format == FORMAT),
+        newer: annotations.newer().filter(|_| format > FORMAT),
     };
     leasehold_core::Lease { version: version(object), content }
+}
+
+/// The format of the annotations; zero if there is none.
+pub(super) fn format(object: &Lease) -> u64 {
+    Annotations::of(object).number("format").unwrap_or(0)
 }
 
 pub(crate) fn version(object: &Lease) -> Version {
     Version(object.metadata.resource_version.clone().unwrap_or_default())
 }
 
-/// A number above all that were handed out, as far as the clock knows, or an operator: see "Backup and restore" in
-/// docs/operations.md.
+/// A number above all that were handed out. The clock vouches for it, or an operator: see "Backup
+/// and restore" in docs/operations.md.
 pub(crate) fn vouched(object: Option<&Lease>) -> u64 {
     let annotations = object.and_then(|object| object.metadata.annotations.as_ref());
     let floor = annotations.and_then(|annotations| annotations.get(FLOOR)).map_or(0, |text| {
@@ -75,43 +74,31 @@ pub(crate) fn vouched(object: Option<&Lease>) -> u64 {
     clock_floor().max(floor)
 }
 
-/// Which keys the replica has that wrote this, and whether it seems to run.
+/// The keys of the replica that wrote the Lease. `None`: nobody holds the Lease.
 pub(crate) fn keys_in_use(object: &Lease) -> Option<&str> {
     let held = object.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).is_some_and(|h| !h.is_empty());
-    let keys = object.metadata.annotations.as_ref()?.get(&key("keys"))?;
-    held.then_some(keys.as_str())
+    Annotations::of(object).text("keys").filter(|_| held)
 }
 
-/// The object that says what the record says, in place of what this one says. A record that tells of an end leaves no holder.
+/// Writes a record into the object. The object has no holder then if the record tells of an end.
 pub(crate) fn sign(object: Lease, signature: &Signature, record: &Record, now: Timestamp) -> Lease {
     let mut object = strip(object);
     let annotations = object.metadata.annotations.get_or_insert_default();
     // The ceiling that is written now lies above it.
     annotations.remove(FLOOR);
-    let millis = |millis: Millis| millis.0.to_string();
-    let set = [
-        ("replica", Some(signature.me.0.clone())),
-        ("address", Some(signature.address.clone())),
-        ("keys", Some(signature.keys.clone())),
-        ("tenure", Some(record.tenure.to_string())),
-        ("ceiling", Some(record.ceiling.to_string())),
-        ("duration-ms", Some(millis(record.duration))),
-        ("margin-ms", Some(millis(record.margin))),
-        ("renewed-at-ms", Some(millis(record.renewed_at))),
-        ("ended-at-ms", record.ended_at.map(millis)),
-        ("longest-ttl-ms", Some(millis(record.longest_ttl))),
-        ("last-change", record.last_change.map(|number| number.to_string())),
-        ("last-revision", record.last_revision.map(|revision| revision.to_string())),
-    ];
-    annotations.extend(set.into_iter().filter_map(|(name, value)| Some((key(name), value?))));
+    let Signature { me, address, keys, .. } = signature;
+    let words = [FORMAT.to_string(), me.0.clone(), address.to_string(), keys.clone()].map(Some);
+    let numbers = numbers(record).map(|number| Some(number?.to_string()));
+    let set = WORDS.into_iter().chain(record::NAMES).zip(words.into_iter().chain(numbers));
+    annotations.extend(set.filter_map(|(name, text)| Some((key(name), text?))));
     object.spec = Some(spec(object.spec.unwrap_or_default(), signature, record, now));
     object
 }
 
-/// The object without anything that a replica has written into its annotations.
+/// Removes all annotations of a replica from the object.
 pub(crate) fn strip(mut object: Lease) -> Lease {
     if let Some(annotations) = &mut object.metadata.annotations {
-        NAMES.iter().for_each(|name| drop(annotations.remove(&key(name))));
+        WORDS.iter().chain(&record::NAMES).for_each(|name| drop(annotations.remove(&key(name))));
     }
     object
 }
@@ -134,31 +121,43 @@ fn key(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
-/// What a replica has written. Half of it is worth nothing.
-fn signed(annotations: &BTreeMap<String, String>) -> Option<Signed> {
-    let text = |name: &str| annotations.get(&key(name)).map(String::as_str);
-    let below = |most: u64| move |number: &u64| *number <= most;
-    let number = |name: &str, most: u64| text(name)?.parse().ok().filter(below(most));
-    // Absent is an answer, unreadable isn't.
-    let optional = |name: &str, most: u64| match text(name) {
-        None => Some(None),
-        Some(_) => number(name, most).map(Some),
-    };
-    let record = Record {
-        tenure: Tenure(number("tenure", NUMBER_LIMIT)?),
-        ceiling: number("ceiling", NUMBER_LIMIT)?,
-        duration: Millis(number("duration-ms", MOST_MS)?),
-        margin: Millis(number("margin-ms", MOST_MS)?),
-        renewed_at: Millis(number("renewed-at-ms", MOST_MS)?),
-        ended_at: optional("ended-at-ms", MOST_MS)?.map(Millis),
-        longest_ttl: Millis(number("longest-ttl-ms", MOST_MS)?),
-        last_change: optional("last-change", MOST_MS)?,
-        handover: None,
-        last_revision: optional("last-revision", NUMBER_LIMIT)?.map(Revision),
-    };
-    let (by, address) = (Holder(text("replica")?.to_owned()), text("address")?.to_owned());
-    let whole = record.tenure.0 < record.ceiling && record.margin <= record.duration && !by.0.is_empty();
-    whole.then_some(Signed { by, address, record })
+/// The annotations of an object.
+#[derive(Clone, Copy)]
+struct Annotations<'a>(Option<&'a BTreeMap<String, String>>);
+
+impl<'a> Annotations<'a> {
+    fn of(object: &'a Lease) -> Self {
+        Self(object.metadata.annotations.as_ref())
+    }
+
+    fn text(self, name: &str) -> Option<&'a str> {
+        self.0?.get(&key(name)).map(String::as_str)
+    }
+
+    fn number(self, name: &str) -> Option<u64> {
+        self.text(name)?.parse().ok()
+    }
+
+    fn by(self) -> Option<Holder> {
+        self.text("replica").filter(|name| !name.is_empty()).map(|name| Holder(name.to_owned()))
+    }
+
+    fn address(self) -> Option<Address> {
+        Address::new(self.text("address")?).ok()
+    }
+
+    /// What a replica has written. Half of it is worth nothing.
+    fn signed(self) -> Option<Signed> {
+        let record = record(|name| self.text(name).map(str::parse).transpose(), None).ok()?;
+        Some(Signed { by: self.by()?, address: self.address()?, record })
+    }
+
+    /// What can be read in every format.
+    fn newer(self) -> Option<Newer> {
+        let (tenure, ceiling) = (Tenure(self.number("tenure")?), self.number("ceiling")?);
+        let lawful = tenure.0 < ceiling && ceiling <= NUMBER_LIMIT;
+        lawful.then_some(Newer { by: self.by()?, address: self.address()?, tenure, ceiling })
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,19 @@
 //! The Lease as an object: what is written is read, and half of it is worth nothing.
 
 use super::*;
+use leasehold_core::{RecordParts, Revision};
 
 fn signature() -> Signature {
     let me = Holder("a_1".to_owned());
-    Signature { me, address: "10.0.0.1:7400".to_owned(), keys: "k".to_owned(), duration: Millis(8000) }
+    Signature { me, address: Address::new("10.0.0.1:7400").unwrap(), keys: "k".to_owned(), duration: Millis(8000) }
 }
 
 fn record() -> Record {
-    Record {
+    Record::from_parts(parts()).unwrap()
+}
+
+fn parts() -> RecordParts {
+    RecordParts {
         tenure: Tenure(NUMBER_LIMIT - 100),
         ceiling: NUMBER_LIMIT,
         duration: Millis(7500),
@@ -33,7 +38,8 @@ fn what_is_written_is_read() {
     assert_eq!(content.held().unwrap().record, record());
     assert_eq!((content.held().unwrap().address.as_str(), content.duration), ("10.0.0.1:7400", Some(Millis(8000))));
 
-    let end = Record { ended_at: Some(Millis(5)), last_change: Some(9), last_revision: Some(Revision(8)), ..record() };
+    let (ended_at, last_change, last_revision) = (Some(Millis(5)), Some(9), Some(Revision(8)));
+    let end = Record::from_parts(RecordParts { ended_at, last_change, last_revision, ..parts() }).unwrap();
     let released = sign(held, &signature(), &end, time(2));
     let content = seen(&released).content;
     assert_eq!((content.holder.as_ref(), content.released()), (None, Some(&end)));
@@ -79,8 +85,8 @@ fn the_spec_is_as_other_tools_expect() {
 #[test]
 fn half_a_record_is_none() {
     let object = sign(Lease::default(), &signature(), &record(), time(1));
-    for name in NAMES.into_iter().filter(|name| !["keys", "ended-at-ms", "last-change", "last-revision"].contains(name))
-    {
+    let needed = |name: &&str| !["keys", "ended-at-ms", "last-change", "last-revision"].contains(name);
+    for name in WORDS.into_iter().chain(record::NAMES).filter(needed) {
         let mut less = object.clone();
         less.metadata.annotations.as_mut().unwrap().remove(&key(name));
         assert_eq!(seen(&less).content.signed, None, "without {name}");
@@ -94,6 +100,9 @@ fn half_a_record_is_none() {
         ("margin-ms", "8000"),
         ("renewed-at-ms", "99999999999999999999"),
         ("replica", ""),
+        ("address", "10.0.0.1"),
+        ("format", "0"),
+        ("format", "one"),
     ] {
         let mut other = object.clone();
         other.metadata.annotations.as_mut().unwrap().insert(key(name), bad.to_owned());
@@ -107,4 +116,22 @@ fn a_manifest_that_empties_the_holder_releases_nothing() {
     object.spec.as_mut().unwrap().holder_identity = Some(String::new());
     let content = seen(&object).content;
     assert!(content.held().is_none() && content.released().is_none() && content.signed.is_some());
+}
+
+/// A replica of a later version has written it: this one learns who is active and how high numbers
+/// have got, and no more.
+#[test]
+fn a_later_format_tells_of_its_author_only() {
+    let with = |changes: &[(&str, &str)]| {
+        let mut object = sign(Lease::default(), &signature(), &record(), time(1));
+        let annotations = object.metadata.annotations.as_mut().unwrap();
+        annotations.extend(changes.iter().map(|(name, text)| (key(name), (*text).to_owned())));
+        seen(&object).content
+    };
+    let Signature { me: by, address, .. } = signature();
+    let newer = Newer { by, address, tenure: record().tenure, ceiling: record().ceiling };
+    let content = with(&[("format", "2"), ("duration-ms", "eight seconds")]);
+    assert_eq!((content.held(), &content.newer), (None, &Some(newer)));
+    assert_eq!(with(&[("format", "2"), ("ceiling", "many")]).newer, None);
+    assert_eq!(with(&[("format", "1")]).newer, None);
 }

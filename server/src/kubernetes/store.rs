@@ -1,8 +1,9 @@
-//! The store on Kubernetes: reads and writes of the Lease one after the other, each bounded in time, so that a hung API server never
-//! holds up the loop.
+//! The store on Kubernetes. It reads and writes the Lease, one request after the other. Each request
+//! has a time limit, and a task of its own sends them, so that a hung API server never holds up the
+//! loop.
 
 use super::events::Events;
-use super::object::{Signature, seen, sign, strip, version, vouched};
+use super::object::{self, FORMAT, Signature, seen, sign, strip, version, vouched};
 use super::{ApiError, Cluster, bounded};
 use crate::clock;
 use crate::metrics::Metrics;
@@ -15,7 +16,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// So many of the objects that were seen last are kept: a write replaces one of them, with all that others have put into it.
+/// So many objects are kept, those that were seen last. A write replaces one of them, and keeps what
+/// others have put into it.
 const OBJECTS: usize = 8;
 /// The core has at most one request under way, and one more when it stops.
 const REQUESTS: usize = 4;
@@ -29,6 +31,15 @@ impl Objects {
     pub(crate) fn keep(&self, object: Lease) -> leasehold_core::Lease {
         let lease = seen(&object);
         let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let format = object::format(&object);
+        if lease.content.newer.is_some() && objects.back().is_none_or(|last| object::format(last) != format) {
+            tracing::warn!(
+                "the Lease has the format {format}, and leasehold-server {} knows the format {FORMAT} only: this replica \
+                 hands calls on, and never becomes active; upgrade it, or see \"Upgrade and rollback\" in \
+                 docs/operations.md",
+                env!("CARGO_PKG_VERSION")
+            );
+        }
         objects.retain(|kept| version(kept) != lease.version);
         objects.push_back(object);
         if objects.len() > OBJECTS {
@@ -37,7 +48,7 @@ impl Objects {
         lease
     }
 
-    /// The Lease's own, as it was seen last: one that was made again has another.
+    /// The uid of the Lease that was seen last. A Lease that is made again has another one.
     pub(super) fn uid(&self) -> Option<String> {
         let objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         objects.back().and_then(|object| object.metadata.uid.clone())

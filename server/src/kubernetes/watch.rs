@@ -1,5 +1,5 @@
-//! Watches the Lease, so that a release is acted on when it happens and not at the next poll. What a watch tells may be old, and a
-//! watch may fall silent: the core knows that.
+//! Watches the Lease, so that a standby takes a released Lease over at once, and not at the next
+//! poll. A watch may tell of an old Lease, and may fall silent: the core expects both.
 
 use super::object::vouched;
 use super::store::Objects;

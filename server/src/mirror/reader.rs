@@ -10,15 +10,15 @@ use leasehold_proto::v1::replica_service_client::ReplicaServiceClient;
 use prost::Message;
 use std::time::Duration;
 use tokio::sync::watch;
-use tonic::transport::Endpoint;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
-/// How long a connection may take to come up.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The other side sends something every 5 s.
 const LONGEST_SILENCE: Duration = Duration::from_secs(12);
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(300);
+/// Between two tries with a replica whose frames can't be read. Each try makes that replica send all
+/// that it has.
+const RETRY_UNREADABLE: Duration = Duration::from_secs(30);
 /// A batch has at most so many frames: all candidacies, a long value each.
 const MAX_FRAMES: usize = MAX_MAX_CANDIDACIES / 100;
 
@@ -42,10 +42,17 @@ pub(crate) async fn follow(mut active: watch::Receiver<Option<Active>>, handle: 
 }
 
 async fn mirror_for_a_while(active: &Active, handle: &Handle, seals: &Seals, me: &Holder) {
+    let mut retry = RETRY;
     if let Err(error) = mirror(active, handle, seals, me).await {
-        tracing::debug!(address = active.address, %error, "the mirror of the active replica broke");
+        let address = &active.address;
+        if error.code() == Code::DataLoss {
+            tracing::warn!(%address, error = error.message(), "the active replica can't be mirrored");
+            retry = RETRY_UNREADABLE;
+        } else {
+            tracing::debug!(%address, %error, "the mirror of the active replica broke");
+        }
     }
-    tokio::time::sleep(RETRY).await;
+    tokio::time::sleep(retry).await;
 }
 
 async fn mirror(active: &Active, handle: &Handle, seals: &Seals, me: &Holder) -> Result<(), Status> {
@@ -58,9 +65,8 @@ async fn mirror(active: &Active, handle: &Handle, seals: &Seals, me: &Holder) ->
         if goes_on && frames.len() < MAX_FRAMES {
             continue;
         }
-        let Some((batch, snapshot)) = batch(std::mem::take(&mut frames)) else {
-            return Err(Status::data_loss("a frame of the mirror doesn't make sense"));
-        };
+        let (batch, snapshot) =
+            batch(&std::mem::take(&mut frames)).map_err(|error| Status::data_loss(error.to_string()))?;
         let input = if snapshot { Input::MirrorSnapshot(batch) } else { Input::MirrorChanged(batch) };
         if handle.mirrored(input).await.is_err() {
             return Ok(());
@@ -74,11 +80,8 @@ struct Reader {
 }
 
 async fn open(active: &Active, seals: &Seals, me: &Holder) -> Result<Reader, Status> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", active.address))
-        .map_err(|error| Status::invalid_argument(error.to_string()))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true);
-    let channel = net::connect(&endpoint).await.map_err(|error| Status::from_error(Box::new(error)))?;
+    let channel =
+        net::connect(&net::endpoint(&active.address)).await.map_err(|error| Status::from_error(Box::new(error)))?;
     let mut client = ReplicaServiceClient::new(channel).max_decoding_message_size(longest(MAX_MAX_CANDIDACIES) + 1024);
     let nonce = random();
     let sealed = seals.of_request(&nonce).seal(me.0.clone().into_bytes());

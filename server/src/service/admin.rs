@@ -35,7 +35,10 @@ impl Admin {
             revision: status.revision.0,
             replica,
             lease,
-            active: followed.map(|Active { tenure, address }| v1::ActiveReplica { tenure: number(tenure), address }),
+            active: followed.map(|Active { tenure, address }| v1::ActiveReplica {
+                tenure: number(tenure),
+                address: address.to_string(),
+            }),
             mirrored: status.mirrored as u64,
         })
     }

@@ -1,7 +1,7 @@
 //! Settings of a replica on Kubernetes, as meant.
 
 use super::{Flags, SettingsError};
-use leasehold_core::{Config, Holder, Limits, Millis, Store};
+use leasehold_core::{Address, Config, Holder, Limits, Millis, Store};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
@@ -20,7 +20,7 @@ pub struct ReplicaSettings {
     /// The first part of this replica's name in the Lease.
     pub replica: String,
     /// Where others reach it. Port 0 is replaced by the one that it listens on.
-    pub advertise: String,
+    pub advertise: Address,
     /// How long the Lease is good for without a renewal.
     pub duration: Millis,
     /// How often it is renewed.
@@ -46,7 +46,7 @@ impl ReplicaSettings {
             lease: flags.lease.clone().unwrap_or_else(|| "leasehold".to_owned()),
             keys_secret: flags.keys_secret.clone().unwrap_or_else(|| "leasehold-keys".to_owned()),
             replica: flags.replica.clone().or_else(|| named("POD_NAME")).unwrap_or_else(host_name),
-            advertise: flags.advertise.clone().or(own).ok_or(SettingsError::NoAdvertise { listen })?,
+            advertise: Address::new(&flags.advertise.clone().or(own).ok_or(SettingsError::NoAdvertise { listen })?)?,
             duration: flags.lease_duration.map_or(defaults.duration, super::Span::millis),
             renew_interval: flags.renew_interval.map_or(defaults.renew_interval, super::Span::millis),
             request_timeout: flags.request_timeout.map_or(Millis(1500), super::Span::millis),
@@ -69,11 +69,7 @@ impl ReplicaSettings {
                 return Err(SettingsError::BadName { flag, name: name.to_owned() });
             }
         }
-        let port = self.advertise.rsplit_once(':').and_then(|(host, port)| {
-            let fair = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "/@#?".contains(c));
-            port.parse::<u16>().ok().filter(|_| fair && self.advertise.len() <= MAX_NAME_BYTES)
-        });
-        port.map(|_| ()).ok_or_else(|| SettingsError::BadAdvertise { address: self.advertise.clone() })
+        Ok(())
     }
 
     /// What the core needs to know of it, for a replica of this name.
@@ -91,11 +87,8 @@ impl ReplicaSettings {
 
     /// The address that others are told, once it is known where this replica listens.
     #[must_use]
-    pub fn advertised(&self, listening: SocketAddr) -> String {
-        match self.advertise.strip_suffix(":0") {
-            Some(host) => format!("{host}:{}", listening.port()),
-            None => self.advertise.clone(),
-        }
+    pub fn advertised(&self, listening: SocketAddr) -> Address {
+        self.advertise.clone().or_port(listening.port())
     }
 }
 

@@ -262,11 +262,14 @@ fn a_replica_knows_where_it_is_reached() {
     let in_a_pod = replica(everywhere, Some("10.0.0.7"));
     assert_eq!((in_a_pod.advertise.as_str(), in_a_pod.replica.as_str()), ("10.0.0.7:7400", "leasehold-7"));
     assert_eq!((in_a_pod.lease.as_str(), in_a_pod.duration), ("leasehold", Millis(8000)));
-    assert_eq!(replica(&[everywhere, &["--advertise", "a:1"][..]].concat(), Some("10.0.0.7")).advertise, "a:1");
+    assert_eq!(
+        replica(&[everywhere, &["--advertise", "a:1"][..]].concat(), Some("10.0.0.7")).advertise.as_str(),
+        "a:1"
+    );
     let error = resolve(everywhere, None).unwrap_err().to_string();
     assert!(error.contains("0.0.0.0:7400") && error.contains("--advertise"), "{error}");
     let local = replica(&["--kubernetes", "--listen", "127.0.0.1:0"], None);
-    assert_eq!(local.advertised("127.0.0.1:4321".parse().unwrap()), "127.0.0.1:4321");
+    assert_eq!(local.advertised("127.0.0.1:4321".parse().unwrap()).as_str(), "127.0.0.1:4321");
 }
 
 #[test]
@@ -276,8 +279,16 @@ fn settings_of_a_replica_are_checked_together() {
         (&["--kubernetes", "--request-timeout", "4s"], "two request timeouts of 4 s"),
         (&["--kubernetes", "--lease-margin", "300ms"], "less than a twentieth of the duration of 8 s"),
         (&["--kubernetes", "--lease", "a/b"], "--lease is \"a/b\""),
-        (&["--kubernetes", "--advertise", "host"], "--advertise is \"host\"; write it like"),
-        (&["--kubernetes", "--advertise", "http://h:1/"], "--advertise is "),
+        (&["--kubernetes", "--advertise", "host"], "\"host\" isn't HOST:PORT; write it like 10.0.0.7:7400"),
+        (
+            &["--kubernetes", "--advertise", "http://h:1/"],
+            "(--advertise, or POD_IP) can't be used: \"http://h:1/\" isn't",
+        ),
+        (
+            &["--kubernetes", "--advertise", "0.0.0.0:7400"],
+            "\"0.0.0.0:7400\" means every address of a machine, and leads nobody to this one; give the address at which the other",
+        ),
+        (&["--kubernetes", "--advertise", "[::]:7400"], "\"[::]:7400\" means every address of a machine"),
         (&["--lease", "a"], "--lease means nothing without --kubernetes"),
         (&["--renew-interval", "1s"], "--renew-interval means nothing without --kubernetes"),
     ] {

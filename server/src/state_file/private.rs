@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// No state is longer: 100,000 candidacies with the longest values take half of it.
+/// No state is longer: 100,000 candidacies with the longest values take two thirds of it.
 pub(super) const MAX_STATE_BYTES: u64 = 1 << 30;
 /// The rights of everybody but the owner, and of those who aren't even in its group.
 const NOT_OWNER: u32 = 0o077;

@@ -1,11 +1,11 @@
 //! The core: any sequence of what its shell may tell it, with whatever the decoders let through, at any time.
 
-use crate::script::Script;
+use crate::script::{Script, fixed, ticket};
 use crate::trace;
 use leasehold_core::{
-    Ask, CallId, ClockFloor, Config, Content, Enrolment, Entry, Event, FencingToken, Found, Holder, Input, Lease,
-    Limits, MAX_MAX_TTL, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Over, Record, Replica, Reply,
-    Signed, StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
+    Address, Ask, BatchParts, CallId, ClockFloor, Config, Content, Enrolment, Entry, Event, FencingToken, Found,
+    Holder, Input, LONGEST, Lease, Limits, MAX_MAX_TTL, Millis, MirrorBatch, Newer, Outcome, Output, Over, Record,
+    RecordParts, Replica, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
 };
 
 /// An input's length is bounded by the fuzzer; this bounds what a short one can cost.
@@ -89,6 +89,10 @@ fn config(script: &mut Script<'_>, with_lease: bool) -> Config {
     Config { limits, ..base }
 }
 
+fn address(text: &str) -> Address {
+    fixed(Address::new(text))
+}
+
 fn me() -> Holder {
     Holder("me".to_owned())
 }
@@ -142,8 +146,13 @@ impl World {
 
     /// However long it is left alone, with a store that works, a replica doesn't ask to be woken again and again in one moment.
     fn wake_for_a_while(&mut self) {
+        let began = self.now;
         for _ in 0..32 {
             let at = self.replica.next_deadline().unwrap_or(self.now);
+            // No tenure lasts that long.
+            if at.since(began) > Millis(LONGEST.0 / 2) {
+                return;
+            }
             self.now = self.now.max(at);
             let later = |next: Option<Time>, now| next.is_none_or(|next| next > now);
             let comes_to_rest = (0..8).any(|_| {
@@ -231,8 +240,8 @@ impl World {
             return Outcome::Conflict;
         }
         let holder = record.as_ref().filter(|record| record.ended_at.is_none()).map(|_| me());
-        let signed = record.map(|record| Signed { by: me(), address: "a:1".to_owned(), record });
-        let content = Content { holder, duration: Some(Millis(8000)), renew_time: String::new(), signed };
+        let signed = record.map(|record| Signed { by: me(), address: address("a:1"), record });
+        let content = Content { holder, duration: Some(Millis(8000)), renew_time: String::new(), signed, newer: None };
         let version = self.next_version();
         self.lease = Some(Lease { version: version.clone(), content });
         Outcome::Stored(Some(version))
@@ -269,9 +278,9 @@ impl World {
                 return self.watch();
             }
         } else {
-            let record = script.record();
-            let handover = script.flag().then(|| script.handover(&record));
-            self.record = Found::Record(Record { handover, ..record });
+            let parts = script.record();
+            let handover = script.flag().then(|| script.handover(parts.ceiling));
+            self.record = Found::Record(fixed(Record::from_parts(RecordParts { handover, ..parts })));
         }
         Input::Tick
     }
@@ -284,8 +293,9 @@ impl World {
         {
             lease.version = version;
             lease.content.holder = None;
-            signed.record.ended_at = Some(Millis(script.below(1 << 50)));
-            signed.record.last_change = Some(LAST_CHANGE);
+            let (ended_at, last_change) = (Some(script.time()), Some(LAST_CHANGE));
+            signed.record =
+                fixed(Record::from_parts(RecordParts { ended_at, last_change, ..(*signed.record).clone() }));
         }
         self.watch()
     }
@@ -300,18 +310,22 @@ impl World {
 
     fn foreign(&mut self, script: &mut Script<'_>) -> Lease {
         let before = self.lease.as_ref().and_then(|lease| lease.content.signed.as_ref());
-        let near = before.map(|signed| signed.record.clone());
-        let mut record = script.record();
+        let near = before.map(|signed| (*signed.record).clone());
+        let mut parts = script.record();
         if let Some(near) = near.filter(|_| script.flag()) {
-            record =
-                Record { ended_at: record.ended_at, last_change: script.flag().then(|| script.number() >> 14), ..near };
+            let last_change = script.flag().then(|| script.number() >> 14);
+            parts = RecordParts { ended_at: parts.ended_at, last_change, ..near };
         }
         let holders = [None, Some(me()), Some(Holder("other".to_owned()))];
         let holder = holders[usize::from(script.byte()) % 3].clone();
         let by = if script.flag() { me() } else { Holder("other".to_owned()) };
-        let signed = (!script.byte().is_multiple_of(4)).then(|| Signed { by, address: "b:1".to_owned(), record });
+        let (address, written) = (address("b:1"), script.byte() % 8);
+        let newer = Newer { by: by.clone(), address: address.clone(), tenure: parts.tenure, ceiling: parts.ceiling };
+        let newer = (written == 4).then_some(newer);
+        let signed =
+            (!written.is_multiple_of(4)).then(|| Signed { by, address, record: fixed(Record::from_parts(parts)) });
         let duration = script.flag().then(|| Millis::from_secs(script.number() & 0x7fff_ffff));
-        let content = Content { holder, duration, renew_time: script.byte().to_string(), signed };
+        let content = Content { holder, duration, renew_time: script.byte().to_string(), signed, newer };
         Lease { version: self.next_version(), content }
     }
 
@@ -322,14 +336,14 @@ impl World {
         let after = script.number();
         let number = if script.flag() { LAST_CHANGE } else { script.number() };
         let there = (0..script.byte() % 4)
-            .map(|_| Mirrored {
-                ticket: self.ticket(script),
-                drains_until: script.flag().then(|| Millis(script.below(NUMBER_LIMIT))),
-                attempt: script.attempt(),
+            .map(|_| {
+                let ticket = self.ticket(script);
+                script.carried(ticket)
             })
             .collect();
         let gone = (0..script.byte() % 4).map(|_| Enrolment(script.number())).collect();
-        MirrorBatch { tenure, after, number, there, gone, holds: script.holds() }
+        let parts = BatchParts { tenure, after, number, there, gone, holds: script.holds() };
+        fixed(MirrorBatch::from_parts(parts))
     }
 
     /// One that was handed out, one like it, or one that only a replica with other ideas can have sealed.
@@ -338,18 +352,17 @@ impl World {
         let Some(known) = self.tickets.iter().rev().nth(usize::from(kind & 15)).filter(|_| kind < 0xe0) else {
             return script.ticket();
         };
-        let mut ticket = known.clone();
-        if kind >= 0xc0 {
-            let other = script.ticket();
-            match script.byte() % 4 {
-                0 => ticket.token = other.token,
-                1 => (ticket.tenure, ticket.issued) = (other.tenure, other.issued),
-                2 => ticket.accepted_at = other.accepted_at,
-                _ => ticket.enrolment = other.enrolment,
-            }
-            ticket.place = ticket.place.min(ticket.enrolment);
+        if kind < 0xc0 {
+            return known.clone();
         }
-        ticket
+        let (mut parts, other) = ((**known).clone(), script.ticket());
+        match script.byte() % 4 {
+            0 => parts.token = other.token,
+            1 => (parts.tenure, parts.issued) = (other.tenure, other.issued),
+            2 => parts.accepted_at = other.accepted_at,
+            _ => parts.enrolment = other.enrolment,
+        }
+        ticket(parts)
     }
 
     fn call(&mut self, script: &mut Script<'_>) -> Input {

@@ -1,7 +1,6 @@
 //! The targets of the fuzzers: each a function of bytes that panics when a promise is broken. docs/fuzzing.md says how to run them.
 
 pub mod core;
-pub mod lawful;
 pub mod lease;
 pub mod mirror;
 pub mod requests;

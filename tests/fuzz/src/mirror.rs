@@ -1,8 +1,7 @@
 //! The mirror's frames: what an active replica of another version, or a broken one, tells a standby.
 
-use crate::lawful;
-use crate::script::Script;
-use leasehold_core::{Enrolment, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Tenure};
+use crate::script::{Script, fixed};
+use leasehold_core::{BatchParts, Enrolment, MirrorBatch, Tenure};
 use leasehold_server::fuzzing::{mirror_frames, open_frames, seal_frames};
 use leasehold_server::keys::Keys;
 use std::sync::LazyLock;
@@ -12,7 +11,7 @@ static KEYS: LazyLock<Keys> = LazyLock::new(Keys::generate);
 /// Frames that nobody sealed, frames of any content, and real ones that are damaged on their way.
 ///
 /// # Panics
-/// If a forgery is opened, if what is read isn't lawful, or if a batch changes on its way.
+/// If a forgery is opened, or if a batch changes on its way.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     match script.byte() % 3 {
@@ -35,7 +34,6 @@ pub fn run(data: &[u8]) {
 }
 
 fn survives(batch: &MirrorBatch, snapshot: bool) -> Vec<Vec<u8>> {
-    lawful::batch(batch);
     let sealed = seal_frames(&KEYS, &mirror_frames(batch, snapshot));
     assert_eq!(open_frames(&KEYS, &sealed), Some((batch.clone(), snapshot)));
     sealed
@@ -43,15 +41,14 @@ fn survives(batch: &MirrorBatch, snapshot: bool) -> Vec<Vec<u8>> {
 
 fn batch(script: &mut Script<'_>) -> MirrorBatch {
     let (tenure, after, number) = (Tenure(script.number()), script.number(), script.number());
-    let there = (0..script.byte() % 8)
-        .map(|_| Mirrored {
-            ticket: script.ticket(),
-            drains_until: script.flag().then(|| Millis(script.below(NUMBER_LIMIT))),
-            attempt: script.attempt(),
-        })
-        .collect();
+    let there = (0..script.byte() % 8).map(|_| {
+        let ticket = script.ticket();
+        script.carried(ticket)
+    });
+    let there = there.collect();
     let gone = (0..script.byte() % 8).map(|_| Enrolment(script.number())).collect();
-    MirrorBatch { tenure, after, number, there, gone, holds: script.holds() }
+    let parts = BatchParts { tenure, after, number, there, gone, holds: script.holds() };
+    fixed(MirrorBatch::from_parts(parts))
 }
 
 /// Any byte that is changed, and any frame that isn't in its place, is noticed. One that is missing at the end is the reader's
@@ -71,10 +68,11 @@ fn damaged(script: &mut Script<'_>, mut sealed: Vec<Vec<u8>>) {
 /// A frame with a candidacy in it, and what makes batches.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    // tenure 100, after 1, number 2, snapshot; in it e1, c1, anonymous, v, 15 s, 101, 101, 102, tenure 100, accepted at 5
+    // format 1, tenure 100, after 1, number 2, snapshot; in it e1, c1, anonymous, v, 15 s, 101,
+    // 101, 102, tenure 100, accepted at 5
     let there = b"\x0a\x02e1\x12\x02c1\x1a\x09anonymous\x22\x01v\x28\x98\x75\x30\x65\x38\x65\x40\x66\x48\x64\x50\x05";
-    let head = b"\x08\x64\x10\x01\x18\x02\x20\x01\x32";
-    let frame = [head.as_slice(), &[there.len() as u8], there, b"\x3a\x02\x03\x04"].concat();
+    let head = b"\x08\x01\x10\x64\x18\x01\x20\x02\x28\x01\x3a";
+    let frame = [head.as_slice(), &[there.len() as u8], there, b"\x42\x02\x03\x04"].concat();
     let framed = [&[1, 0, frame.len() as u8], frame.as_slice()].concat();
     vec![
         b"\x00no frame".to_vec(),

@@ -2,8 +2,8 @@
 //! input means something, and cutting or joining inputs makes new ones that do as well.
 
 use leasehold_core::{
-    Attempt, CandidateName, Carried, ElectionName, Enrolment, FencingToken, Handover, Held, HeldElection, MAX_MAX_TTL,
-    Millis, NUMBER_LIMIT, Record, Revision, Subject, Tenure, Ticket, Value,
+    Attempt, CandidateName, Carried, ElectionName, Enrolment, FencingToken, Handover, Held, LONGEST, MAX_HOLD,
+    MAX_MAX_TTL, Millis, NUMBER_LIMIT, RecordParts, Revision, Subject, Tenure, Ticket, TicketParts, Value,
 };
 
 /// Numbers around which something changes.
@@ -142,43 +142,51 @@ impl<'a> Script<'a> {
         Value::new(&text).unwrap_or_else(|_| fixed(Value::new("v")))
     }
 
-    /// A ticket as it comes out of its seal: see [`lawful::ticket`](crate::lawful::ticket).
+    /// Any ticket.
     pub fn ticket(&mut self) -> Ticket {
-        let number = |script: &mut Self| 1 + script.below(NUMBER_LIMIT - 1);
-        let mut ticket = Ticket {
+        let mut parts = TicketParts {
             election: self.election(),
             candidate: self.candidate(),
             subject: self.subject(),
             value: self.value(),
             ttl: Millis(1 + self.below(MAX_MAX_TTL.0)),
-            enrolment: Enrolment(number(self)),
-            place: Enrolment(number(self)),
-            token: self.flag().then(|| FencingToken(number(self))),
-            tenure: Tenure(number(self)),
-            accepted_at: Millis(self.below(NUMBER_LIMIT)),
-            hold: Millis(if self.flag() { self.below(NUMBER_LIMIT) } else { 0 }),
+            enrolment: Enrolment(self.drawn(NUMBER_LIMIT)),
+            place: Enrolment(self.drawn(NUMBER_LIMIT)),
+            token: self.flag().then(|| FencingToken(self.drawn(NUMBER_LIMIT))),
+            tenure: Tenure(self.drawn(NUMBER_LIMIT)),
+            accepted_at: self.time(),
+            hold: if self.flag() { self.time() } else { Millis(0) },
             issued: Tenure(0),
         };
-        ticket.place = ticket.place.min(ticket.enrolment);
-        ticket.issued = ticket.tenure.max(Tenure(if self.flag() { number(self) } else { 0 }));
-        ticket
+        parts.issued = Tenure(if self.flag() { self.drawn(NUMBER_LIMIT) } else { 0 });
+        ticket(parts)
     }
 
-    /// A record without a handover: see [`lawful::record`](crate::lawful::record).
-    pub fn record(&mut self) -> Record {
-        let ceiling = 1 + self.below(NUMBER_LIMIT);
-        let duration = self.below(1 << 50);
-        Record {
-            tenure: Tenure(self.below(ceiling)),
+    /// A number that may have been handed out below this ceiling.
+    pub fn drawn(&mut self, ceiling: u64) -> u64 {
+        1 + self.below(ceiling - 1)
+    }
+
+    /// Any time that a ticket or a record can tell of.
+    pub fn time(&mut self) -> Millis {
+        Millis(self.below(LONGEST.0 + 1))
+    }
+
+    /// Any record without a handover.
+    pub fn record(&mut self) -> RecordParts {
+        let ceiling = 2 + self.below(NUMBER_LIMIT - 1);
+        let duration = self.time();
+        RecordParts {
+            tenure: Tenure(self.drawn(ceiling)),
             ceiling,
-            duration: Millis(duration),
-            margin: Millis(self.below(duration + 1)),
-            renewed_at: Millis(self.below(1 << 50)),
-            ended_at: self.flag().then(|| Millis(self.below(1 << 50))),
-            longest_ttl: Millis(self.below(1 << 50)),
+            duration,
+            margin: Millis(self.below(duration.0 + 1)),
+            renewed_at: self.time(),
+            ended_at: self.flag().then(|| self.time()),
+            longest_ttl: self.time(),
             last_change: None,
             handover: None,
-            last_revision: self.flag().then(|| Revision(self.below(NUMBER_LIMIT))),
+            last_revision: self.flag().then(|| Revision(self.drawn(ceiling))),
         }
     }
 
@@ -190,31 +198,48 @@ impl<'a> Script<'a> {
     /// Elections whose hold began or ended.
     pub fn holds(&mut self) -> Vec<Held> {
         let count = self.byte() % 4;
-        (0..count).map(|_| Held { election: self.election(), until: Millis(self.below(NUMBER_LIMIT)) }).collect()
+        (0..count).map(|_| Held { election: self.election(), until: self.time() }).collect()
     }
 
-    /// The handover of a record: see [`lawful::record`](crate::lawful::record).
-    pub fn handover(&mut self, record: &Record) -> Handover {
+    /// What others are told of a candidacy.
+    pub fn carried(&mut self, ticket: Ticket) -> Carried {
+        let drains_until = (self.flag() && ticket.token.is_some()).then(|| self.time());
+        Carried { ticket, drains_until, attempt: self.attempt() }
+    }
+
+    /// A handover of a record with this ceiling.
+    pub fn handover(&mut self, ceiling: u64) -> Handover {
         let mut all: Vec<Carried> = Vec::new();
         for _ in 0..self.byte() % 8 {
-            let mut ticket = self.ticket();
-            let numbers = [&mut ticket.enrolment.0, &mut ticket.place.0, &mut ticket.tenure.0, &mut ticket.issued.0];
-            for number in numbers {
-                *number %= record.ceiling;
+            let mut parts = (*self.ticket()).clone();
+            let numbers = [&mut parts.enrolment.0, &mut parts.place.0, &mut parts.tenure.0, &mut parts.issued.0];
+            for number in numbers.into_iter().chain(parts.token.as_mut().map(|token| &mut token.0)) {
+                *number = 1 + *number % (ceiling - 1);
             }
-            ticket.place = ticket.place.min(ticket.enrolment);
-            ticket.issued = ticket.issued.max(ticket.tenure);
-            ticket.token = ticket.token.map(|token| FencingToken(token.0 % record.ceiling));
-            let drain_left = self.flag().then(|| Millis(self.below(NUMBER_LIMIT)));
-            if all.iter().all(|other| other.ticket.enrolment != ticket.enrolment) {
-                all.push(Carried { ticket, drain_left, attempt: self.attempt() });
+            let carried = self.carried(ticket(parts));
+            if all.iter().all(|other| other.ticket.enrolment != carried.ticket.enrolment) {
+                all.push(carried);
             }
         }
-        let held = |Held { election, until }| HeldElection { election, left: until };
-        Handover { candidacies: all, holds: self.holds().into_iter().map(held).collect() }
+        Handover { candidacies: all, holds: self.holds() }
     }
 }
 
-fn fixed<T, E: std::fmt::Debug>(word: Result<T, E>) -> T {
-    word.expect("this word is within every limit")
+/// The ticket of these parts, once they fit together.
+#[must_use]
+pub fn ticket(mut parts: TicketParts) -> Ticket {
+    parts.place = parts.place.min(parts.enrolment);
+    parts.issued = parts.issued.max(parts.tenure);
+    if parts.token.is_none() {
+        parts.hold = parts.hold.min(MAX_HOLD);
+    }
+    fixed(Ticket::from_parts(parts))
+}
+
+/// What was made such that it is lawful.
+///
+/// # Panics
+/// If it isn't.
+pub fn fixed<T, E: std::fmt::Debug>(made: Result<T, E>) -> T {
+    made.expect("this is within every limit")
 }

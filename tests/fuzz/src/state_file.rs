@@ -1,8 +1,7 @@
 //! The state file: half of one, one that was edited, one of another program.
 
-use crate::lawful;
-use crate::script::Script;
-use leasehold_core::Record;
+use crate::script::{Script, fixed};
+use leasehold_core::{Record, RecordParts};
 use leasehold_server::fuzzing::{Stored, decode_state, encode_state};
 use leasehold_server::keys::Keys;
 use ring::digest::{SHA256, digest};
@@ -17,7 +16,8 @@ static FIXED_KEYS: LazyLock<Keys> = LazyLock::new(|| serde_json::from_str(KEYS).
 /// Bytes as a file, a state of any content under its right sum, and a real file that is damaged.
 ///
 /// # Panics
-/// If a record isn't lawful, or changes on its way; if a file that was damaged is another one; if an error says nothing.
+/// If a record changes on its way; if a file that was damaged is another one; if an error says
+/// nothing.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     match script.byte() % 3 {
@@ -36,11 +36,10 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// What these bytes say is lawful and survives being written; or the error has words.
+/// What these bytes say survives being written; or the error has words.
 fn read(text: &[u8]) -> Option<Stored> {
     match decode_state(text) {
         Ok(stored) => {
-            stored.record.iter().for_each(lawful::record);
             assert_eq!(decode_state(&encode_state(&stored)).as_ref(), Ok(&stored));
             Some(stored)
         }
@@ -58,14 +57,14 @@ fn summed(state: &str) -> Vec<u8> {
         let _ = write!(hex, "{byte:02x}");
         hex
     });
-    format!(r#"{{"version":1,"sha256":"{sum}","state":{state}}}"#).into_bytes()
+    format!(r#"{{"format":2,"sha256":"{sum}","state":{state}}}"#).into_bytes()
 }
 
 fn stored(script: &mut Script<'_>) -> Stored {
     let record = script.flag().then(|| {
-        let record = script.record();
-        let handover = script.flag().then(|| script.handover(&record));
-        Record { handover, ..record }
+        let parts = script.record();
+        let handover = script.flag().then(|| script.handover(parts.ceiling));
+        fixed(Record::from_parts(RecordParts { handover, ..parts }))
     });
     let began = script.flag().then(|| (script.text(), script.number()));
     Stored { keys: FIXED_KEYS.clone(), lost: script.flag(), record, began }
@@ -89,14 +88,15 @@ fn damaged(script: &mut Script<'_>, mut text: Vec<u8>, stored: &Stored) {
 /// A file with a handover, the same behind its sum, and what makes files.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    let carried = r#"{"election":"e1","candidate":"c1","subject":"anonymous","value":"v","ttl_ms":15000,"enrolment":101,"place":101,"token":102,"tenure":100,"accepted_at_ms":5,"drain_left_ms":null}"#;
+    // e1, c1, anonymous, v, 15 s, 101, 101, 102, tenure 100, accepted at 5
+    let carried = "CgJlMRICYzEaCWFub255bW91cyIBdiiYdTBlOGVAZkhkUAU=";
     let record = |handover: &str| {
         format!(
-            r#"{{"keys":{KEYS},"lost":false,"record":{{"tenure":100,"ceiling":1048676,"duration_ms":3000,"margin_ms":300,"renewed_at_ms":4000,"ended_at_ms":4500,"longest_ttl_ms":15000,"handover":{handover}}},"began":{{"boot":"b","at_ms":7}}}}"#
+            r#"{{"keys":{KEYS},"lost":false,"record":{{"tenure":100,"ceiling":1048676,"duration-ms":3000,"margin-ms":300,"renewed-at-ms":4000,"ended-at-ms":4500,"longest-ttl-ms":15000}},"handover":{handover},"began":{{"boot":"b","at_ms":7}}}}"#
         )
     };
-    let empty = format!(r#"{{"keys":{KEYS},"lost":true,"record":null,"began":null}}"#);
-    let whole = record(&format!("[{carried}]"));
+    let empty = format!(r#"{{"keys":{KEYS},"lost":true,"record":null,"handover":null,"began":null}}"#);
+    let whole = record(&format!(r#"{{"candidacies":["{carried}"],"holds":[]}}"#));
     vec![
         [b"\x00".as_slice(), &summed(&whole)].concat(),
         [b"\x01".as_slice(), whole.as_bytes()].concat(),

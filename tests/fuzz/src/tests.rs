@@ -60,9 +60,10 @@ fn seeds_are_what_they_say() {
         assert!(snapshot && batch.there.len() == frames.len());
     }
     let stored = decode_state(&state_file::seeds()[0][1..]).expect("this is a state file");
-    assert_eq!(stored.record.and_then(|record| record.handover).map(|all| all.candidacies.len()), Some(1));
+    assert_eq!(stored.record.and_then(|record| Some(record.handover.as_ref()?.candidacies.len())), Some(1));
     let leases = lease::seeds();
-    let [held, released, half] =
-        [0, 1, 2].map(|index| seen(&serde_json::from_slice(&leases[index][1..]).expect("this is a Lease")).content);
-    assert!(held.held().is_some() && released.released().is_some() && half.signed.is_none());
+    let [held, released, half, newer] =
+        [0, 1, 2, 3].map(|index| seen(&serde_json::from_slice(&leases[index][1..]).expect("this is a Lease")).content);
+    assert!(held.held().is_some() && released.released().is_some());
+    assert!(half.signed.is_none() && half.newer.is_none() && newer.newer.is_some());
 }

@@ -4,6 +4,7 @@ pub(crate) mod edits;
 mod watch;
 
 use crate::checks::Violation;
+use crate::mirrors::address_of;
 use crate::server::{Parcel, Proc};
 use crate::store::Job;
 use crate::truth::Fact;
@@ -153,9 +154,10 @@ impl World {
             renew_time: format!("{}", request.sent.0),
             signed: Some(Signed {
                 by: holder(),
-                address: format!("r{}", request.from.at),
-                record: Record { handover: None, ..record.clone() },
+                address: address_of(request.from.at),
+                record: record.without_handover(),
             }),
+            newer: None,
         });
         let replaced = self.api.lease.take().map(|lease| lease.content);
         // One that was stripped deceives nobody any more, but says nothing of the numbers either; nor does the end of a tenure before.

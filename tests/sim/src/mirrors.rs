@@ -4,7 +4,7 @@ use crate::checks::Violation;
 use crate::network::Party;
 use crate::server::{Parcel, Proc};
 use crate::world::{Event, World};
-use leasehold_core::{Active, Input, Millis, MirrorBatch, Time};
+use leasehold_core::{Active, Address, Input, Millis, MirrorBatch, Time};
 
 /// A standby that mirrors a replica.
 #[derive(Clone, Debug)]
@@ -18,8 +18,14 @@ pub(crate) struct Mirroring {
 }
 
 /// The replica that serves at this address.
-pub(crate) fn replica_at(address: &str) -> usize {
-    address.trim_start_matches('r').parse().expect("addresses are those of replicas")
+pub(crate) fn replica_at(address: &Address) -> usize {
+    let number = address.as_str().trim_start_matches('r').trim_end_matches(":1");
+    number.parse().expect("addresses are those of replicas")
+}
+
+/// Where this replica serves.
+pub(crate) fn address_of(at: usize) -> Address {
+    Address::new(&format!("r{at}:1")).expect("this is one")
 }
 
 impl World {

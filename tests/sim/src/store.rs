@@ -106,7 +106,7 @@ impl Store {
             (false, gone) => gone.map(|gone| gone.min(record.right_ended())),
             (true, gone) => gone.or(Some(Millis(u64::MAX))),
         };
-        Found::Record(Record { ended_at: bound, ..record.clone() })
+        Found::Record(record.clone().bounded(bound))
     }
 }
 

@@ -10,8 +10,8 @@ use crate::clock::Clock;
 pub(crate) use fact::Fact;
 use holds::Holds;
 use leasehold_core::{
-    Attempt, CandidateName, ElectionName, EndReason, Enrolment, FencingToken, Input, Millis, Mirrored, Record,
-    StreamId, Tenure, Ticket, Time, WriteId,
+    Attempt, CandidateName, Carried, ElectionName, EndReason, Enrolment, FencingToken, Input, Millis, Record, StreamId,
+    Tenure, Ticket, Time, WriteId,
 };
 use past::Past;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +82,7 @@ pub(crate) struct View {
     claim: Option<Record>,
     /// How far its mirror has come, and what is in it.
     mirror: Reached,
-    mirrored: BTreeMap<Enrolment, Mirrored>,
+    mirrored: BTreeMap<Enrolment, Carried>,
     pub(crate) candidacies: BTreeMap<Enrolment, Known>,
     pub(crate) leaders: BTreeMap<ElectionName, FencingToken>,
     pub(crate) ended: BTreeMap<Enrolment, EndReason>,

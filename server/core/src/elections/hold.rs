@@ -4,7 +4,7 @@
 
 use super::{Elections, Turn};
 use crate::tenure::ActiveTenure;
-use crate::{ElectionName, Held, HeldElection, Millis, Time};
+use crate::{ElectionName, Held, Millis, Time};
 use std::collections::BTreeSet;
 
 impl Elections {
@@ -36,15 +36,8 @@ impl Elections {
         }
     }
 
-    /// What is left of all holds.
-    pub(super) fn holds_left(&self, now: Time) -> Vec<HeldElection> {
-        let left =
-            |(until, name): &(Time, ElectionName)| HeldElection { election: name.clone(), left: until.since(now) };
-        self.holds.iter().map(left).collect()
-    }
-
-    /// A hold as a mirror is told of it.
-    pub(super) fn mirrored_hold(&self, active: &ActiveTenure, name: &ElectionName) -> Held {
+    /// A hold as others are told of it.
+    pub(super) fn carried_hold(&self, active: &ActiveTenure, name: &ElectionName) -> Held {
         let until = self.by_name.get(name).and_then(|election| election.held_until);
         // To a mirror 0 means that there is no hold. A hold that ends in the tenure's first moment
         // is told as one that ends a millisecond later.
@@ -52,9 +45,9 @@ impl Elections {
         Held { election: name.clone(), until }
     }
 
-    /// All holds, for a new mirror.
-    pub(super) fn mirrored_holds(&self, active: &ActiveTenure) -> Vec<Held> {
-        self.holds.iter().map(|(_, name)| self.mirrored_hold(active, name)).collect()
+    /// All holds, for a new mirror or the next tenure.
+    pub(super) fn carried_holds(&self, active: &ActiveTenure) -> Vec<Held> {
+        self.holds.iter().map(|(_, name)| self.carried_hold(active, name)).collect()
     }
 
     /// For how much longer an election is on hold.

@@ -1,8 +1,8 @@
 //! What mirrors are told of the candidacies and the holds.
 
-use super::{Elections, State};
+use super::{Candidacy, Elections, State};
 use crate::tenure::ActiveTenure;
-use crate::{ChangeNumber, Enrolment, MirrorBatch, Mirrored};
+use crate::{BatchParts, Carried, ChangeNumber, MirrorBatch};
 
 impl Elections {
     /// The number of the last change.
@@ -23,34 +23,35 @@ impl Elections {
     /// What mirrors haven't been told yet.
     pub(crate) fn take_news(&mut self, active: &ActiveTenure) -> MirrorBatch {
         let untold = self.changes.take();
-        let holds = untold.holds.iter().map(|name| self.mirrored_hold(active, name)).collect();
+        let holds = untold.holds.iter().map(|name| self.carried_hold(active, name)).collect();
         let (after, number) = (untold.after.0, self.last_change().0);
-        let mut batch =
-            MirrorBatch { tenure: active.tenure, after, number, there: Vec::new(), gone: Vec::new(), holds };
+        let mut batch = BatchParts { tenure: active.tenure, after, number, there: Vec::new(), gone: Vec::new(), holds };
         for id in untold.candidacies {
-            match self.mirrored(active, id) {
-                Some(mirrored) => batch.there.push(mirrored),
+            match self.candidacies.get(&id).and_then(|candidacy| candidacy.carried(active)) {
+                Some(carried) => batch.there.push(carried),
                 None => batch.gone.push(id),
             }
         }
-        batch
+        MirrorBatch::made(batch)
     }
 
     /// All that there is, for a new mirror. The others must have been told all news before.
     pub(crate) fn snapshot(&self, active: &ActiveTenure) -> MirrorBatch {
         let number = self.last_change().0;
-        let there = self.candidacies.keys().filter_map(|id| self.mirrored(active, *id)).collect();
-        let holds = self.mirrored_holds(active);
-        MirrorBatch { tenure: active.tenure, after: number, number, there, gone: Vec::new(), holds }
+        let there = self.candidacies.values().filter_map(|candidacy| candidacy.carried(active)).collect();
+        let holds = self.carried_holds(active);
+        MirrorBatch::made(BatchParts { tenure: active.tenure, after: number, number, there, gone: Vec::new(), holds })
     }
+}
 
-    fn mirrored(&self, active: &ActiveTenure, id: Enrolment) -> Option<Mirrored> {
-        let candidacy = self.candidacies.get(&id)?;
-        let ticket = candidacy.ticket(active)?;
-        let drains_until = match candidacy.state {
+impl Candidacy {
+    /// What others are told of it. `None`: it is bound to its stream.
+    pub(super) fn carried(&self, active: &ActiveTenure) -> Option<Carried> {
+        let ticket = self.ticket(active)?;
+        let drains_until = match self.state {
             State::Draining { until, .. } => Some(until.since(active.began)),
             State::Waiting { .. } | State::Leading { .. } => None,
         };
-        Some(Mirrored { ticket, drains_until, attempt: candidacy.attempt.clone() })
+        Some(Carried { ticket, drains_until, attempt: self.attempt.clone() })
     }
 }

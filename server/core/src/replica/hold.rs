@@ -6,7 +6,7 @@ use super::sent::SentClaim;
 use super::shared::{News, Next, Shared, Since};
 use crate::elections::{Elections, Turn};
 use crate::tenure::{ActiveTenure, Pending};
-use crate::{Outcome, Output, Over, Record, Reject, Revision, StreamId, Tenure, TenureEnd, Ticket, Time};
+use crate::{Outcome, Output, Over, Record, RecordParts, Reject, Revision, StreamId, Tenure, TenureEnd, Ticket, Time};
 use std::sync::Arc;
 
 /// A replica that is active.
@@ -202,10 +202,11 @@ impl Holding {
         let handover = (has_settled && shared.is_alone()).then(|| self.elections.hand_over(&self.tenure, now));
         let last_change = (has_settled && !shared.is_alone()).then(|| self.elections.last_change().0);
         let ended_at = Some(now.since(self.tenure.began));
-        let record = self.tenure.record(&shared.config, last);
+        let parts = self.tenure.parts(&shared.config, last);
         let (tenure, why) = (self.tenure.tenure, TenureEnd::Shutdown);
         shared.out.push_back(Output::TenureEnded { tenure, why });
-        Next::Release(Box::new(Record { ended_at, last_change, handover, last_revision, ..record }), over)
+        let last = RecordParts { ended_at, last_change, handover, last_revision, ..parts };
+        Next::Release(Box::new(Record::made(last)), over)
     }
 
     /// The last change that observers are told of. Leaders that live as long as their streams end

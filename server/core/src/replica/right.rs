@@ -3,7 +3,7 @@
 use super::desk::Write;
 use super::shared::Shared;
 use crate::tenure::{ActiveTenure, Pending};
-use crate::{Config, Content, Millis, Outcome, Output, Over, TenureEnd, Time};
+use crate::{Config, Content, Millis, Outcome, Output, Over, Record, TenureEnd, Time};
 
 /// After so many writes in a row that found somebody else's change, the next one waits a little.
 const CONFLICTS_AT_ONCE: u32 = 3;
@@ -90,7 +90,7 @@ impl Right {
     fn renew(&mut self, shared: &mut Shared, tenure: &ActiveTenure) {
         let pending = self.next_write(shared, tenure);
         self.renew_at = shared.now + shared.config.renew_interval;
-        let record = tenure.record(&shared.config, pending);
+        let record = Record::made(tenure.parts(&shared.config, pending));
         shared.write(Write::Renewal(pending), self.over.clone(), Box::new(record));
     }
 
@@ -237,10 +237,11 @@ impl Right {
 /// Rule `yield-to-other`.
 fn judge(shared: &Shared, tenure: &ActiveTenure, content: &Content) -> Verdict {
     let (sight, config) = (&shared.sight, &shared.config);
-    let newer = content.signed.as_ref().is_some_and(|signed| signed.record.tenure > tenure.tenure);
+    let author = content.author();
+    let newer = author.is_some_and(|(_, _, theirs)| theirs > tenure.tenure);
     let theirs = content.holder.as_ref().is_some_and(|holder| !sight.is_me(holder));
     // A tenure that is over: somebody has put its Lease back.
-    let over = content.held().is_some_and(|signed| signed.record.tenure < tenure.tenure);
+    let over = author.is_some_and(|(by, _, its)| content.holder.as_ref() == Some(by) && its < tenure.tenure);
     if newer || (theirs && !over) {
         return Verdict::Lost;
     }

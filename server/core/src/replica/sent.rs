@@ -44,7 +44,7 @@ impl SentClaim {
                 }
                 match unused.before {
                     Found::Record(before) if unused.claim.knows_its_former() => {
-                        Found::Record(Record { ceiling: record.ceiling, ..before })
+                        Found::Record(before.with_ceiling(record.ceiling))
                     }
                     // A record that had been put in another's place says as little as it did then.
                     before => before,

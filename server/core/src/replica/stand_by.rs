@@ -5,7 +5,7 @@ use super::desk::Write;
 use super::sent::{SentClaim, Target};
 use super::shared::{News, Next, Shared, Since, Then};
 use crate::sight::{HEAD_START, TakeOver};
-use crate::{Found, Lease, Millis, Outcome, Over, Record, Time};
+use crate::{Found, Lease, Millis, Outcome, Over, Time};
 
 /// A replica that isn't active.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl Standby {
         let mine = lease.content.signed.as_ref().is_some_and(|signed| shared.sight.is_me(&signed.by));
         let found = lease.content.signed.map_or(Found::Lost, |signed| {
             let handover = shared.mirror.handover(&signed.record);
-            Found::Record(Record { handover, ..signed.record })
+            Found::Record(signed.record.with_handover(handover))
         });
         let target = Target { found, mine, over: Over::Version(lease.version) };
         Next::Claim(Box::new(target), self.unused.take())

@@ -98,7 +98,8 @@ impl Store {
         let gone = same_boot.then(|| now.since(self.began));
         let bound = by_right.into_iter().chain(gone).min().unwrap_or(Millis(u64::MAX));
         if self.unsteady || same_boot {
-            record.ended_at = record.ended_at.or(Some(bound));
+            let ended_at = record.ended_at.or(Some(bound));
+            *record = record.clone().bounded(ended_at);
         }
     }
 

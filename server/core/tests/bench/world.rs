@@ -3,8 +3,8 @@
 use crate::render::{Numbers, end, seconds};
 use crate::store::Store;
 use leasehold_core::{
-    Ask, CallId, Config, Ended, Event, FencingToken, Found, Handover, Input, Millis, Outcome, Output, Record, Replica,
-    Reply, StreamId, Tenure, TenureEnd, Ticket, Time,
+    Ask, CallId, Config, Ended, Event, FencingToken, Found, Handover, Input, LONGEST, Millis, Outcome, Output, Record,
+    Replica, Reply, StreamId, Tenure, TenureEnd, Ticket, Time,
 };
 use std::collections::BTreeMap;
 
@@ -274,7 +274,7 @@ impl World {
 fn record_words(numbers: &Numbers, record: &Record) -> String {
     let ended = match record.ended_at {
         None => String::new(),
-        Some(Millis(u64::MAX)) => ", nobody knows when it ended".to_owned(),
+        Some(LONGEST) => ", nobody knows when it ended".to_owned(),
         Some(at) => format!(", ended at {}", seconds(at)),
     };
     let handover = match &record.handover {

@@ -2,8 +2,8 @@
 
 use crate::naive::{Candidate, Elections, bytes};
 use leasehold_core::{
-    Ask, Attempt, Carried, ChangeReason, ElectionName, ElectionState, EndReason, Event, Handover, HeldElection, Kept,
-    Millis, Output, Reject, Reply, Revision, StateVersion, Status, StreamId, Ticket,
+    Ask, Attempt, Carried, ChangeReason, ElectionName, ElectionState, EndReason, Event, Handover, Held, Kept, Millis,
+    Output, Reject, Reply, Revision, StateVersion, Status, StreamId, Ticket,
 };
 
 impl Elections {
@@ -141,25 +141,27 @@ impl Elections {
     }
 
     pub(crate) fn take_over(&mut self, handover: &Handover) {
-        for held in &handover.holds {
-            self.put_on_hold(&held.election, self.began + held.left);
+        let ended = self.former.map_or(Millis(0), |(_, right_ended)| right_ended);
+        let holds = || handover.holds.iter().filter(|held| held.until > ended);
+        for held in holds() {
+            self.put_on_hold(&held.election, self.began + (held.until - ended));
         }
-        for Carried { ticket, drain_left, attempt } in &handover.candidacies {
+        for Carried { ticket, drains_until, attempt } in &handover.candidacies {
             let id = ticket.enrolment.0;
             self.put_back(ticket, self.now, attempt.clone());
             if ticket.token.is_some() {
                 let hold = self.hold(&ticket.election).map_or(Millis(0), |until| until.since(self.began));
                 self.install(id, ticket, hold);
             }
-            if let Some(left) = drain_left {
-                let (until, revision) = (self.began + *left, self.draw());
+            if let Some(until) = drains_until {
+                let (until, revision) = (self.began + (*until - ended), self.draw());
                 let c = self.get_mut(id).expect("it was put back");
                 (c.drains_until, c.version) = (Some(until), revision);
                 c.accepted_in = Some((ticket.tenure, ticket.accepted_at));
                 self.changed(&ticket.election, revision, ChangeReason::Draining);
             }
         }
-        for held in &handover.holds {
+        for held in holds() {
             if self.leader_of(&held.election).is_none() {
                 let revision = self.draw();
                 self.changed(&held.election, revision, ChangeReason::Held);
@@ -173,16 +175,16 @@ impl Elections {
             self.everybody.iter().filter(|c| c.ttl.is_some() && c.due().is_none_or(|due| due > self.now)).collect();
         leased.sort_by_key(|c| c.id);
         let carried = |c: &&Candidate| {
-            let drain_left = c.drains_until.map(|until| until.since(self.now));
-            Some(Carried { ticket: self.ticket(c)?, drain_left, attempt: c.attempt.clone() })
+            let drains_until = c.drains_until.map(|until| until.since(self.began));
+            Some(Carried { ticket: self.ticket(c)?, drains_until, attempt: c.attempt.clone() })
         };
         let mut holds = self.holds.clone();
         holds.sort_by_key(|(name, until)| (*until, name.clone()));
-        let left = |(election, until): (ElectionName, leasehold_core::Time)| HeldElection {
+        let held = |(election, until): (ElectionName, leasehold_core::Time)| Held {
             election,
-            left: until.since(self.now),
+            until: until.since(self.began).max(Millis(1)),
         };
-        let holds = holds.into_iter().map(left).collect();
+        let holds = holds.into_iter().map(held).collect();
         Handover { candidacies: leased.iter().filter_map(carried).collect(), holds }
     }
 

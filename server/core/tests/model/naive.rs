@@ -5,7 +5,7 @@
 use leasehold_core::{
     Attempt, CANDIDACY_BYTES, CandidateName, Change, ChangeReason, Config, ElectionName, EndReason, Ended, Enrolment,
     Entry, Event, FencingToken, Lead, Leader, MAX_HOLD, MIN_TTL, Millis, Output, Reject, Revision, StateVersion,
-    StreamId, Subject, Tenure, Ticket, Time, Value,
+    StreamId, Subject, Tenure, Ticket, TicketParts, Time, Value,
 };
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl Elections {
 
     pub(crate) fn ticket(&self, c: &Candidate) -> Option<Ticket> {
         let (tenure, accepted_at) = c.accepted_in.unwrap_or((self.tenure, c.accepted.since(self.began)));
-        Some(Ticket {
+        let parts = TicketParts {
             election: c.election.clone(),
             candidate: c.label.clone(),
             subject: c.subject.clone(),
@@ -150,7 +150,10 @@ impl Elections {
                 (Some(_), until) => until.map_or(Millis(0), |until| until.since(c.accepted)),
             },
             issued: self.tenure,
-        })
+        };
+        // Whatever the core says, the model says as well: so each ticket of the core passes the
+        // door.
+        Some(Ticket::from_parts(parts).expect("tickets are lawful"))
     }
 
     pub(crate) fn event(&mut self, stream: Option<StreamId>, version: u64, event: Event) {

@@ -2,8 +2,8 @@
 
 use crate::naive::Elections;
 use leasehold_core::{
-    AHEAD_WHEN_LOST, Ask, Config, Found, HEADROOM, Handover, Input, Millis, Outcome, Output, Over, Record, Reject,
-    Reply, Revision, Status, StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
+    AHEAD_WHEN_LOST, Ask, Config, Found, HEADROOM, Handover, Input, Millis, Outcome, Output, Over, Record, RecordParts,
+    Reject, Reply, Revision, Status, StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
 };
 
 /// A write that is under way.
@@ -220,8 +220,8 @@ impl Model {
         sent + (self.config.duration - self.config.margin)
     }
 
-    fn record(&self, tenure: Tenure, ceiling: u64, renewed_at: Millis) -> Record {
-        Record {
+    fn record(&self, tenure: Tenure, ceiling: u64, renewed_at: Millis) -> RecordParts {
+        RecordParts {
             tenure,
             ceiling,
             duration: self.config.duration,
@@ -248,7 +248,7 @@ impl Model {
             if let Some((_, before, outdated)) = self.claimed.take().filter(|(claim, _, _)| claim == record) {
                 found = before;
                 if let (Found::Record(record), false) = (&mut found, outdated) {
-                    record.ceiling = ceiling;
+                    *record = lawful(RecordParts { ceiling, ..(**record).clone() });
                 }
             }
         }
@@ -286,11 +286,11 @@ impl Model {
             out: Vec::new(),
         };
         let sent = Sent { write: self.next_write(), at: self.now, ceiling: tenure.0 + HEADROOM };
-        let record = Box::new(self.record(tenure, sent.ceiling, Millis(0)));
+        let record = Box::new(lawful(self.record(tenure, sent.ceiling, Millis(0))));
         self.claimed = Some((*record.clone(), base, outdated));
         self.out.push(Output::Write { write: sent.write, over: Over::Anything, record });
         let resumes = trusted.as_ref().and_then(|record| record.last_revision);
-        let handover = trusted.and_then(|record| record.handover).unwrap_or_default();
+        let handover = trusted.and_then(|record| record.handover.clone()).unwrap_or_default();
         self.role = Role::Claiming(sent, elections, handover, resumes);
     }
 
@@ -377,7 +377,7 @@ impl Model {
         let write = self.next_write();
         let Role::Active(elections) = &self.role else { return };
         let sent = Sent { write, at: self.now, ceiling: self.wanted(elections) };
-        let record = self.record(elections.tenure, sent.ceiling, self.now.since(elections.began));
+        let record = lawful(self.record(elections.tenure, sent.ceiling, self.now.since(elections.began)));
         self.pending = Some(sent);
         self.renew_at = self.now + self.config.renew_interval;
         self.out.push(Output::Write { write, over: Over::Anything, record: Box::new(record) });
@@ -397,12 +397,12 @@ impl Model {
                 // It may have looked at the time last when its right lapsed.
                 elections.now = self.now;
                 let ended = self.now.since(elections.began);
-                let record = Box::new(Record {
+                let record = Box::new(lawful(RecordParts {
                     ended_at: Some(ended),
                     handover: settled.then(|| elections.hand_over()),
                     last_revision: tells.then(|| elections.told.unwrap_or(Revision(elections.tenure.0))),
                     ..self.record(elections.tenure, self.wanted(&elections), ended)
-                });
+                }));
                 self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Shutdown });
                 let before = self.pending.map(|sent| sent.write);
                 if before.is_none() {
@@ -414,4 +414,9 @@ impl Model {
             _ => self.out.push(Output::Stopped),
         }
     }
+}
+
+/// Whatever the core writes, the model writes as well: so each record of the core passes the door.
+fn lawful(parts: RecordParts) -> Record {
+    Record::from_parts(parts).expect("records are lawful")
 }

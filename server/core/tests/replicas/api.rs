@@ -1,6 +1,6 @@
 //! The API server of the bench: one Lease in memory, with compare-and-swap.
 
-use leasehold_core::{Content, Holder, Lease, Millis, Outcome, Over, Record, Signed, Time, Version};
+use leasehold_core::{Address, Content, Holder, Lease, Millis, Outcome, Over, Record, Signed, Time, Version};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
@@ -16,8 +16,18 @@ pub(crate) struct Api {
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     pub(crate) me: Holder,
-    pub(crate) address: String,
+    pub(crate) address: Address,
     pub(crate) lease_seconds: Millis,
+}
+
+/// Where the replica of this name serves.
+pub(crate) fn address(name: &str) -> Address {
+    Address::new(&format!("{name}:1")).expect("a fair name")
+}
+
+/// Who serves there.
+pub(crate) fn name_at(address: &Address) -> &str {
+    address.as_str().trim_end_matches(":1")
 }
 
 impl Api {
@@ -41,13 +51,14 @@ impl Api {
             return Outcome::Conflict;
         }
         // One that is made looks like what `kubectl apply` makes: no two of them differ but in their versions.
-        let bare =
-            || Content { signed: None, ..self.lease.as_ref().map(|lease| lease.content.clone()).unwrap_or_default() };
+        let stands = self.lease.as_ref().map(|lease| lease.content.clone());
+        let bare = || Content { signed: None, ..stands.unwrap_or_default() };
         let content = record.map_or_else(bare, |record| Content {
             holder: record.ended_at.is_none().then(|| writer.me.clone()),
             duration: Some(writer.lease_seconds),
             renew_time: now.0.to_string(),
             signed: Some(Signed { by: writer.me.clone(), address: writer.address.clone(), record }),
+            newer: None,
         });
         Outcome::Stored(Some(self.put(content)))
     }

@@ -1,6 +1,6 @@
 //! The world of a transcript of several replicas: them, the Lease, the clock, and what each worker was told last.
 
-use crate::api::Api;
+use crate::api::{Api, name_at};
 use crate::link::Mode;
 use crate::member::{Flow, Member};
 use crate::render::{Numbers, seconds};
@@ -201,11 +201,12 @@ impl Group {
             .filter_map(|member| Some((member.name.clone(), member.follows.clone()?)))
             .collect();
         for (name, active) in wanting {
-            let source = self.member(&active.address);
+            let of = name_at(&active.address);
+            let source = self.member(of);
             if source.tenure() == Some(active.tenure) && source.inbox.is_none() {
                 source.openers.push_back(name.clone());
-                self.member(&name).mirrors = Some((active.address.clone(), active.tenure));
-                self.tell(&active.address, Input::MirrorOpened);
+                self.member(&name).mirrors = Some((of.to_owned(), active.tenure));
+                self.tell(of, Input::MirrorOpened);
                 return true;
             }
         }

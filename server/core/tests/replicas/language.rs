@@ -12,23 +12,27 @@
 //! mirror a=on|off|held                whether it mirrors the active replica
 //! clock a=N                           its wall clock stands still, and vouches for that number
 //! lease                               what stands there
-//! edit delete|empty|take|renew|give-back|strip|label [by=other] [duration=15s] [save=r] [restore=r]
+//! edit delete|empty|take|renew|give-back|strip|label|upgrade [by=other] [duration=15s] [save=r] [restore=r]
 //!                                     somebody else: deletes it; applies the manifest, with an empty holder; takes it, renews it
-//!                                     and gives it back as client-go does; strips our annotations; labels it; or only changes
-//!                                     the duration; keeps what stands there, or puts it back
+//!                                     and gives it back as client-go does; strips our annotations; labels it; takes it over as a
+//!                                     replica of a later version, in a format of its own; or only changes the duration; keeps
+//!                                     what stands there, or puts it back
 //! campaign x election=a ..., reopen x, keep-alive x, resign x, proclaim x value=v, save x as=t, ticket x, step-down a,
 //! verify a of=x, get a, status        as with one replica, and [at=b] or [via=b [hold=k]]: forwarded by a standby, and held up
 //! let-go k [to=c]                     what was held up arrives
 //! show-all, hide                      renewals, reads, rights and mirrors are shown as well
 //! ```
 
+use crate::api::{address, name_at};
 use crate::args::{election, entry, flag, length, need, optional, text, word};
 use crate::group::Group;
 use crate::link::Mode;
 use crate::member::Flow;
 use crate::show::lease_words;
 use datadriven::TestCase;
-use leasehold_core::{Ask, CallId, Config, FencingToken, Holder, Input, Millis, StreamId, Ticket, Value};
+use leasehold_core::{
+    Ask, CallId, Config, Content, FencingToken, HEADROOM, Holder, Input, Millis, Newer, StreamId, Tenure, Ticket, Value,
+};
 use std::collections::VecDeque;
 
 /// Does what one case says, and lets everything come to rest.
@@ -192,12 +196,21 @@ fn edit(group: &mut Group, case: &mut TestCase) -> Result<(), String> {
             "renew" => content.renew_time = now,
             "give-back" => (content.holder, content.duration, content.renew_time) = (None, Some(Millis(1000)), now),
             "strip" => content.signed = None,
+            "upgrade" => upgrade(content, &by.unwrap_or_default()),
             _ => {}
         }
         content.duration = duration.or(content.duration);
         content.signed = content.signed.take().filter(|_| !strips);
     });
     Ok(())
+}
+
+/// A replica of a later version takes the Lease over.
+fn upgrade(content: &mut Content, by: &str) {
+    let Some(before) = content.signed.take() else { return };
+    let (by, address, tenure) = (Holder(by.to_owned()), address(by), Tenure(before.record.ceiling));
+    content.holder = Some(by.clone());
+    content.newer = Some(Newer { by, address, tenure, ceiling: tenure.0 + HEADROOM });
 }
 
 /// A worker's call, or an operator's: at a replica, or forwarded by one.
@@ -212,7 +225,7 @@ fn call(group: &mut Group, case: &mut TestCase) -> Result<(), String> {
     let reaches = match via {
         Some(via) => group.member(&via).follows.clone().map(|follows| {
             let input = Input::Forwarded { tenure: follows.tenure, input: Box::new(input) };
-            (follows.address, input)
+            (name_at(&follows.address).to_owned(), input)
         }),
         None => at.or_else(|| active(group)).map(|target| (target, input)),
     };

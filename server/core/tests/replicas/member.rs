@@ -1,6 +1,6 @@
 //! One replica of the bench, and what lies between it and the others: its way to the API server, its watch, its mirror.
 
-use crate::api::Writer;
+use crate::api::{Writer, address};
 use crate::link::Link;
 use leasehold_core::{Active, Config, Holder, Input, Millis, Replica, Store, Tenure, Time};
 use std::collections::VecDeque;
@@ -70,7 +70,7 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn new(name: &str, index: u64) -> Self {
-        let (me, address) = (Holder(name.to_owned()), name.to_owned());
+        let (me, address) = (Holder(name.to_owned()), address(name));
         Self {
             name: name.to_owned(),
             replica: None,

@@ -1,10 +1,11 @@
 //! What the replicas of the bench say, carried out and written down; and how a Lease is shown.
 
+use crate::api::name_at;
 use crate::group::Group;
 use crate::member::Flow;
 use crate::render::{Numbers, end, seconds};
 use leasehold_core::{
-    CallId, Content, Event, Input, Lease, Millis, MirrorBatch, Outcome, Output, Over, Record, Reject, Reply, Signed,
+    BatchParts, CallId, Content, Event, Input, Lease, Millis, Outcome, Output, Over, Record, Reject, Reply, Signed,
     Tenure, TenureEnd, Ticket, WriteId,
 };
 
@@ -33,7 +34,9 @@ impl Group {
             }
             Output::Follow(active) => {
                 let whom = match &active {
-                    Some(active) => format!("follows {} in {}", active.address, self.numbers.show(active.tenure.0)),
+                    Some(active) => {
+                        format!("follows {} in {}", name_at(&active.address), self.numbers.show(active.tenure.0))
+                    }
                     None => "follows nobody".to_owned(),
                 };
                 self.say_of(name, &whom);
@@ -138,7 +141,7 @@ impl Group {
 
     fn mirror(&mut self, name: &str, news: Input) {
         if let Input::MirrorSnapshot(batch) | Input::MirrorChanged(batch) = &news {
-            let MirrorBatch { after, number, there, gone, .. } = batch;
+            let BatchParts { after, number, there, gone, .. } = &**batch;
             let line = format!("mirrors {after} to {number}: {} there, {} gone", there.len(), gone.len());
             self.say_more(name, &line);
         }
@@ -232,9 +235,11 @@ pub(crate) fn lease_words(numbers: &Numbers, lease: Option<&Lease>) -> String {
     let Some(Lease { version, content }) = lease else { return "is gone".to_owned() };
     let holder = content.holder.as_ref().map_or("held by nobody".to_owned(), |holder| format!("held by {}", holder.0));
     let duration = content.duration.map_or("no duration".to_owned(), seconds);
-    let signed = content.signed.as_ref().map_or("no annotations".to_owned(), |Signed { by, record, .. }| {
-        format!("by {}: {}", by.0, words(numbers, record))
-    });
+    let signed = match (&content.signed, &content.newer) {
+        (Some(Signed { by, record, .. }), _) => format!("by {}: {}", by.0, words(numbers, record)),
+        (None, Some(newer)) => format!("by {} in a later format: {}", newer.by.0, numbers.show(newer.tenure.0)),
+        (None, None) => "no annotations".to_owned(),
+    };
     format!("{}: {holder}, {duration}; {signed}", version.0)
 }
 

@@ -68,6 +68,6 @@ impl Past {
                 self.claims.pop_first();
             }
         }
-        self.last_written = Some(Record { handover: None, ..record.clone() });
+        self.last_written = Some(record.without_handover());
     }
 }
