@@ -1,15 +1,14 @@
 //! The way to the loop: a fair line before one bounded inbox, and for streams that are gone a way
 //! that is never full.
 
+use crate::caller::Caller;
 use crate::errors::Refusal;
-use crate::forward::meant_for;
-use crate::gate::caller;
 use crate::line::{Line, Turn};
-use crate::mirror::News;
 use crate::right::Right;
 use futures::StreamExt;
 use futures::channel::mpsc as channel;
-use leasehold_core::{Ask, Entry, Event, Input, Reject, Reply, StateVersion, StreamId, Tenure, Ticket, Time};
+use leasehold_core::{Ask, Entry, Input, Reject, Reply, StreamId, Tenure, Ticket, Time};
+use leasehold_shell::{Answer, News, StreamItem};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,55 +29,15 @@ const RESERVED: usize = 16;
 pub(crate) type EventSender = channel::Sender<StreamItem>;
 
 /// What the loop receives.
-#[derive(Debug)]
-pub(crate) enum Message {
-    Campaign {
-        stream: StreamId,
-        entry: Box<Entry>,
-        events: EventSender,
-        meant_for: Option<Tenure>,
-    },
-    Reopen {
-        stream: StreamId,
-        ticket: Box<Ticket>,
-        events: EventSender,
-        meant_for: Option<Tenure>,
-    },
-    Ask {
-        ask: Ask,
-        reply: oneshot::Sender<Answer>,
-        meant_for: Option<Tenure>,
-    },
-    /// A standby wants to know everything.
-    Mirror(mpsc::Sender<News>),
-    /// The active replica told this standby something.
-    Mirrored(Box<Input>),
-    Shutdown,
-}
+pub(crate) type Message = leasehold_shell::Message<EventSender, oneshot::Sender<Answer>, mpsc::Sender<News>>;
 
-/// The answer to a call, and whose it is.
+/// The answer to a call, opened.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Answered {
     pub(crate) tenure: Tenure,
-    /// Not later than the moment at which it was decided.
+    pub(crate) reply: Reply,
+    /// When the loop answered, or a moment before.
     pub(crate) at: Time,
-    pub(crate) reply: Result<Reply, Reject>,
-}
-
-/// What comes on a Campaign stream.
-#[derive(Debug)]
-pub(crate) struct StreamItem {
-    pub(crate) tenure: Tenure,
-    /// Not later than the moment at which it was decided.
-    pub(crate) at: Time,
-    pub(crate) kind: StreamKind,
-}
-
-/// An event, or the end.
-#[derive(Debug)]
-pub(crate) enum StreamKind {
-    Event(StateVersion, Event),
-    Close(Option<Box<Reject>>),
 }
 
 /// Hands calls to the loop.
@@ -126,49 +85,42 @@ pub(crate) fn channel(inbox: usize, may_lapse: bool) -> (Handle, Inbox) {
 
 impl Handle {
     /// Asks the loop.
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<(Tenure, Reply), Refusal> {
-        self.ask_when(ask).await.map(|(tenure, reply, _)| (tenure, reply))
-    }
-
-    /// Asks the loop, and says when it answered, or a moment before.
-    pub(crate) async fn ask_when(&self, ask: Ask) -> Result<(Tenure, Reply, Time), Refusal> {
-        let (reply, answer) = oneshot::channel();
-        let _until_it_is_answered = self.send(Message::Ask { ask, reply, meant_for: meant_for() }).await?;
-        let Answer { tenure, at, reply } = answer.await.map_err(|_| Reject::ShuttingDown)?;
-        if tenure != Tenure(0) && !self.right.back_soon().await {
-            return Err(Reject::NotActive.into());
-        }
-        Ok((tenure, reply?, at))
+    pub(crate) async fn ask(&self, caller: &Caller, ask: Ask) -> Result<Answered, Refusal> {
+        let (call, answer) = oneshot::channel();
+        let message = Message::Ask { ask, call, meant_for: caller.tenure() };
+        let _until_it_is_answered = self.send(caller, message).await?;
+        let answer = answer.await.map_err(|_| Reject::ShuttingDown)?;
+        let (tenure, at) = (answer.tenure(), answer.at());
+        let reply = self.right.open_soon(answer).await??;
+        Ok(Answered { tenure, reply, at })
     }
 
     /// Enters an election.
-    pub(crate) async fn campaign(&self, entry: Entry) -> Result<Events, Refusal> {
-        let (mut events, events_sender) = self.events();
-        let stream = events.stream;
-        let meant_for = meant_for();
-        let message = Message::Campaign { stream, entry: Box::new(entry), events: events_sender, meant_for };
-        events.turn = Some(self.send(message).await?);
+    pub(crate) async fn campaign(&self, caller: &Caller, entry: Entry) -> Result<Events, Refusal> {
+        let (mut events, items) = self.events();
+        let (stream, meant_for) = (events.stream, caller.tenure());
+        let message = Message::Campaign { stream, entry: Box::new(entry), items, meant_for };
+        events.turn = Some(self.send(caller, message).await?);
         Ok(events)
     }
 
     /// Opens the stream of a candidacy again.
-    pub(crate) async fn reopen(&self, ticket: Ticket) -> Result<Events, Refusal> {
-        let (mut events, events_sender) = self.events();
-        let stream = events.stream;
-        let meant_for = meant_for();
-        let message = Message::Reopen { stream, ticket: Box::new(ticket), events: events_sender, meant_for };
-        events.turn = Some(self.send(message).await?);
+    pub(crate) async fn reopen(&self, caller: &Caller, ticket: Ticket) -> Result<Events, Refusal> {
+        let (mut events, items) = self.events();
+        let (stream, meant_for) = (events.stream, caller.tenure());
+        let message = Message::Reopen { stream, ticket: Box::new(ticket), items, meant_for };
+        events.turn = Some(self.send(caller, message).await?);
         Ok(events)
     }
 
     /// Mirrors this replica: a snapshot, then what changes. Ends with the tenure, or when it is
     /// read too slowly.
-    pub(crate) async fn mirror(&self) -> Result<mpsc::Receiver<News>, Refusal> {
+    pub(crate) async fn mirror(&self, caller: &Caller) -> Result<mpsc::Receiver<News>, Refusal> {
         if !self.right.lasts() {
             return Err(Reject::NotActive.into());
         }
         let (sender, news) = mpsc::channel(MIRROR_NEWS);
-        let _until_it_is_there = self.send(Message::Mirror(sender)).await?;
+        let _until_it_is_there = self.send(caller, Message::Mirror(sender)).await?;
         Ok(news)
     }
 
@@ -190,11 +142,11 @@ impl Handle {
         (Events { stream, events, closed: self.closed.clone(), ended: false, turn: None }, sender)
     }
 
-    async fn send(&self, message: Message) -> Result<Turn, Refusal> {
+    async fn send(&self, caller: &Caller, message: Message) -> Result<Turn, Refusal> {
         let turn = match self.line.try_turn() {
             // Without a timer where there is room at once.
             Some(turn) => turn,
-            None => tokio::time::timeout(INBOX_PATIENCE, self.line.turn(caller().connection(), 1))
+            None => tokio::time::timeout(INBOX_PATIENCE, self.line.turn(caller.connection(), 1))
                 .await
                 .map_err(|_| Refusal::InboxFull)?,
         };
@@ -209,7 +161,7 @@ impl Events {
     pub(crate) async fn next(&mut self) -> Option<StreamItem> {
         let item = self.events.next().await;
         self.turn = None;
-        self.ended |= matches!(item, Some(StreamItem { kind: StreamKind::Close(_), .. }));
+        self.ended |= matches!(item, Some(StreamItem::Close(_)));
         item
     }
 }

@@ -18,7 +18,9 @@
 //! right.rs     whether this replica may answer
 //! ```
 
+mod accept;
 pub mod backend;
+mod caller;
 mod calls;
 pub mod clock;
 mod connections;

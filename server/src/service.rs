@@ -32,6 +32,15 @@ pub(crate) fn next_heartbeat() -> tokio::time::Instant {
     tokio::time::Instant::now() + HEARTBEAT
 }
 
+/// What a replica says of itself; empty for a server that is the only one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReplicaNames {
+    /// Its name.
+    pub(crate) replica: String,
+    /// The Lease as NAMESPACE/NAME.
+    pub(crate) lease: String,
+}
+
 /// What the services share.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -43,8 +52,7 @@ pub(crate) struct Context {
     pub(crate) line: Arc<Line>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_ttl: Duration,
-    /// The name of this replica, and the Lease as NAMESPACE/NAME; empty for a server that is the only one.
-    pub(crate) replica: (String, String),
+    pub(crate) names: ReplicaNames,
     /// Whom this replica forwards to.
     pub(crate) active: watch::Receiver<Option<Active>>,
 }

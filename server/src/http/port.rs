@@ -1,6 +1,7 @@
 //! Connections to the HTTP port: whoever is silent or slow there takes no place that a probe needs.
 
 use super::{HttpState, router};
+use crate::accept::{ACCEPT_PAUSE, Port};
 use crate::net::{TcpListener, TcpStream};
 use axum::Router;
 use axum::http::StatusCode;
@@ -9,7 +10,6 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -28,9 +28,6 @@ pub(super) const BUFFER_BYTES: usize = 16 * 1024;
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 /// How long requests that are under way may take when the server stops.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
-/// After an accept that failed for want of file descriptors, trying at once would only burn the
-/// processor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -53,7 +50,7 @@ pub async fn serve(listener: TcpListener, state: HttpState, shutdown: Cancellati
 }
 
 pub(super) async fn serve_within(limits: Limits, listener: TcpListener, state: HttpState, shutdown: CancellationToken) {
-    let port = Port {
+    let port = HttpPort {
         limits,
         router: router(state),
         probes: Arc::new(Semaphore::new(limits.probes)),
@@ -61,37 +58,20 @@ pub(super) async fn serve_within(limits: Limits, listener: TcpListener, state: H
         shutdown,
     };
     let connections = TaskTracker::new();
-    let mut newcomers = VecDeque::new();
-    loop {
-        let accepted = tokio::select! {
-            () = port.shutdown.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let others_come = CancellationToken::new();
-                newcomers.push_back(others_come.clone());
-                if newcomers.len() > limits.newcomers
-                    && let Some(oldest) = newcomers.pop_front()
-                {
-                    oldest.cancel();
-                }
-                connections.spawn(port.clone().connection(stream, others_come));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "can't accept an HTTP connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
+    let admit = |stream, _| {
+        let others_come = CancellationToken::new();
+        connections.spawn(port.clone().connection(stream, others_come.clone()));
+        Some(others_come)
+    };
+    let accepting = Port { listener, name: "HTTP", newcomers: limits.newcomers };
+    accepting.accept(port.shutdown.cancelled(), admit).await;
     connections.close();
     let _ = timeout(SHUTDOWN_PATIENCE + ACCEPT_PAUSE, connections.wait()).await;
 }
 
 /// What all connections share.
 #[derive(Clone)]
-struct Port {
+struct HttpPort {
     limits: Limits,
     router: Router,
     probes: Arc<Semaphore>,
@@ -102,7 +82,7 @@ struct Port {
 /// The place that a connection takes when its request has come, and keeps to its end.
 type Place = Arc<OnceLock<OwnedSemaphorePermit>>;
 
-impl Port {
+impl HttpPort {
     /// Serves one connection. `others_come`: unless its request has come, it must make room.
     async fn connection(self, stream: TcpStream, others_come: CancellationToken) {
         let place = Place::default();

@@ -3,6 +3,7 @@
 use super::port::{BUFFER_BYTES, LIMITS, Limits, serve_within};
 use super::*;
 use crate::net::TcpStream;
+use leasehold_core::Time;
 use serde_json::json;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,7 +29,7 @@ async fn start_within(limits: Limits) -> Server {
     let (health, receiver) = watch::channel(Health::Starting);
     let metrics = Arc::new(Metrics::new());
     let jwks = json!({"keys": [{"kty": "OKP"}]});
-    let beat = Arc::new(Beat::default());
+    let beat = Arc::new(Beat::new(clock::now()));
     let state = HttpState { health: receiver, metrics: Arc::clone(&metrics), jwks, beat: Arc::clone(&beat) };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve_within(limits, listener, state, shutdown.clone()));
@@ -75,12 +76,12 @@ async fn readiness_follows_health_and_liveness_the_loop() {
 async fn a_loop_that_hangs_is_seen() {
     let server = start().await;
     server.health.send_replace(Health::Ready);
-    server.beat.0.store(clock::now().0.saturating_sub(LOOP_HANGS.0 + 1), Ordering::Relaxed);
+    server.beat.mark(Time(clock::now().0.saturating_sub(Beat::HANGS.0 + 1)));
     for path in ["/healthz", "/readyz"] {
         let (status, _, body) = fetch(server.address, path).await;
         assert_eq!((status, body.as_str()), (503, "the loop hangs: restart this process\n"));
     }
-    server.beat.mark();
+    server.beat.mark(clock::now());
     assert_eq!(fetch(server.address, "/healthz").await.0, 200);
 }
 

@@ -6,11 +6,11 @@ use super::object::{Signature, seen, sign, strip, version, vouched};
 use super::{ApiError, Cluster, bounded};
 use crate::clock;
 use crate::metrics::Metrics;
-use crate::store::Fact;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use leasehold_core::{Found, Input, Outcome, Over, Record, Version, WriteId};
+use leasehold_shell::Fact;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -50,7 +50,7 @@ impl Objects {
 }
 
 #[derive(Debug)]
-enum Request {
+enum LeaseRequest {
     Read,
     Write(WriteId, Over, Option<Box<Record>>),
 }
@@ -58,7 +58,7 @@ enum Request {
 /// The loop's end of the store task. The task ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct LeaseStore {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<LeaseRequest>,
     events: Events,
 }
 
@@ -77,8 +77,8 @@ impl LeaseStore {
         tokio::spawn(async move {
             while let Some(request) = received.recv().await {
                 let input = match request {
-                    Request::Read => task.read().await,
-                    Request::Write(write, over, record) => task.write(write, over, record.as_deref()).await,
+                    LeaseRequest::Read => task.read().await,
+                    LeaseRequest::Write(write, over, record) => task.write(write, over, record.as_deref()).await,
                 };
                 if results.send(input).await.is_err() {
                     return;
@@ -99,14 +99,14 @@ impl LeaseStore {
     }
 
     pub(crate) fn read(&self) {
-        self.request(Request::Read);
+        self.request(LeaseRequest::Read);
     }
 
     pub(crate) fn write(&self, write: WriteId, over: Over, record: Option<Box<Record>>) {
-        self.request(Request::Write(write, over, record));
+        self.request(LeaseRequest::Write(write, over, record));
     }
 
-    fn request(&self, request: Request) {
+    fn request(&self, request: LeaseRequest) {
         self.requests.try_send(request).expect("the core has no more requests under way than fit, and the task lives");
     }
 }

@@ -4,22 +4,13 @@ use leasehold_core::{
     Attempt, CandidateName, ElectionName, Enrolment, FencingToken, Held, MAX_MAX_TTL, Millis, MirrorBatch, Mirrored,
     NUMBER_LIMIT, Subject, Tenure, Ticket, Value,
 };
+use leasehold_shell::News;
 use prost::Message;
-use std::sync::Arc;
 
 /// A frame is ended when it has got as long as this; the last candidacy in it may be some KiB longer.
 const FRAME_BYTES: usize = 1024 * 1024;
 /// A candidacy is shorter than this: a value of 4 KiB and three names.
 const CANDIDACY_BYTES: usize = 8192;
-
-/// What the loop tells a mirror.
-#[derive(Clone, Debug)]
-pub(crate) enum News {
-    /// All that there is.
-    Snapshot(Arc<MirrorBatch>),
-    /// What has changed.
-    Changed(Arc<MirrorBatch>),
-}
 
 /// A part of a batch.
 #[derive(Clone, PartialEq, Message)]
@@ -213,6 +204,7 @@ impl There {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     fn mirrored(number: u64) -> Mirrored {
         let ticket = Ticket {
