@@ -1,12 +1,14 @@
-//! The core: any sequence of what its shell may tell it, with whatever the decoders let through, at any time.
+//! The core and its shell: any sequence of what its shell may tell it, with whatever the decoders let through, at any time.
 
 use crate::script::Script;
 use crate::trace;
 use leasehold_core::{
     Ask, CallId, Config, Content, Enrolment, Entry, Event, FencingToken, Found, Holder, Input, Lease, Limits,
-    MAX_MAX_TTL, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Over, Record, Replica, Reply, Signed,
-    StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
+    MAX_MAX_TTL, Millis, MirrorBatch, Mirrored, NUMBER_LIMIT, Outcome, Output, Over, Record, Reply, Signed, StreamId,
+    Subject, Tenure, Ticket, Time, Version, WriteId,
 };
+use leasehold_shell::{Answer, BoardNews, Gone, Message, News, Ports, Right, Shell, StreamItem, TenureBoard, Write};
+use std::sync::Arc;
 
 /// An input's length is bounded by the fuzzer; this bounds what a short one can cost.
 const MOST_STEPS: usize = 256;
@@ -22,20 +24,73 @@ const END_OF_TIME: Time = Time(1 << 63);
 /// Reads and writes that may follow from each other.
 const MOST_ROUNDS: usize = 32;
 
-/// What stands in the store, and what the replica has asked of it.
+/// A replica, and what stands in its store.
 struct World {
-    replica: Replica,
+    shell: Shell<(), (), ()>,
+    said: Said,
     now: Time,
     lease: Option<Lease>,
     record: Found,
     versions: u64,
+    streams: u64,
+    calls: u64,
+    with_lease: bool,
+}
+
+/// What the replica has said, and what the store wasn't asked yet.
+#[derive(Default)]
+struct Said {
     reading: bool,
     /// The order of outputs is the order of writes.
     writes: Vec<(WriteId, Over, Option<Record>)>,
-    streams: u64,
-    calls: u64,
     tickets: Vec<Ticket>,
-    with_lease: bool,
+    board: TenureBoard,
+    news: u64,
+}
+
+impl Ports<(), (), ()> for Said {
+    fn told(&mut self, now: Time, input: &Input) {
+        trace(&(now, input));
+    }
+
+    fn said(&mut self, output: &Output) {
+        trace(output);
+        match output {
+            Output::Event { event: Event::Enrolled { ticket: Some(ticket), .. }, .. } => {
+                self.tickets.push((**ticket).clone());
+            }
+            Output::Event { event: Event::Elected(lead), .. } => self.tickets.extend(lead.ticket.clone()),
+            Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {
+                self.tickets.extend(kept.iter().filter_map(|kept| kept.ticket().cloned()));
+            }
+            _ => {}
+        }
+    }
+
+    fn read(&mut self) {
+        self.reading = true;
+    }
+
+    fn write(&mut self, Write { write, over, record, .. }: Write) {
+        self.writes.push((write, over, record.map(|record| *record)));
+    }
+
+    fn answer(&mut self, (): (), _: Answer) {}
+
+    /// The readers of a few streams are gone, without a word.
+    fn send(&mut self, (stream, ()): (StreamId, &mut ()), _: StreamItem) -> Result<(), Gone> {
+        if stream.0 % 16 == 15 { Err(Gone) } else { Ok(()) }
+    }
+
+    /// A mirror is too slow now and then.
+    fn mirror(&mut self, (): &(), _: News) -> Result<(), Gone> {
+        self.news += 1;
+        if self.news.is_multiple_of(16) { Err(Gone) } else { Ok(()) }
+    }
+
+    fn board(&mut self, news: &BoardNews<'_>) {
+        self.board.apply(news);
+    }
 }
 
 /// A replica with a file or a Lease, and everything that can happen to it.
@@ -49,16 +104,14 @@ pub fn run(data: &[u8]) {
     config.validate().expect("every config that is made here is valid");
     let now = Time(script.number() >> 8);
     let mut world = World {
-        replica: Replica::new(config),
+        shell: Shell::new(config, Arc::new(Right::new(!with_lease)), now),
+        said: Said::default(),
         now,
         lease: None,
         record: if script.flag() { Found::Fresh } else { Found::Lost },
         versions: 0,
-        reading: false,
-        writes: Vec::new(),
         streams: 0,
         calls: 0,
-        tickets: Vec::new(),
         with_lease,
     };
     world.outputs();
@@ -120,7 +173,7 @@ impl World {
             13 => Input::Shutdown,
             14 => {
                 let tenure =
-                    if script.flag() { self.replica.tenure().unwrap_or_default() } else { Tenure(script.number()) };
+                    if script.flag() { self.shell.tenure().unwrap_or_default() } else { Tenure(script.number()) };
                 Input::Forwarded { tenure, input: Box::new(self.call(script)) }
             }
             15 => self.released(script),
@@ -130,26 +183,42 @@ impl World {
     }
 
     fn until_deadline(&self) -> u64 {
-        self.replica.next_deadline().map_or(1, |at| at.since(self.now).0).min(LONGEST_PAUSE)
+        self.shell.next_deadline().map_or(1, |at| at.since(self.now).0).min(LONGEST_PAUSE)
     }
 
     fn handle(&mut self, input: Input) {
-        trace(&(self.now, &input));
-        self.replica.handle(self.now, input);
-        self.replica.check();
+        self.tell(None, input);
+        self.shell.check();
         self.outputs();
+    }
+
+    /// What the server's services and tasks would hand to the shell.
+    fn tell(&mut self, meant_for: Option<Tenure>, input: Input) {
+        let (now, said, items) = (self.now, &mut self.said, ());
+        let message = match input {
+            Input::Forwarded { tenure, input } => return self.tell(Some(tenure), *input),
+            Input::StreamClosed { stream } => return self.shell.close_stream(now, stream, said),
+            Input::MirrorClosed => return self.shell.close_mirror(now, |()| true, said),
+            Input::Campaign { stream, entry } => Message::Campaign { stream, entry: Box::new(entry), items, meant_for },
+            Input::Reopen { stream, ticket } => Message::Reopen { stream, ticket: Box::new(ticket), items, meant_for },
+            Input::Call { ask, .. } => Message::Ask { ask, call: (), meant_for },
+            Input::MirrorOpened => Message::Mirror(()),
+            Input::Shutdown => Message::Shutdown,
+            input => return self.shell.handle(now, input, said),
+        };
+        self.shell.receive(now, message, said);
     }
 
     /// However long it is left alone, with a store that works, a replica doesn't ask to be woken again and again in one moment.
     fn wake_for_a_while(&mut self) {
         for _ in 0..32 {
-            let at = self.replica.next_deadline().unwrap_or(self.now);
+            let at = self.shell.next_deadline().unwrap_or(self.now);
             self.now = self.now.max(at);
             let later = |next: Option<Time>, now| next.is_none_or(|next| next > now);
             let comes_to_rest = (0..8).any(|_| {
                 self.handle(Input::Tick);
                 self.answer_all();
-                later(self.replica.next_deadline(), self.now)
+                later(self.shell.next_deadline(), self.now)
             });
             // At the end of time there is no later.
             assert!(comes_to_rest || self.now > END_OF_TIME, "wakes at {:?} for ever", self.now);
@@ -159,7 +228,7 @@ impl World {
     /// A store that answers at once isn't asked for ever, all in one moment.
     fn answer_all(&mut self) {
         for _ in 0..MOST_ROUNDS {
-            if self.writes.is_empty() && !self.reading {
+            if self.said.writes.is_empty() && !self.said.reading {
                 return;
             }
             let input = self.store(&mut Script::new(&[]));
@@ -169,30 +238,16 @@ impl World {
     }
 
     fn outputs(&mut self) {
-        while let Some(output) = self.replica.poll_output() {
-            trace(&output);
-            match output {
-                Output::Read => self.reading = true,
-                Output::Write { write, over, record } => {
-                    self.writes.push((write, over, record.map(|record| *record)));
-                }
-                Output::Event { event: Event::Enrolled { ticket: Some(ticket), .. }, .. } => self.tickets.push(*ticket),
-                Output::Event { event: Event::Elected(lead), .. } => self.tickets.extend(lead.ticket),
-                Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {
-                    self.tickets.extend(kept.iter().filter_map(|kept| kept.ticket().cloned()));
-                }
-                _ => {}
-            }
-        }
-        let surplus = self.tickets.len().saturating_sub(64);
-        drop(self.tickets.drain(..surplus));
+        self.shell.send_outputs(self.now, &mut self.said);
+        let surplus = self.said.tickets.len().saturating_sub(64);
+        drop(self.said.tickets.drain(..surplus));
     }
 
     /// The store answers what was asked of it, if anything was; and does it, or not.
     fn store(&mut self, script: &mut Script<'_>) -> Input {
         let clock_floor = if script.flag() { script.number() >> 8 } else { 1 << 40 };
-        if !self.writes.is_empty() {
-            let (write, over, record) = self.writes.remove(0);
+        if !self.said.writes.is_empty() {
+            let (write, over, record) = self.said.writes.remove(0);
             let outcome = match script.byte() % 8 {
                 7 => Outcome::Unknown,
                 // It was done, and nobody says so.
@@ -207,10 +262,10 @@ impl World {
             };
             return Input::Written { write, outcome };
         }
-        if !self.reading {
+        if !self.said.reading {
             return Input::Tick;
         }
-        self.reading = false;
+        self.said.reading = false;
         let found = if self.with_lease { Found::Lease(self.lease.clone()) } else { self.record.clone() };
         Input::Found { found, clock_floor }
     }
@@ -329,7 +384,7 @@ impl World {
     /// One that was handed out, one like it, or one that only a replica with other ideas can have sealed.
     fn ticket(&self, script: &mut Script<'_>) -> Ticket {
         let kind = script.byte();
-        let Some(known) = self.tickets.iter().rev().nth(usize::from(kind & 15)).filter(|_| kind < 0xe0) else {
+        let Some(known) = self.said.tickets.iter().rev().nth(usize::from(kind & 15)).filter(|_| kind < 0xe0) else {
             return script.ticket();
         };
         let mut ticket = known.clone();
