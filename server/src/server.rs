@@ -260,3 +260,6 @@ async fn follow(mut active: watch::Receiver<Option<Active>>, links: Arc<Links>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
