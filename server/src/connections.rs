@@ -41,7 +41,7 @@ const READY: usize = 16;
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// Altogether.
     pub(crate) connections: usize,
     /// From one address.
@@ -50,7 +50,7 @@ pub(crate) struct Limits {
     pub(crate) newcomers: usize,
 }
 
-impl Limits {
+impl ConnectionLimits {
     /// Raises the limit on open files as far as this process may, and says what fits below it.
     pub(crate) fn of_this_process(per_address: Option<usize>) -> Self {
         let now = getrlimit(Resource::Nofile);
@@ -72,7 +72,7 @@ impl Limits {
 /// Accepts connections for as long as the stream is there.
 pub(crate) fn incoming(
     listener: TcpListener,
-    limits: Limits,
+    limits: ConnectionLimits,
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {

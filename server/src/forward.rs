@@ -21,7 +21,7 @@ use crate::gate;
 use crate::ledger::Class;
 use crate::line::{Line, Turn};
 use crate::metrics::Metrics;
-use crate::right::Right;
+use crate::right::SharedRight;
 use body::Guarded;
 use http_body::Body as _;
 use std::pin::Pin;
@@ -52,7 +52,7 @@ const OWN: &str = "/leasehold.v1.AdminService/GetStatus";
 /// Puts [`Forward`] before the services.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardLayer {
-    pub(crate) right: Arc<Right>,
+    pub(crate) right: Arc<SharedRight>,
     pub(crate) links: Arc<Links>,
     pub(crate) metrics: Arc<Metrics>,
     /// Before calls that cost much.

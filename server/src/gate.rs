@@ -23,18 +23,18 @@ const REFLECTION_LASTS: Duration = Duration::from_secs(60);
 
 /// A right to work that ends when the answer's first bytes have been made.
 #[derive(Clone, Debug)]
-struct Held(#[expect(dead_code, reason = "it is kept, and dropped")] Arc<Turn>);
+struct HeldTurn(#[expect(dead_code, reason = "it is kept, and dropped")] Arc<Turn>);
 
 /// An answer that was worked at in a turn: the turn ends when the answer's bytes have been made.
 pub(crate) fn held<T>(message: T, turn: Turn) -> tonic::Response<T> {
     let mut response = tonic::Response::new(message);
-    response.extensions_mut().insert(Held(Arc::new(turn)));
+    response.extensions_mut().insert(HeldTurn(Arc::new(turn)));
     response
 }
 
 /// The same for an answer whose message is somebody else's.
 pub(crate) fn hold(response: &mut Response<Body>, turn: Turn) {
-    response.extensions_mut().insert(Held(Arc::new(turn)));
+    response.extensions_mut().insert(HeldTurn(Arc::new(turn)));
 }
 
 /// Puts [`Gate`] before the services.
@@ -112,7 +112,7 @@ async fn answered<E>(
     let mut response = answer.await?;
     // A stream that has begun does nothing most of its time.
     drop(at_work);
-    let turn = response.extensions_mut().remove::<Held>();
+    let turn = response.extensions_mut().remove::<HeldTurn>();
     let lasts = (class == Class::Reflection).then_some(REFLECTION_LASTS);
     Ok(response.map(|body| Body::new(Counted::new(body, call, turn, lasts))))
 }

@@ -4,7 +4,7 @@
 use crate::caller::Caller;
 use crate::errors::Refusal;
 use crate::line::{Line, Turn};
-use crate::right::Right;
+use crate::right::SharedRight;
 use futures::StreamExt;
 use futures::channel::mpsc as channel;
 use leasehold_core::{Ask, Entry, Input, Reject, Reply, StreamId, Tenure, Ticket, Time};
@@ -49,7 +49,7 @@ pub(crate) struct Handle {
     /// Holds at most one message for each stream that was opened.
     closed: mpsc::UnboundedSender<StreamId>,
     streams: Arc<AtomicU64>,
-    pub(crate) right: Arc<Right>,
+    pub(crate) right: Arc<SharedRight>,
 }
 
 /// The loop's ends.
@@ -57,12 +57,12 @@ pub(crate) struct Handle {
 pub(crate) struct Inbox {
     pub(crate) messages: mpsc::Receiver<Message>,
     pub(crate) closed: mpsc::UnboundedReceiver<StreamId>,
-    pub(crate) right: Arc<Right>,
+    pub(crate) right: Arc<SharedRight>,
 }
 
 /// The events of one Campaign stream. Dropping it tells the loop, unless that has closed it.
 #[derive(Debug)]
-pub(crate) struct Events {
+pub(crate) struct CampaignEvents {
     stream: StreamId,
     events: channel::Receiver<StreamItem>,
     closed: mpsc::UnboundedSender<StreamId>,
@@ -78,7 +78,7 @@ pub(crate) fn channel(inbox: usize, may_lapse: bool) -> (Handle, Inbox) {
     let line = Line::new(inbox);
     let (inbox, messages) = mpsc::channel(inbox + RESERVED);
     let (closed, closings) = mpsc::unbounded_channel();
-    let right = Arc::new(Right::new(may_lapse));
+    let right = Arc::new(SharedRight::new(may_lapse));
     let handle = Handle { inbox, line, closed, streams: Arc::default(), right: Arc::clone(&right) };
     (handle, Inbox { messages, closed: closings, right })
 }
@@ -96,7 +96,7 @@ impl Handle {
     }
 
     /// Enters an election.
-    pub(crate) async fn campaign(&self, caller: &Caller, entry: Entry) -> Result<Events, Refusal> {
+    pub(crate) async fn campaign(&self, caller: &Caller, entry: Entry) -> Result<CampaignEvents, Refusal> {
         let (mut events, items) = self.events();
         let (stream, meant_for) = (events.stream, caller.tenure());
         let message = Message::Campaign { stream, entry: Box::new(entry), items, meant_for };
@@ -105,7 +105,7 @@ impl Handle {
     }
 
     /// Opens the stream of a candidacy again.
-    pub(crate) async fn reopen(&self, caller: &Caller, ticket: Ticket) -> Result<Events, Refusal> {
+    pub(crate) async fn reopen(&self, caller: &Caller, ticket: Ticket) -> Result<CampaignEvents, Refusal> {
         let (mut events, items) = self.events();
         let (stream, meant_for) = (events.stream, caller.tenure());
         let message = Message::Reopen { stream, ticket: Box::new(ticket), items, meant_for };
@@ -136,10 +136,10 @@ impl Handle {
         let _ = self.inbox.send(Message::Shutdown).await;
     }
 
-    fn events(&self) -> (Events, EventSender) {
+    fn events(&self) -> (CampaignEvents, EventSender) {
         let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = channel::channel(EVENTS_PER_STREAM);
-        (Events { stream, events, closed: self.closed.clone(), ended: false, turn: None }, sender)
+        (CampaignEvents { stream, events, closed: self.closed.clone(), ended: false, turn: None }, sender)
     }
 
     async fn send(&self, caller: &Caller, message: Message) -> Result<Turn, Refusal> {
@@ -156,7 +156,7 @@ impl Handle {
     }
 }
 
-impl Events {
+impl CampaignEvents {
     /// The next event. `None` without a `Close` before it: the loop gave up on a slow reader.
     pub(crate) async fn next(&mut self) -> Option<StreamItem> {
         let item = self.events.next().await;
@@ -166,7 +166,7 @@ impl Events {
     }
 }
 
-impl Drop for Events {
+impl Drop for CampaignEvents {
     fn drop(&mut self) {
         // In this order: a loop that takes up the stream later than it hears of its end sees that
         // the channel is closed.

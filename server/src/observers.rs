@@ -3,7 +3,7 @@
 use crate::caller::Caller;
 use crate::clock;
 use crate::errors::Refusal;
-use crate::right::Right;
+use crate::right::SharedRight;
 use leasehold_core::{Batch, Change, Cursor, ElectionName, Millis, Reject, Revision, Selection, Tenure};
 use leasehold_shell::{BoardNews, TenureBoard};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 pub(crate) struct Observers {
     board: RwLock<TenureBoard>,
     wakers: Mutex<Wakers>,
-    right: Arc<Right>,
+    right: Arc<SharedRight>,
     count: AtomicUsize,
     limit: usize,
     next: AtomicU64,
@@ -40,7 +40,7 @@ pub(crate) struct Observer {
 }
 
 impl Observers {
-    pub(crate) fn new(right: Arc<Right>, limit: usize) -> Arc<Self> {
+    pub(crate) fn new(right: Arc<SharedRight>, limit: usize) -> Arc<Self> {
         Arc::new(Self {
             board: RwLock::default(),
             wakers: Mutex::default(),
@@ -212,7 +212,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_right_doesnt_end_before_whoever_looks_can_find_out_why() {
-        let right = Arc::new(Right::new(true));
+        let right = Arc::new(SharedRight::new(true));
         right.shared().extend(clock::now() + Millis(60_000));
         let observers = Observers::new(Arc::clone(&right), 1);
         observers.tell(&BoardNews::Began { tenure: Tenure(7), settles_at: Time(0), resumes_after: None });

@@ -9,12 +9,12 @@ use tokio::sync::Notify;
 
 /// The right to be active.
 #[derive(Debug)]
-pub(crate) struct Right {
+pub(crate) struct SharedRight {
     shared: Arc<leasehold_shell::Right>,
     changed: Notify,
 }
 
-impl Right {
+impl SharedRight {
     /// None yet. Of a server with a file, it may lapse and come back.
     pub(crate) fn new(may_lapse: bool) -> Self {
         Self { shared: Arc::new(leasehold_shell::Right::new(may_lapse)), changed: Notify::new() }
@@ -94,24 +94,24 @@ mod tests {
     use leasehold_core::Millis;
     use leasehold_shell::{BoardNews, TenureBoard};
 
-    fn extend(right: &Right, until: Time) {
+    fn extend(right: &SharedRight, until: Time) {
         right.shared.extend(until);
         right.changed();
     }
 
-    fn end(right: &Right) {
+    fn end(right: &SharedRight) {
         TenureBoard::default().apply(&BoardNews::Ended { why: &Reject::NotActive, right: &right.shared });
         right.changed();
     }
 
-    fn has_lapsed(right: &Right) -> bool {
+    fn has_lapsed(right: &SharedRight) -> bool {
         right.shared.has_lapsed(clock::now())
     }
 
     #[tokio::test]
     async fn a_right_that_has_lapsed_is_waited_for_until_it_is_back_or_over() {
         for (ends, back) in [(false, true), (true, false)] {
-            let right = Arc::new(Right::new(true));
+            let right = Arc::new(SharedRight::new(true));
             assert!(!right.back().await, "there was none yet");
             extend(&right, clock::now() + Millis(20));
             assert!(right.lasts() && right.back().await);
@@ -134,14 +134,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_right_that_ends_with_its_time_is_not_waited_for() {
-        let right = Right::new(false);
+        let right = SharedRight::new(false);
         extend(&right, clock::now());
         assert!(!has_lapsed(&right) && !right.back().await && !right.back_soon().await);
     }
 
     #[tokio::test]
     async fn a_call_waits_for_a_moment_only() {
-        let right = Right::new(true);
+        let right = SharedRight::new(true);
         extend(&right, clock::now());
         assert!(!right.back_soon().await && has_lapsed(&right));
     }

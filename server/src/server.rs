@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::calls::{self, CallsLayer};
 use crate::clock;
-use crate::connections::{self, Limits};
+use crate::connections::{self, ConnectionLimits};
 use crate::driver::{Driver, ServerPorts};
 use crate::forward::{ForwardLayer, Links};
 use crate::gate::GateLayer;
@@ -243,7 +243,7 @@ fn serve_grpc(
         .add_service(health)
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
-    let limits = Limits::of_this_process(settings.max_connections_per_address);
+    let limits = ConnectionLimits::of_this_process(settings.max_connections_per_address);
     let ledger = Ledger::new(settings.budget().ledger, Arc::clone(&context.metrics));
     tokio::spawn(Arc::clone(&ledger).watch(closing.clone()));
     let incoming = connections::incoming(listener, limits, Arc::clone(&context.metrics), ledger);

@@ -25,14 +25,14 @@ enum FileRequest {
 
 /// The loop's end of the store.
 #[derive(Debug)]
-pub(crate) enum Store {
+pub(crate) enum RecordStore {
     /// A file.
     File(FileStore),
     /// A Lease.
     Lease(LeaseStore),
 }
 
-impl Store {
+impl RecordStore {
     pub(crate) fn read(&self) {
         match self {
             Self::File(file) => file.request(FileRequest::Read),

@@ -5,8 +5,8 @@ use crate::errors::Refusal;
 use crate::handle::EventSender;
 use crate::metrics::{Metrics, Watched};
 use crate::observers::Observers;
-use crate::right::Right;
-use crate::store::Store;
+use crate::right::SharedRight;
+use crate::store::RecordStore;
 use leasehold_core::{Active, Change, ChangeReason, Ended, Input, Millis, Outcome, Output, Reject, Status};
 use leasehold_core::{StreamId, Tenure, TenureEnd, Time};
 use leasehold_shell::{Answer, BoardNews, Fact, Gone, News, Phase, Ports, RightNews, StreamItem, Write};
@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// All that the loop tells.
 #[derive(Debug)]
 pub(crate) struct ServerPorts {
-    pub(crate) store: Store,
+    pub(crate) store: RecordStore,
     pub(crate) observers: Arc<Observers>,
-    pub(crate) right: Arc<Right>,
+    pub(crate) right: Arc<SharedRight>,
     pub(crate) metrics: Arc<Metrics>,
     /// Elections with metrics of their own.
     pub(crate) watched: Watched,
@@ -80,10 +80,10 @@ impl ServerPorts {
             (TenureEnd::RightEnded, _) => {
                 tracing::error!(tenure, "tenure ended: the store didn't confirm a renewal in time")
             }
-            (TenureEnd::Lost, Store::Lease(_)) => {
+            (TenureEnd::Lost, RecordStore::Lease(_)) => {
                 tracing::warn!(tenure, "tenure ended: somebody else holds the Lease")
             }
-            (TenureEnd::Lost, Store::File(_)) => {
+            (TenureEnd::Lost, RecordStore::File(_)) => {
                 tracing::error!(tenure, "tenure ended: the data directory is another's")
             }
             (TenureEnd::Behind, _) => tracing::warn!(

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// What connections may take.
-pub(super) const LIMITS: Limits =
-    Limits { head: Duration::from_secs(1), life: Duration::from_secs(10), newcomers: 128, probes: 32, others: 128 };
+pub(super) const LIMITS: HttpLimits =
+    HttpLimits { head: Duration::from_secs(1), life: Duration::from_secs(10), newcomers: 128, probes: 32, others: 128 };
 /// What a connection may hold of a request. No request here has a body worth reading.
 pub(super) const BUFFER_BYTES: usize = 16 * 1024;
 /// Who restarts or avoids this process asks for these. They have places of their own.
@@ -30,7 +30,7 @@ const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct HttpLimits {
     /// The whole head of a request must have come by then.
     pub(super) head: Duration,
     /// A connection serves one request and must be through with it by then, however slowly its
@@ -49,7 +49,12 @@ pub async fn serve(listener: TcpListener, state: HttpState, shutdown: Cancellati
     serve_within(LIMITS, listener, state, shutdown).await;
 }
 
-pub(super) async fn serve_within(limits: Limits, listener: TcpListener, state: HttpState, shutdown: CancellationToken) {
+pub(super) async fn serve_within(
+    limits: HttpLimits,
+    listener: TcpListener,
+    state: HttpState,
+    shutdown: CancellationToken,
+) {
     let port = HttpPort {
         limits,
         router: router(state),
@@ -72,7 +77,7 @@ pub(super) async fn serve_within(limits: Limits, listener: TcpListener, state: H
 /// What all connections share.
 #[derive(Clone)]
 struct HttpPort {
-    limits: Limits,
+    limits: HttpLimits,
     router: Router,
     probes: Arc<Semaphore>,
     others: Arc<Semaphore>,
@@ -80,12 +85,12 @@ struct HttpPort {
 }
 
 /// The place that a connection takes when its request has come, and keeps to its end.
-type Place = Arc<OnceLock<OwnedSemaphorePermit>>;
+type RequestPlace = Arc<OnceLock<OwnedSemaphorePermit>>;
 
 impl HttpPort {
     /// Serves one connection. `others_come`: unless its request has come, it must make room.
     async fn connection(self, stream: TcpStream, others_come: CancellationToken) {
-        let place = Place::default();
+        let place = RequestPlace::default();
         let service = {
             let (port, place) = (self.clone(), Arc::clone(&place));
             service_fn(move |request: hyper::Request<hyper::body::Incoming>| {

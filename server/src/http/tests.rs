@@ -1,6 +1,6 @@
 //! Tests of the HTTP port, over real sockets.
 
-use super::port::{BUFFER_BYTES, LIMITS, Limits, serve_within};
+use super::port::{BUFFER_BYTES, HttpLimits, LIMITS, serve_within};
 use super::*;
 use crate::net::TcpStream;
 use leasehold_core::Time;
@@ -23,7 +23,7 @@ async fn start() -> Server {
     start_within(LIMITS).await
 }
 
-async fn start_within(limits: Limits) -> Server {
+async fn start_within(limits: HttpLimits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (health, receiver) = watch::channel(Health::Starting);
@@ -142,7 +142,7 @@ async fn closed(mut stream: TcpStream) -> Vec<u8> {
 
 #[tokio::test]
 async fn clients_that_send_no_request_are_cut_after_a_moment() {
-    let server = start_within(Limits { head: Duration::from_millis(200), ..LIMITS }).await;
+    let server = start_within(HttpLimits { head: Duration::from_millis(200), ..LIMITS }).await;
     for words in ["", "GET /healthz HTTP/1.1\r\nhost: a\r\n"] {
         let mut silent = TcpStream::connect(server.address).await.unwrap();
         silent.write_all(words.as_bytes()).await.unwrap();
@@ -153,7 +153,7 @@ async fn clients_that_send_no_request_are_cut_after_a_moment() {
 #[tokio::test]
 async fn clients_that_send_no_request_take_nobodys_place() {
     let patient = Duration::from_secs(600);
-    let server = start_within(Limits { head: patient, newcomers: 3, ..LIMITS }).await;
+    let server = start_within(HttpLimits { head: patient, newcomers: 3, ..LIMITS }).await;
     let mut silent = Vec::new();
     for _ in 0..10 {
         silent.push(TcpStream::connect(server.address).await.unwrap());
@@ -166,12 +166,12 @@ async fn clients_that_send_no_request_take_nobodys_place() {
 
 #[tokio::test]
 async fn probes_have_places_that_others_cant_take() {
-    let server = start_within(Limits { others: 0, ..LIMITS }).await;
+    let server = start_within(HttpLimits { others: 0, ..LIMITS }).await;
     let (status, _, body) = fetch(server.address, "/metrics").await;
     assert_eq!((status, body.as_str()), (503, "too many requests at once; try again\n"));
     assert_eq!(fetch(server.address, "/healthz").await.2, "ok\n");
     assert_eq!(fetch(server.address, "/readyz").await.2, "starting\n");
-    let server = start_within(Limits { probes: 0, others: 1, ..LIMITS }).await;
+    let server = start_within(HttpLimits { probes: 0, others: 1, ..LIMITS }).await;
     for _ in 0..3 {
         assert_eq!(fetch(server.address, "/metrics").await.0, 200, "a place is given back");
     }

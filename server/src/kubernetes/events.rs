@@ -27,12 +27,12 @@ const MAX_NOTE_BYTES: usize = 1024;
 
 /// The loop's end. The task ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Events {
+pub(crate) struct EventWriter {
     facts: mpsc::Sender<(Fact, Timestamp)>,
     task: JoinHandle<()>,
 }
 
-impl Events {
+impl EventWriter {
     pub(crate) fn start(cluster: Cluster, objects: Objects) -> Self {
         let (facts, mut received) = mpsc::channel(WAITING);
         let task = tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! The store on Kubernetes: reads and writes of the Lease one after the other, each bounded in time, so that a hung API server never
 //! holds up the loop.
 
-use super::events::Events;
+use super::events::EventWriter;
 use super::object::{Signature, seen, sign, strip, version, vouched};
 use super::{ApiError, Cluster, bounded};
 use crate::clock;
@@ -59,7 +59,7 @@ enum LeaseRequest {
 #[derive(Debug)]
 pub(crate) struct LeaseStore {
     requests: mpsc::Sender<LeaseRequest>,
-    events: Events,
+    events: EventWriter,
 }
 
 impl LeaseStore {
@@ -72,7 +72,7 @@ impl LeaseStore {
         results: mpsc::Sender<Input>,
     ) -> Self {
         let (requests, mut received) = mpsc::channel(REQUESTS);
-        let events = Events::start(cluster.clone(), objects.clone());
+        let events = EventWriter::start(cluster.clone(), objects.clone());
         let task = Task { cluster, signature, objects, metrics };
         tokio::spawn(async move {
             while let Some(request) = received.recv().await {

@@ -27,7 +27,7 @@ pub(crate) struct Mirrors {
     seals: Seals,
 }
 
-struct Open {
+struct MirrorWriter {
     news: mpsc::Receiver<News>,
     seal: Seal,
     ready: VecDeque<Vec<u8>>,
@@ -38,7 +38,7 @@ impl Mirrors {
         Self { handle, seals }
     }
 
-    async fn open(&self, caller: &Caller, request: v1::MirrorRequest) -> Result<Open, Refusal> {
+    async fn open(&self, caller: &Caller, request: v1::MirrorRequest) -> Result<MirrorWriter, Refusal> {
         let fair = request.nonce.len() == RANDOM_BYTES && request.sealed.len() <= 1024;
         let name = fair.then(|| self.seals.of_request(&request.nonce).open(request.sealed)).flatten();
         let name = name.ok_or(Refusal::NotAReplica)?;
@@ -47,11 +47,11 @@ impl Mirrors {
         let random = random();
         let seal = self.seals.of_stream(&request.nonce, &random);
         // In the clear: without it no key is complete.
-        Ok(Open { news, seal, ready: VecDeque::from([random]) })
+        Ok(MirrorWriter { news, seal, ready: VecDeque::from([random]) })
     }
 }
 
-impl Open {
+impl MirrorWriter {
     async fn next(&mut self) -> Option<Result<v1::MirrorResponse, Status>> {
         loop {
             if let Some(sealed) = self.ready.pop_front() {

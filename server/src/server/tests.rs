@@ -5,7 +5,6 @@ use crate::caller::TENURE;
 use bytes::Bytes;
 use leasehold_core::Reject;
 use leasehold_proto::v1;
-use prost::Message as _;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
 use tonic::codegen::http::header::CONTENT_TYPE;

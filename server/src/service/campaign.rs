@@ -5,7 +5,7 @@ use super::deadline::passed;
 use super::{Context, HEARTBEAT, next_heartbeat};
 use crate::clock;
 use crate::errors::Refusal;
-use crate::handle::Events;
+use crate::handle::CampaignEvents;
 use crate::line::Owner;
 use futures::Stream;
 use leasehold_core::{Event, Reject, StateVersion, Time};
@@ -34,7 +34,7 @@ pub(crate) struct Entered {
 
 struct CampaignReader {
     context: Arc<Context>,
-    events: Events,
+    events: CampaignEvents,
     /// What has come before the stream was handed out.
     first: Option<Word<v1::CampaignResponse>>,
     /// The last event came in this word's name. Heartbeats come in it as well.
@@ -49,7 +49,7 @@ struct CampaignReader {
 /// refusal is then the answer to the call, and the headers leave together with what comes first.
 pub(crate) async fn open(
     context: Arc<Context>,
-    events: Events,
+    events: CampaignEvents,
     deadline: Option<Duration>,
     entered: Entered,
 ) -> Result<CampaignStream, Refusal> {
