@@ -20,7 +20,6 @@ pub(crate) struct Caller {
     /// A test calls without a connection.
     peer: Option<Peer>,
     tenure: Option<Tenure>,
-    subject: Subject,
 }
 
 impl Caller {
@@ -34,7 +33,7 @@ impl Caller {
         // What is no number names no tenure that there ever was.
         let tenure = headers.get(&TENURE).map(|tenure| tenure.to_str().ok().and_then(|text| text.parse().ok()));
         let tenure = tenure.map(|tenure| Tenure(tenure.unwrap_or(0)));
-        Self { peer: extensions.get::<Peer>().cloned(), tenure, subject: Subject::anonymous() }
+        Self { peer: extensions.get::<Peer>().cloned(), tenure }
     }
 
     /// The tenure that a standby has forwarded the call to; `None` if it came straight from its
@@ -43,9 +42,9 @@ impl Caller {
         self.tenure
     }
 
-    /// Who it is.
-    pub(crate) fn subject(&self) -> &Subject {
-        &self.subject
+    /// Who it is: nobody is asked yet.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject::anonymous()
     }
 
     /// The caller of what is asked of one replica and answered by that one, in whichever tenure.

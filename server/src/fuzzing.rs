@@ -2,7 +2,7 @@
 
 mod services;
 
-pub use services::{Events, Items, Secrets, Services};
+pub use services::{Events, Items, Services};
 
 use crate::keys::Keys;
 use crate::kubernetes::object::{self, Signature};

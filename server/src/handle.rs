@@ -7,8 +7,8 @@ use crate::line::{Line, Turn};
 use crate::right::SharedRight;
 use futures::StreamExt;
 use futures::channel::mpsc as channel;
-use leasehold_core::{Ask, Entry, Input, Reject, Reply, StreamId, Tenure, Ticket, Time};
-use leasehold_shell::{Answer, News, StreamItem};
+use leasehold_core::{Ask, Input, Reject, Reply, StreamId, Tenure, Time};
+use leasehold_shell::{Answer, News, Opening, StreamItem};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -95,20 +95,12 @@ impl Handle {
         Ok(Answered { tenure, reply, at })
     }
 
-    /// Enters an election.
-    pub(crate) async fn campaign(&self, caller: &Caller, entry: Entry) -> Result<CampaignEvents, Refusal> {
-        let (mut events, items) = self.events();
-        let (stream, meant_for) = (events.stream, caller.tenure());
-        let message = Message::Campaign { stream, entry: Box::new(entry), items, meant_for };
-        events.turn = Some(self.send(caller, message).await?);
-        Ok(events)
-    }
-
-    /// Opens the stream of a candidacy again.
-    pub(crate) async fn reopen(&self, caller: &Caller, ticket: Ticket) -> Result<CampaignEvents, Refusal> {
-        let (mut events, items) = self.events();
-        let (stream, meant_for) = (events.stream, caller.tenure());
-        let message = Message::Reopen { stream, ticket: Box::new(ticket), items, meant_for };
+    /// Opens a Campaign stream.
+    pub(crate) async fn open(&self, caller: &Caller, opening: Opening) -> Result<CampaignEvents, Refusal> {
+        let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
+        let (items, events) = channel::channel(EVENTS_PER_STREAM);
+        let mut events = CampaignEvents { stream, events, closed: self.closed.clone(), ended: false, turn: None };
+        let message = Message::Open { stream, opening, items, meant_for: caller.tenure() };
         events.turn = Some(self.send(caller, message).await?);
         Ok(events)
     }
@@ -134,12 +126,6 @@ impl Handle {
     pub(crate) async fn shut_down(&self) {
         // A loop that is gone has ended already.
         let _ = self.inbox.send(Message::Shutdown).await;
-    }
-
-    fn events(&self) -> (CampaignEvents, EventSender) {
-        let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
-        let (sender, events) = channel::channel(EVENTS_PER_STREAM);
-        (CampaignEvents { stream, events, closed: self.closed.clone(), ended: false, turn: None }, sender)
     }
 
     async fn send(&self, caller: &Caller, message: Message) -> Result<Turn, Refusal> {

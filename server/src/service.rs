@@ -21,7 +21,7 @@ use leasehold_core::Active;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tonic::Status;
+use tonic::{Response, Status};
 
 /// Streams carry something at least this often. Some load balancers cut what is idle for 60 s, and don't count PINGs.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -58,6 +58,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// The end of a call.
+    pub(crate) fn respond<T>(&self, result: Result<T, Refusal>) -> Result<Response<T>, Status> {
+        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+    }
+
     /// Counts what is refused outside the loop.
     pub(crate) fn refuse(&self, refusal: Refusal) -> Status {
         if !matches!(refusal, Refusal::Core(_)) {

@@ -21,7 +21,7 @@ mod word;
 
 pub use beat::Beat;
 pub use board::{BoardNews, TenureBoard};
-pub use ports::{Fact, Gone, Message, News, Ports, RightNews, Write};
+pub use ports::{Fact, Gone, Message, News, Opening, Ports, RightNews, Write};
 pub use right::Right;
 pub use shell::Shell;
 pub use standing::{LAPSE_PATIENCE, Phase};

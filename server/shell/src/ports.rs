@@ -60,26 +60,24 @@ pub enum RightNews {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
+/// What a Campaign stream is opened for.
+#[derive(Debug)]
+pub enum Opening {
+    /// To enter an election.
+    Enter(Box<Entry>),
+    /// To hear of a candidacy again.
+    Reopen(Box<Ticket>),
+}
+
 /// What a caller, or another replica, asks of this one. The types are those of [`Ports`].
 #[derive(Debug)]
 pub enum Message<S, C, M> {
-    /// Enter an election.
-    Campaign {
+    /// Open a Campaign stream.
+    Open {
         /// The new stream.
         stream: StreamId,
-        /// What is asked for.
-        entry: Box<Entry>,
-        /// Where its items go.
-        items: S,
-        /// The tenure that a standby has forwarded it to.
-        meant_for: Option<Tenure>,
-    },
-    /// Open the stream of a candidacy again.
-    Reopen {
-        /// The new stream.
-        stream: StreamId,
-        /// Names the candidacy.
-        ticket: Box<Ticket>,
+        /// What it is opened for.
+        opening: Opening,
         /// Where its items go.
         items: S,
         /// The tenure that a standby has forwarded it to.

@@ -1,7 +1,7 @@
 //! The owner of the core: what comes in becomes inputs, and what the core says is done.
 
 use crate::standing::Standing;
-use crate::{Answer, BoardNews, Fact, Message, News, Phase, Ports, Right, RightNews, StreamItem, Word, Write};
+use crate::{Answer, BoardNews, Fact, Message, News, Opening, Phase, Ports, Right, RightNews, StreamItem, Word, Write};
 use leasehold_core::{
     CallId, Change, Config, Found, Input, Output, Reject, Replica, Reply, Status, StreamId, Tenure, TenureEnd, Time,
 };
@@ -85,15 +85,16 @@ impl<S, C, M> Shell<S, C, M> {
     /// taken from wherever it waited: the core checks its right against this moment.
     pub fn receive(&mut self, now: Time, message: Message<S, C, M>, ports: &mut impl Ports<S, C, M>) {
         match message {
-            Message::Campaign { stream, entry, items, meant_for } => {
-                if self.open(stream, items, ports) {
-                    self.handle_for(now, meant_for, Input::Campaign { stream, entry: *entry }, ports);
+            Message::Open { stream, opening, items, meant_for } => {
+                if ports.is_gone(&items) {
+                    return;
                 }
-            }
-            Message::Reopen { stream, ticket, items, meant_for } => {
-                if self.open(stream, items, ports) {
-                    self.handle_for(now, meant_for, Input::Reopen { stream, ticket: *ticket }, ports);
-                }
+                self.streams.insert(stream, items);
+                let input = match opening {
+                    Opening::Enter(entry) => Input::Campaign { stream, entry: *entry },
+                    Opening::Reopen(ticket) => Input::Reopen { stream, ticket: *ticket },
+                };
+                self.handle_for(now, meant_for, input, ports);
             }
             Message::Ask { ask, call, meant_for } => {
                 let call = self.calls.enter(call);
@@ -221,15 +222,6 @@ impl<S, C, M> Shell<S, C, M> {
     /// When state that must agree doesn't.
     pub fn check(&self) {
         self.replica.check();
-    }
-
-    /// Whether anybody reads the new stream.
-    fn open(&mut self, stream: StreamId, items: S, ports: &impl Ports<S, C, M>) -> bool {
-        let read = !ports.is_gone(&items);
-        if read {
-            self.streams.insert(stream, items);
-        }
-        read
     }
 
     fn handle_for(&mut self, now: Time, tenure: Option<Tenure>, input: Input, ports: &mut impl Ports<S, C, M>) {
@@ -362,5 +354,27 @@ impl<S, C, M> Shell<S, C, M> {
             ports.phase(&phase);
             self.phase = phase;
         }
+    }
+}
+
+impl<M> Shell<(), CallId, M> {
+    /// Lets the core hear this input in the way in which a server's shell would. For simulations,
+    /// which make inputs up.
+    pub fn tell(&mut self, now: Time, input: Input, ports: &mut impl Ports<(), CallId, M>) {
+        let (meant_for, input) = match input {
+            Input::Forwarded { tenure, input } => (Some(tenure), *input),
+            input => (None, input),
+        };
+        let open = |stream, opening| Message::Open { stream, opening, items: (), meant_for };
+        let message = match input {
+            Input::Campaign { stream, entry } => open(stream, Opening::Enter(Box::new(entry))),
+            Input::Reopen { stream, ticket } => open(stream, Opening::Reopen(Box::new(ticket))),
+            Input::Call { call, ask } => Message::Ask { ask, call, meant_for },
+            Input::MirrorSnapshot(_) | Input::MirrorChanged(_) => Message::Mirrored(Box::new(input)),
+            Input::Shutdown => Message::Shutdown,
+            Input::StreamClosed { stream } => return self.close_stream(now, stream, ports),
+            input => return self.handle(now, input, ports),
+        };
+        self.receive(now, message, ports);
     }
 }

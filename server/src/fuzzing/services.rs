@@ -1,6 +1,6 @@
 //! The services without a loop: whoever has them takes calls out of their inbox, and answers.
 
-use crate::handle::{self, EventSender, Handle, Inbox, Message};
+use crate::handle::{self, EventSender, Inbox, Message};
 use crate::keys::Keys;
 use crate::line::Line;
 use crate::metrics::Metrics;
@@ -17,7 +17,7 @@ use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::replica_service_server::ReplicaService;
 use leasehold_shell::{BoardNews, Right};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tonic::Status;
@@ -27,54 +27,48 @@ pub type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// The other end of a Campaign stream.
 pub type Items = EventSender;
 
-/// What is costly to make of keys, and the same for all services.
-#[derive(Debug)]
-pub struct Secrets {
+/// What is costly to make, and the same for all services.
+struct Secrets {
     task_tokens: Arc<TaskTokens>,
     sealer: Sealer,
     seals: Seals,
     metrics: Arc<Metrics>,
 }
 
-impl Secrets {
-    /// Of these keys.
-    #[must_use]
-    pub fn new(keys: &Keys) -> Self {
-        Self {
-            task_tokens: Arc::new(TaskTokens::new(keys, "leasehold".to_owned())),
-            sealer: Sealer::new(keys),
-            seals: Seals::new(keys),
-            metrics: Arc::new(Metrics::new()),
-        }
+static SECRETS: LazyLock<Secrets> = LazyLock::new(|| {
+    let keys = Keys::generate();
+    Secrets {
+        task_tokens: Arc::new(TaskTokens::new(&keys, "leasehold".to_owned())),
+        sealer: Sealer::new(&keys),
+        seals: Seals::new(&keys),
+        metrics: Arc::new(Metrics::new()),
     }
-}
+});
 
 /// The services of one server.
 #[derive(Debug)]
 pub struct Services {
     context: Arc<Context>,
-    handle: Handle,
     inbox: Inbox,
-    seals: Seals,
 }
 
 impl Services {
     /// Services for TTLs up to this.
     #[must_use]
-    pub fn new(secrets: &Secrets, max_ttl: Millis) -> Self {
+    pub fn new(max_ttl: Millis) -> Self {
         let (handle, inbox) = handle::channel(16, false);
         let context = Arc::new(Context {
-            handle: handle.clone(),
             observers: Observers::new(Arc::clone(&handle.right), 16),
-            sealer: secrets.sealer.clone(),
-            signer: Signer::inline(Arc::clone(&secrets.task_tokens)),
+            handle,
+            sealer: SECRETS.sealer.clone(),
+            signer: Signer::inline(Arc::clone(&SECRETS.task_tokens)),
             line: Line::new(1),
-            metrics: Arc::clone(&secrets.metrics),
+            metrics: Arc::clone(&SECRETS.metrics),
             max_ttl: Duration::from_millis(max_ttl.0),
             names: ReplicaNames::default(),
             active: watch::channel(None).1,
         });
-        Self { context, handle, inbox, seals: secrets.seals.clone() }
+        Self { context, inbox }
     }
 
     /// `ElectionService`.
@@ -95,13 +89,13 @@ impl Services {
     /// `ReplicaService`.
     #[must_use]
     pub fn mirrors(&self) -> impl ReplicaService + use<> {
-        Mirrors::new(self.handle.clone(), self.seals.clone())
+        Mirrors::new(self.context.handle.clone(), SECRETS.seals.clone())
     }
 
     /// The right that opens answers.
     #[must_use]
     pub fn right(&self) -> &Arc<Right> {
-        self.handle.right.shared()
+        self.inbox.right.shared()
     }
 
     /// Something changes on the board that Observe reads.

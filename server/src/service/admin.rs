@@ -66,14 +66,11 @@ impl AdminService for Admin {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let caller = Caller::of(&request).of_any_tenure();
-        self.status(&caller).await.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        self.0.respond(self.status(&caller).await)
     }
 
     async fn step_down(&self, request: Request<v1::StepDownRequest>) -> Result<Response<v1::StepDownResponse>, Status> {
         let caller = Caller::of(&request);
-        self.end_leadership(&caller, request.into_inner())
-            .await
-            .map(Response::new)
-            .map_err(|refusal| self.0.refuse(refusal))
+        self.0.respond(self.end_leadership(&caller, request.into_inner()).await)
     }
 }

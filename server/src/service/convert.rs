@@ -44,7 +44,7 @@ pub(crate) fn some(left: Millis) -> Option<prost_types::Duration> {
 }
 
 /// The request of a new candidacy.
-pub(crate) fn entry(request: v1::CampaignRequest, subject: &Subject) -> Result<Entry, Refusal> {
+pub(crate) fn entry(request: v1::CampaignRequest, subject: Subject) -> Result<Entry, Refusal> {
     let ttl = request.ttl.as_ref().map(|ttl| millis("ttl", ttl)).transpose()?;
     let max_wait = request.max_wait.as_ref().map(|wait| millis("max_wait", wait)).transpose()?;
     let hold = request.hold.as_ref().map(|hold| millis("hold", hold)).transpose()?;
@@ -52,7 +52,7 @@ pub(crate) fn entry(request: v1::CampaignRequest, subject: &Subject) -> Result<E
     Ok(Entry {
         election: ElectionName::new(&request.election)?,
         candidate: CandidateName::new(&request.candidate)?,
-        subject: subject.clone(),
+        subject,
         ttl,
         value: Value::new(&request.value)?,
         no_wait: request.no_wait,
@@ -281,7 +281,7 @@ mod tests {
                 max_wait: wait.map(|wait| super::duration(Millis(wait))),
                 ..Default::default()
             };
-            entry(request, &Subject::anonymous()).unwrap().max_wait
+            entry(request, Subject::anonymous()).unwrap().max_wait
         };
         assert_eq!((wait(None), wait(Some(0)), wait(Some(2000))), (None, None, Some(Millis(2000))));
     }

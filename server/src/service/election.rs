@@ -16,6 +16,7 @@ use leasehold_core::{Ask, ElectionName, FencingToken, Kept, Millis, Reply, Ticke
 use leasehold_proto::v1;
 use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::verify_token_request::Token;
+use leasehold_shell::Opening;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,6 +82,18 @@ impl Elections {
             }
         }
         self.0.metrics.keep_alives.inc_by(accepted);
+    }
+
+    async fn resign(&self, caller: &Caller, ticket: &[u8]) -> Result<v1::ResignResponse, Refusal> {
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Resign(self.0.open(ticket)?)).await?;
+        let Reply::Resigned { was_leading, already_ended } = reply else { return Err(mismatch()) };
+        Ok(v1::ResignResponse { tenure: number(tenure), was_leading, already_ended })
+    }
+
+    async fn get(&self, caller: &Caller, name: &str) -> Result<v1::GetElectionResponse, Refusal> {
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Get(ElectionName::new(name)?)).await?;
+        let Reply::Election(state) = reply else { return Err(mismatch()) };
+        Ok(v1::GetElectionResponse { tenure: number(tenure), election: Some(convert::election(&state)) })
     }
 
     async fn proclaim(&self, caller: &Caller, request: v1::ProclaimRequest) -> Result<v1::ProclaimResponse, Refusal> {
@@ -212,8 +225,8 @@ impl Elections {
             wants_task_token: request.want_task_token,
             at: request.ticket.is_empty().then(clock::now),
         };
-        let events = if request.ticket.is_empty() {
-            self.0.handle.campaign(&caller, convert::entry(request, caller.subject())?).await?
+        let opening = if request.ticket.is_empty() {
+            Opening::Enter(Box::new(convert::entry(request, caller.subject())?))
         } else {
             let ticket = self.0.open(&request.ticket)?;
             for (what, given, meant) in [
@@ -225,8 +238,9 @@ impl Elections {
                     return Err(Refusal::Argument(format!("{what} is {given}, but the ticket is for {meant}")));
                 }
             }
-            self.0.handle.reopen(&caller, ticket).await?
+            Opening::Reopen(Box::new(ticket))
         };
+        let events = self.0.handle.open(&caller, opening).await?;
         campaign::open(Arc::clone(&self.0), events, deadline, entered).await
     }
 }
@@ -257,7 +271,7 @@ impl ElectionService for Elections {
     type ObserveStream = ObserveStream;
 
     async fn campaign(&self, request: Request<v1::CampaignRequest>) -> Result<Response<CampaignStream>, Status> {
-        self.open_campaign(request).await.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        self.0.respond(self.open_campaign(request).await)
     }
 
     async fn keep_alive(
@@ -271,8 +285,7 @@ impl ElectionService for Elections {
             return Err(self.0.refuse(Refusal::Argument(text)));
         }
         if items.len() <= CHEAP_ITEMS {
-            let result = self.keep_alive(&caller, items, caller.connection()).await;
-            return result.map(Response::new).map_err(|refusal| self.0.refuse(refusal));
+            return self.0.respond(self.keep_alive(&caller, items, caller.connection()).await);
         }
         let turn = caller.turn(&self.0.line, items.len()).await;
         let result = self.keep_alive(&caller, items, caller.host()).await.map_err(|refusal| self.0.refuse(refusal))?;
@@ -280,40 +293,29 @@ impl ElectionService for Elections {
     }
 
     async fn resign(&self, request: Request<v1::ResignRequest>) -> Result<Response<v1::ResignResponse>, Status> {
-        let caller = &Caller::of(&request);
-        let ticket = self.0.open(&request.into_inner().ticket).map_err(|refusal| self.0.refuse(refusal))?;
-        let Answered { tenure, reply, .. } =
-            self.0.handle.ask(caller, Ask::Resign(ticket)).await.map_err(|refusal| self.0.refuse(refusal))?;
-        let Reply::Resigned { was_leading, already_ended } = reply else { return Err(mismatch().into()) };
-        Ok(Response::new(v1::ResignResponse { tenure: number(tenure), was_leading, already_ended }))
+        let caller = Caller::of(&request);
+        self.0.respond(self.resign(&caller, &request.into_inner().ticket).await)
     }
 
     async fn proclaim(&self, request: Request<v1::ProclaimRequest>) -> Result<Response<v1::ProclaimResponse>, Status> {
         let caller = Caller::of(&request);
-        let result = self.proclaim(&caller, request.into_inner()).await;
-        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        self.0.respond(self.proclaim(&caller, request.into_inner()).await)
     }
 
     async fn observe(&self, request: Request<v1::ObserveRequest>) -> Result<Response<ObserveStream>, Status> {
         let deadline = deadline::timeout(request.metadata().as_ref());
         self.0.handle.right.back_soon().await;
         let observer = observe::selection(request.get_ref())
-            .and_then(|what| self.0.observers.observe(&Caller::of(&request), what))
-            .map_err(|refusal| self.0.refuse(refusal))?;
-        Ok(Response::new(observe::stream(observer, deadline)))
+            .and_then(|what| self.0.observers.observe(&Caller::of(&request), what));
+        self.0.respond(observer.map(|observer| observe::stream(observer, deadline)))
     }
 
     async fn get_election(
         &self,
         request: Request<v1::GetElectionRequest>,
     ) -> Result<Response<v1::GetElectionResponse>, Status> {
-        let caller = &Caller::of(&request);
-        let name = ElectionName::new(&request.into_inner().election).map_err(|word| self.0.refuse(word.into()))?;
-        let Answered { tenure, reply, .. } =
-            self.0.handle.ask(caller, Ask::Get(name)).await.map_err(|refusal| self.0.refuse(refusal))?;
-        let Reply::Election(state) = reply else { return Err(mismatch().into()) };
-        let election = Some(convert::election(&state));
-        Ok(Response::new(v1::GetElectionResponse { tenure: number(tenure), election }))
+        let caller = Caller::of(&request);
+        self.0.respond(self.get(&caller, &request.into_inner().election).await)
     }
 
     async fn list_elections(
@@ -332,7 +334,6 @@ impl ElectionService for Elections {
         request: Request<v1::VerifyTokenRequest>,
     ) -> Result<Response<v1::VerifyTokenResponse>, Status> {
         let caller = Caller::of(&request);
-        let result = self.verify(&caller, request.into_inner()).await;
-        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        self.0.respond(self.verify(&caller, request.into_inner()).await)
     }
 }

@@ -26,7 +26,7 @@ const MOST_ROUNDS: usize = 32;
 
 /// A replica, and what stands in its store.
 struct World {
-    shell: Shell<(), (), ()>,
+    shell: Shell<(), CallId, ()>,
     said: Said,
     now: Time,
     lease: Option<Lease>,
@@ -48,7 +48,7 @@ struct Said {
     news: u64,
 }
 
-impl Ports<(), (), ()> for Said {
+impl Ports<(), CallId, ()> for Said {
     fn told(&mut self, now: Time, input: &Input) {
         trace(&(now, input));
     }
@@ -75,7 +75,7 @@ impl Ports<(), (), ()> for Said {
         self.writes.push((write, over, record.map(|record| *record)));
     }
 
-    fn answer(&mut self, (): (), _: Answer) {}
+    fn answer(&mut self, _: CallId, _: Answer) {}
 
     /// The readers of a few streams are gone, without a word.
     fn send(&mut self, (stream, ()): (StreamId, &mut ()), _: StreamItem) -> Result<(), Gone> {
@@ -187,26 +187,14 @@ impl World {
     }
 
     fn handle(&mut self, input: Input) {
-        self.tell(None, input);
+        let (now, said) = (self.now, &mut self.said);
+        match input {
+            Input::MirrorOpened => self.shell.receive(now, Message::Mirror(()), said),
+            Input::MirrorClosed => self.shell.close_mirror(now, |()| true, said),
+            input => self.shell.tell(now, input, said),
+        }
         self.shell.check();
         self.outputs();
-    }
-
-    /// What the server's services and tasks would hand to the shell.
-    fn tell(&mut self, meant_for: Option<Tenure>, input: Input) {
-        let (now, said, items) = (self.now, &mut self.said, ());
-        let message = match input {
-            Input::Forwarded { tenure, input } => return self.tell(Some(tenure), *input),
-            Input::StreamClosed { stream } => return self.shell.close_stream(now, stream, said),
-            Input::MirrorClosed => return self.shell.close_mirror(now, |()| true, said),
-            Input::Campaign { stream, entry } => Message::Campaign { stream, entry: Box::new(entry), items, meant_for },
-            Input::Reopen { stream, ticket } => Message::Reopen { stream, ticket: Box::new(ticket), items, meant_for },
-            Input::Call { ask, .. } => Message::Ask { ask, call: (), meant_for },
-            Input::MirrorOpened => Message::Mirror(()),
-            Input::Shutdown => Message::Shutdown,
-            input => return self.shell.handle(now, input, said),
-        };
-        self.shell.receive(now, message, said);
     }
 
     /// However long it is left alone, with a store that works, a replica doesn't ask to be woken again and again in one moment.

@@ -3,8 +3,7 @@
 
 use futures::{Stream, StreamExt};
 use leasehold_core::{Config, Found, Input, Millis, Outcome, StreamId, Time};
-use leasehold_server::fuzzing::{Items, Secrets, Services};
-use leasehold_server::keys::Keys;
+use leasehold_server::fuzzing::{Items, Services};
 use leasehold_shell::{Answer, BoardNews, Gone, News, Ports, RightNews, Shell, StreamItem, Write};
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -16,7 +15,6 @@ use tokio::sync::{mpsc, oneshot};
 /// Deadlines in one step of time: a shell that needs more doesn't get on.
 const MOST_DEADLINES: usize = 10_000;
 
-static SECRETS: LazyLock<Secrets> = LazyLock::new(|| Secrets::new(&Keys::generate()));
 /// For its timers; nothing ever runs on it.
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime of one thread"));
@@ -46,7 +44,7 @@ impl Service {
     /// Starts over what was found.
     #[must_use]
     pub(crate) fn start(config: Config, found: Found) -> Self {
-        let services = Services::new(&SECRETS, config.max_ttl);
+        let services = Services::new(config.max_ttl);
         let now = Time(1_000_000);
         let shell = Shell::new(config, Arc::clone(services.right()), now);
         let outside = Outside { services, found, answers: VecDeque::new(), heard: Vec::new() };

@@ -10,7 +10,7 @@ use leasehold_core::{
     StreamId, Tenure, TenureEnd, Time,
 };
 use leasehold_shell::{
-    Answer, BoardNews, Fact as TenureFact, Gone, Message, News, Ports, Shell, StreamItem, TenureBoard, Write,
+    Answer, BoardNews, Fact as TenureFact, Gone, News, Ports, Shell, StreamItem, TenureBoard, Write,
 };
 
 type SimShell = Shell<(), CallId, u64>;
@@ -26,7 +26,7 @@ pub(crate) struct Speaker<'a> {
 impl World {
     /// The shell of this process hears one thing, and what it says is done.
     pub(crate) fn tell(&mut self, at: usize, input: Input) -> Result<(), Violation> {
-        self.run_shell(at, |shell, now, ports| tell(shell, now, (None, input), ports))
+        self.run_shell(at, |shell, now, ports| shell.tell(now, input, ports))
     }
 
     /// Lets the shell of this process do something, and then what its core says.
@@ -113,22 +113,6 @@ impl World {
             Why::Ended(End::NotGranted) => "leader not granted",
         });
     }
-}
-
-/// What the server's services and tasks would hand to the shell.
-fn tell(shell: &mut SimShell, now: Time, (meant_for, input): (Option<Tenure>, Input), ports: &mut Speaker<'_>) {
-    let items = ();
-    let message = match input {
-        Input::Forwarded { tenure, input } => return tell(shell, now, (Some(tenure), *input), ports),
-        Input::StreamClosed { stream } => return shell.close_stream(now, stream, ports),
-        Input::Campaign { stream, entry } => Message::Campaign { stream, entry: Box::new(entry), items, meant_for },
-        Input::Reopen { stream, ticket } => Message::Reopen { stream, ticket: Box::new(ticket), items, meant_for },
-        Input::Call { call, ask } => Message::Ask { ask, call, meant_for },
-        input @ (Input::MirrorSnapshot(_) | Input::MirrorChanged(_)) => Message::Mirrored(Box::new(input)),
-        Input::Shutdown => Message::Shutdown,
-        input => return shell.handle(now, input, ports),
-    };
-    shell.receive(now, message, ports);
 }
 
 impl Speaker<'_> {
