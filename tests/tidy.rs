@@ -196,6 +196,12 @@ fn the_core_depends_on_nothing() {
 }
 
 #[test]
+fn the_shell_has_no_runtime() {
+    let found = dependencies("server/shell/Cargo.toml", &["dependencies", "build-dependencies"]);
+    assert_eq!(found, ["leasehold-core"], "leasehold-shell sees nothing but std and the core");
+}
+
+#[test]
 fn the_model_is_of_the_protocol_and_not_of_the_code() {
     let found = dependencies("tests/model/Cargo.toml", &["dependencies", "dev-dependencies", "build-dependencies"]);
     let ours = found.into_iter().filter(|name| name.starts_with("leasehold"));

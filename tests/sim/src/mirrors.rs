@@ -3,6 +3,7 @@
 use crate::checks::Violation;
 use crate::network::Party;
 use crate::server::{Parcel, Proc};
+use crate::truth::Fact;
 use crate::world::{Event, World};
 use leasehold_core::{Active, Input, Millis, MirrorBatch, Time};
 use leasehold_shell::News;
@@ -76,6 +77,7 @@ impl World {
         self.reach("mirror opened");
         let last = self.now;
         self.servers[at].mirrors.push(Mirroring { stream, standby: from, last, broken: false });
+        self.note(at, &Fact::Told(&Input::MirrorOpened))?;
         self.run_shell(at, |shell, now, ports| shell.receive(now, leasehold_shell::Message::Mirror(stream), ports))
     }
 
@@ -109,6 +111,7 @@ impl World {
         if self.servers[at].mirrors.len() == before {
             return Ok(());
         }
+        self.note(at, &Fact::Told(&Input::MirrorClosed))?;
         self.run_shell(at, |shell, now, ports| shell.close_mirror(now, |mirror| *mirror == stream, ports))
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Speaker<'a> {
 impl World {
     /// The shell of this process hears one thing, and what it says is done.
     pub(crate) fn tell(&mut self, at: usize, input: Input) -> Result<(), Violation> {
+        self.note(at, &Fact::Told(&input))?;
+        self.remember_what_it_hears(at, &input);
         self.run_shell(at, |shell, now, ports| shell.tell(now, input, ports))
     }
 
@@ -123,11 +125,6 @@ impl Speaker<'_> {
 }
 
 impl Ports<(), CallId, u64> for Speaker<'_> {
-    fn told(&mut self, _: Time, input: &Input) {
-        self.note(&Fact::Told(input));
-        self.world.remember_what_it_hears(self.at, input);
-    }
-
     fn said(&mut self, output: &Output) {
         let at = self.at;
         self.world.trace(|| format!("    r{at}: {output:?}"));
