@@ -29,7 +29,7 @@ const RESERVED: usize = 16;
 pub(crate) type EventSender = channel::Sender<StreamItem>;
 
 /// What the loop receives.
-pub(crate) type Message = leasehold_shell::Message<EventSender, oneshot::Sender<Answer>, mpsc::Sender<News>>;
+pub(crate) type ServerMessage = leasehold_shell::Message<EventSender, oneshot::Sender<Answer>, mpsc::Sender<News>>;
 
 /// The answer to a call, opened.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct Answered {
 /// Hands calls to the loop.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
-    inbox: mpsc::Sender<Message>,
+    inbox: mpsc::Sender<ServerMessage>,
     /// Before it, so that whoever sends much waits behind whoever sends little.
     line: Arc<Line>,
     /// Holds at most one message for each stream that was opened.
@@ -55,7 +55,7 @@ pub(crate) struct Handle {
 /// The loop's ends.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    pub(crate) messages: mpsc::Receiver<Message>,
+    pub(crate) messages: mpsc::Receiver<ServerMessage>,
     pub(crate) closed: mpsc::UnboundedReceiver<StreamId>,
     pub(crate) right: Arc<SharedRight>,
 }
@@ -87,7 +87,7 @@ impl Handle {
     /// Asks the loop.
     pub(crate) async fn ask(&self, caller: &Caller, ask: Ask) -> Result<Answered, Refusal> {
         let (call, answer) = oneshot::channel();
-        let message = Message::Ask { ask, call, meant_for: caller.tenure() };
+        let message = ServerMessage::Ask { ask, call, meant_for: caller.tenure() };
         let _until_it_is_answered = self.send(caller, message).await?;
         let answer = answer.await.map_err(|_| Reject::ShuttingDown)?;
         let (tenure, at) = (answer.tenure(), answer.at());
@@ -100,7 +100,7 @@ impl Handle {
         let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
         let (items, events) = channel::channel(EVENTS_PER_STREAM);
         let mut events = CampaignEvents { stream, events, closed: self.closed.clone(), ended: false, turn: None };
-        let message = Message::Open { stream, opening, items, meant_for: caller.tenure() };
+        let message = ServerMessage::Open { stream, opening, items, meant_for: caller.tenure() };
         events.turn = Some(self.send(caller, message).await?);
         Ok(events)
     }
@@ -112,23 +112,23 @@ impl Handle {
             return Err(Reject::NotActive.into());
         }
         let (sender, news) = mpsc::channel(MIRROR_NEWS);
-        let _until_it_is_there = self.send(caller, Message::Mirror(sender)).await?;
+        let _until_it_is_there = self.send(caller, ServerMessage::Mirror(sender)).await?;
         Ok(news)
     }
 
     /// Tells the loop what the active replica has told.
     pub(crate) async fn mirrored(&self, input: Input) -> Result<(), Refusal> {
         // However full the inbox is: a gap would cost a whole snapshot.
-        self.inbox.send(Message::Mirrored(Box::new(input))).await.map_err(|_| Reject::ShuttingDown.into())
+        self.inbox.send(ServerMessage::Mirrored(Box::new(input))).await.map_err(|_| Reject::ShuttingDown.into())
     }
 
     /// Ends the tenure in good order. The loop ends after it.
     pub(crate) async fn shut_down(&self) {
         // A loop that is gone has ended already.
-        let _ = self.inbox.send(Message::Shutdown).await;
+        let _ = self.inbox.send(ServerMessage::Shutdown).await;
     }
 
-    async fn send(&self, caller: &Caller, message: Message) -> Result<Turn, Refusal> {
+    async fn send(&self, caller: &Caller, message: ServerMessage) -> Result<Turn, Refusal> {
         let turn = match self.line.try_turn() {
             // Without a timer where there is room at once.
             Some(turn) => turn,

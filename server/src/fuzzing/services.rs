@@ -1,6 +1,6 @@
 //! The services without a loop: whoever has them takes calls out of their inbox, and answers.
 
-use crate::handle::{self, EventSender, Inbox, Message};
+use crate::handle::{self, EventSender, Inbox, ServerMessage};
 use crate::keys::Keys;
 use crate::line::Line;
 use crate::metrics::Metrics;
@@ -109,7 +109,7 @@ impl Services {
     }
 
     /// The next call.
-    pub fn next_message(&mut self) -> Option<Message> {
+    pub fn next_message(&mut self) -> Option<ServerMessage> {
         self.inbox.messages.try_recv().ok()
     }
 }

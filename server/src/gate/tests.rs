@@ -7,9 +7,9 @@ use http_body::Body as _;
 use std::future::poll_fn;
 use tower::{ServiceExt as _, service_fn};
 
-type Answer = Response<Body>;
+type Served = Response<Body>;
 
-async fn call(method: Method, content_type: Option<&str>, path: &str, peer: Option<Peer>) -> Answer {
+async fn call(method: Method, content_type: Option<&str>, path: &str, peer: Option<Peer>) -> Served {
     let mut request = Request::builder().method(method).uri(format!("http://here{path}"));
     if let Some(content_type) = content_type {
         request = request.header(CONTENT_TYPE, content_type);
@@ -47,7 +47,7 @@ async fn frame(body: &mut Body) -> http_body::Frame<Bytes> {
     poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await.unwrap().unwrap()
 }
 
-fn status(response: &Answer) -> u16 {
+fn status(response: &Served) -> u16 {
     response.status().as_u16()
 }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-struct Server {
+struct HttpServer {
     address: SocketAddr,
     health: watch::Sender<Health>,
     metrics: Arc<Metrics>,
@@ -19,11 +19,11 @@ struct Server {
     task: JoinHandle<()>,
 }
 
-async fn start() -> Server {
+async fn start() -> HttpServer {
     start_within(LIMITS).await
 }
 
-async fn start_within(limits: HttpLimits) -> Server {
+async fn start_within(limits: HttpLimits) -> HttpServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (health, receiver) = watch::channel(Health::Starting);
@@ -33,7 +33,7 @@ async fn start_within(limits: HttpLimits) -> Server {
     let state = HttpState { health: receiver, metrics: Arc::clone(&metrics), jwks, beat: Arc::clone(&beat) };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve_within(limits, listener, state, shutdown.clone()));
-    Server { address, health, metrics, beat, shutdown, task }
+    HttpServer { address, health, metrics, beat, shutdown, task }
 }
 
 /// Sends these bytes and reads until the server closes.
@@ -98,7 +98,7 @@ async fn probes_are_answered_while_the_keys_arent_there() {
 
 #[tokio::test]
 async fn a_loop_that_died_is_seen() {
-    let Server { address, health, .. } = start().await;
+    let HttpServer { address, health, .. } = start().await;
     health.send_replace(Health::Ready);
     drop(health);
     let (status, _, body) = fetch(address, "/healthz").await;

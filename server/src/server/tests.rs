@@ -13,9 +13,9 @@ use tonic::{Code, Status};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 /// A request with its whole body.
-struct Whole(Option<Bytes>);
+struct OneMessage(Option<Bytes>);
 
-impl http_body::Body for Whole {
+impl http_body::Body for OneMessage {
     type Data = Bytes;
     type Error = Status;
 
@@ -43,7 +43,7 @@ async fn start(dir: &std::path::Path) -> Server {
 async fn call(server: &Server, method: &str, message: &impl prost::Message, tenure: Option<&str>) -> Response<Body> {
     let message = message.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    let body = Whole(Some([&[0], &length[..], &message].concat().into()));
+    let body = OneMessage(Some([&[0], &length[..], &message].concat().into()));
     let request = Request::post(format!("http://here/leasehold.v1.ElectionService/{method}"));
     let mut request = request.header(CONTENT_TYPE, "application/grpc").body(Body::new(body)).unwrap();
     if let Some(tenure) = tenure {
