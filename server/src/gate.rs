@@ -106,7 +106,7 @@ where
 /// The answer of a call that was begun, which is in the ledger until it is sent.
 async fn answered<E>(
     class: Class,
-    (call, at_work): Begun,
+    Begun { call, at_work }: Begun,
     answer: impl Future<Output = Result<Response<Body>, E>>,
 ) -> Result<Response<Body>, E> {
     let mut response = answer.await?;

@@ -45,7 +45,11 @@ pub(super) struct PeerState {
 }
 
 /// A call that may be worked at, and what it holds until it has begun.
-pub(crate) type Begun = (Arc<Call>, Option<OwnedSemaphorePermit>);
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) call: Arc<Call>,
+    pub(crate) at_work: Option<OwnedSemaphorePermit>,
+}
 
 /// An open call: it is over when its last byte was sent.
 #[derive(Debug)]
@@ -136,10 +140,10 @@ impl Peer {
 impl Call {
     fn begun(mut self, permit: OwnedSemaphorePermit) -> Begun {
         if self.class != Class::Unary {
-            return (Arc::new(self), Some(permit));
+            return Begun { call: Arc::new(self), at_work: Some(permit) };
         }
         self.at_work = Some(permit);
-        (Arc::new(self), None)
+        Begun { call: Arc::new(self), at_work: None }
     }
 
     /// Enters a piece of the answer. It is crossed out when what this returns is dropped.

@@ -4,7 +4,7 @@ use super::*;
 use bytes::Bytes;
 
 async fn begin(peer: &Peer, class: Class) -> Result<Arc<Call>, Refusal> {
-    peer.begin(class).await.map(|(call, _)| call)
+    peer.begin(class).await.map(|begun| begun.call)
 }
 
 const LIMITS: LedgerLimits = LedgerLimits { unsent_bytes: 1000, streams: 1000 };

@@ -88,6 +88,7 @@ impl CampaignReader {
                 () = passed(&mut self.deadline) => return Some(Err(Refusal::DeadlineExceeded)),
                 () = &mut self.heartbeat => {
                     self.heartbeat.as_mut().reset(next_heartbeat());
+                    // A call without a word is given up before its first heartbeat.
                     let Some(last) = &self.last else { continue };
                     let event = Some(Told::Heartbeat(v1::Heartbeat {}));
                     let tenure = number(last.tenure());

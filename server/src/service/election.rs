@@ -52,6 +52,7 @@ impl Elections {
         let tickets = opened.iter().filter_map(|ticket| ticket.as_ref().ok().cloned()).collect();
         let Answered { tenure, reply, at } = self.0.handle.ask(caller, Ask::KeepAlive(tickets)).await?;
         let Reply::KeptAlive(kept) = reply else { return Err(mismatch()) };
+        debug_assert_eq!(kept.len(), opened.iter().flatten().count(), "each ticket is answered");
         self.count(&opened, &kept);
         let wants =
             items.iter().zip(&opened).filter(|(_, opened)| opened.is_ok()).map(|(item, _)| item.want_task_token);
