@@ -10,10 +10,11 @@ mod width;
 #[path = "tidy/cycles.rs"]
 mod cycles;
 
-use cycles::cycles;
 #[path = "tidy/arrows.rs"]
 mod arrows;
 
+use cycles::cycles;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -214,6 +215,38 @@ fn the_core_depends_on_nothing() {
     let found = dependencies("server/core/Cargo.toml", &["dependencies", "build-dependencies"]);
     let others: Vec<String> = found.into_iter().filter(|name| name != "thiserror").collect();
     assert_none("leasehold-core sees nothing but std and thiserror", others);
+}
+
+/// The name of the type that is declared on this line, outside of functions and implementations.
+fn type_name(line: &str) -> Option<&str> {
+    let words = line.strip_prefix("pub").map_or(line, |rest| rest.trim_start_matches(|c| c != ' ').trim_start());
+    let name = ["struct ", "enum ", "trait ", "type "].iter().find_map(|kind| words.strip_prefix(kind))?;
+    name.split(|c: char| !c.is_alphanumeric()).next()
+}
+
+#[test]
+fn each_type_of_the_server_has_a_name_of_its_own() {
+    let sources = sources();
+    let mut types: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for Source { path, text } in sources.iter().filter(|source| source.is_rust()) {
+        let own = path.starts_with("server/src/");
+        // Of the core and the shell nobody else sees more than what is public.
+        let seen = |line: &&str| own || line.starts_with("pub ");
+        if own || path.starts_with("server/core/src/") || path.starts_with("server/shell/src/") {
+            let names = text.lines().filter(seen).filter_map(type_name);
+            names.for_each(|name| types.entry(name).or_default().push(path));
+        }
+    }
+    assert!(types.len() > 100, "only {} types found", types.len());
+    types.retain(|_, paths| paths.len() > 1 && paths.iter().any(|path| path.starts_with("server/src/")));
+    let findings = types.iter().map(|(name, paths)| format!("{name}: {}", paths.join(", ")));
+    assert_none("each type of the server has a name of its own", findings.collect());
+}
+
+#[test]
+fn the_shell_has_no_runtime() {
+    let found = dependencies("server/shell/Cargo.toml", &["dependencies", "build-dependencies"]);
+    assert_eq!(found, ["leasehold-core"], "leasehold-shell sees nothing but std and the core");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::kubernetes::{self, Cluster, LeaseStore, Objects, Signature};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::state_file::StateFile;
-use crate::store::{FileStore, Store};
+use crate::store::{FileStore, RecordStore};
 use leasehold_core::{Holder, Input};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 
 /// An open place for record and keys.
 #[derive(Debug)]
-pub struct Backend(Place);
+pub struct Backend(Opened);
 
 #[derive(Debug)]
-enum Place {
+enum Opened {
     File(StateFile),
     Cluster(Box<Cluster>, Keys),
 }
@@ -28,35 +28,35 @@ impl Backend {
     /// A sentence that says what is wrong and what to do.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         Ok(Self(match &settings.replica {
-            None => Place::File(StateFile::open(&settings.data_dir)?),
+            None => Opened::File(StateFile::open(&settings.data_dir)?),
             Some(replica) => {
                 let cluster = Cluster::connect(replica).await?;
                 let keys = kubernetes::load_keys(&cluster).await?;
-                Place::Cluster(Box::new(cluster), keys)
+                Opened::Cluster(Box::new(cluster), keys)
             }
         }))
     }
 
     pub(crate) fn keys(&self) -> &Keys {
         match &self.0 {
-            Place::File(file) => file.keys(),
-            Place::Cluster(_, keys) => keys,
+            Opened::File(file) => file.keys(),
+            Opened::Cluster(_, keys) => keys,
         }
     }
 
     /// The name of this replica; empty where there are no others.
     pub(crate) fn me(&self) -> Holder {
         match &self.0 {
-            Place::File(_) => Holder(String::new()),
-            Place::Cluster(cluster, _) => cluster.me.clone(),
+            Opened::File(_) => Holder(String::new()),
+            Opened::Cluster(cluster, _) => cluster.me.clone(),
         }
     }
 
     /// The Lease as NAMESPACE/NAME; empty where there is none.
     pub(crate) fn lease(&self) -> String {
         match &self.0 {
-            Place::File(_) => String::new(),
-            Place::Cluster(cluster, _) => format!("{}/{}", cluster.namespace, cluster.lease),
+            Opened::File(_) => String::new(),
+            Opened::Cluster(cluster, _) => format!("{}/{}", cluster.namespace, cluster.lease),
         }
     }
 
@@ -64,8 +64,8 @@ impl Backend {
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.0 {
-            Place::File(file) => format!("data in {}", file.dir().display()),
-            Place::Cluster(cluster, _) => format!("replica {} of the Lease {}", cluster.me.0, self.lease()),
+            Opened::File(file) => format!("data in {}", file.dir().display()),
+            Opened::Cluster(cluster, _) => format!("replica {} of the Lease {}", cluster.me.0, self.lease()),
         }
     }
 
@@ -76,10 +76,10 @@ impl Backend {
         listening: SocketAddr,
         metrics: Arc<Metrics>,
         results: mpsc::Sender<Input>,
-    ) -> std::io::Result<Store> {
+    ) -> std::io::Result<RecordStore> {
         let (cluster, keys) = match self.0 {
-            Place::File(file) => return Ok(Store::File(FileStore::start(file, metrics, results)?)),
-            Place::Cluster(cluster, keys) => (cluster, keys),
+            Opened::File(file) => return Ok(RecordStore::File(FileStore::start(file, metrics, results)?)),
+            Opened::Cluster(cluster, keys) => (cluster, keys),
         };
         let replica = settings.replica.as_ref().expect("a cluster is only opened for a replica");
         let signature = Signature {
@@ -91,6 +91,6 @@ impl Backend {
         let objects = Objects::default();
         tokio::spawn(kubernetes::watch((*cluster).clone(), objects.clone(), results.clone()));
         tokio::spawn(kubernetes::look_after_keys((*cluster).clone(), keys));
-        Ok(Store::Lease(LeaseStore::start(*cluster, signature, objects, metrics, results)))
+        Ok(RecordStore::Lease(LeaseStore::start(*cluster, signature, objects, metrics, results)))
     }
 }

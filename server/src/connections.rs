@@ -7,6 +7,7 @@ mod room;
 
 pub(crate) use connection::Connection;
 
+use crate::accept::Port;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::net::{TcpListener, TcpStream};
@@ -14,14 +15,13 @@ use addresses::{Addresses, Place};
 use futures::Stream;
 use room::Room;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// The most connections, whatever the system would allow.
 const MOST: usize = 16_384;
@@ -36,14 +36,12 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a client that has spoken waits for a place, when all are taken.
 const PLACE_PATIENCE: Duration = Duration::from_secs(10);
-/// After a connection couldn't be accepted, because the system has no files left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that have spoken and wait to be served.
 const READY: usize = 16;
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// Altogether.
     pub(crate) connections: usize,
     /// From one address.
@@ -52,7 +50,7 @@ pub(crate) struct Limits {
     pub(crate) newcomers: usize,
 }
 
-impl Limits {
+impl ConnectionLimits {
     /// Raises the limit on open files as far as this process may, and says what fits below it.
     pub(crate) fn of_this_process(per_address: Option<usize>) -> Self {
         let now = getrlimit(Resource::Nofile);
@@ -74,7 +72,7 @@ impl Limits {
 /// Accepts connections for as long as the stream is there.
 pub(crate) fn incoming(
     listener: TcpListener,
-    limits: Limits,
+    limits: ConnectionLimits,
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
@@ -82,48 +80,24 @@ pub(crate) fn incoming(
     let addresses = Addresses::new(limits.per_address);
     let room = Room::new(limits.connections, Arc::clone(&metrics));
     let admission = Admission { room, ready, metrics, ledger };
+    let port = Port { listener, name: "gRPC", newcomers: limits.newcomers };
     tokio::spawn(async move {
-        let mut newcomers = VecDeque::new();
-        while !admission.ready.is_closed() {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = admission.ready.closed() => return,
+        let admit = |stream, from| {
+            let Some(place) = addresses.enter(from) else {
+                admission.metrics.connection_closed("ADDRESS_FULL");
+                tracing::warn!(
+                    address = %from, limit = limits.per_address,
+                    "closed a connection: its address has as many as one may have (setting max_connections_per_address)"
+                );
+                return None;
             };
-            match accepted {
-                Ok((stream, from)) => match addresses.enter(from.ip()) {
-                    Some(place) => {
-                        let task = tokio::spawn(admission.clone().admit(stream, place));
-                        let_in(&mut newcomers, task.abort_handle(), limits.newcomers);
-                    }
-                    None => {
-                        admission.metrics.connection_closed("ADDRESS_FULL");
-                        tracing::warn!(
-                            address = %from.ip(), limit = limits.per_address,
-                            "closed a connection: its address has as many as one may have (setting \
-                             max_connections_per_address)"
-                        );
-                    }
-                },
-                Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+            let (others_come, admission) = (CancellationToken::new(), admission.clone());
+            tokio::spawn(others_come.clone().run_until_cancelled_owned(admission.admit(stream, place)));
+            Some(others_come)
+        };
+        port.accept(admission.ready.closed(), admit).await;
     });
     tokio_stream::wrappers::ReceiverStream::new(connections)
-}
-
-/// Remembers the last so many connections, and ends the one before them if it still waits to be
-/// admitted.
-fn let_in(newcomers: &mut VecDeque<AbortHandle>, newest: AbortHandle, limit: usize) {
-    newcomers.push_back(newest);
-    if newcomers.len() > limit
-        && let Some(oldest) = newcomers.pop_front()
-    {
-        // For one that was admitted, or has failed, this does nothing.
-        oldest.abort();
-    }
 }
 
 /// The way of a connection from the listener to tonic.

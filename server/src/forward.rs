@@ -15,15 +15,15 @@ mod whole;
 
 pub(crate) use links::{Links, Target};
 
+use crate::caller::{Caller, TENURE};
 use crate::errors::Refusal;
-use crate::gate::{self, caller};
+use crate::gate;
 use crate::ledger::Class;
 use crate::line::{Line, Turn};
 use crate::metrics::Metrics;
-use crate::right::Right;
+use crate::right::SharedRight;
 use body::Guarded;
 use http_body::Body as _;
-use leasehold_core::Tenure;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,8 +33,6 @@ use tonic::codegen::http::{HeaderName, HeaderValue, Request, Response};
 use tower::{Layer, Service, ServiceExt as _};
 use whole::{NotWhole, Whole};
 
-/// Names the tenure that a call is meant for.
-const TENURE: HeaderName = HeaderName::from_static("leasehold-tenure");
 /// Names the address of the active replica, so that whoever can reach it goes straight there.
 const ACTIVE: HeaderName = HeaderName::from_static("leasehold-active");
 
@@ -51,20 +49,10 @@ const LIST: &str = "/leasehold.v1.ElectionService/ListElections";
 /// Asked of one replica, answered by that one.
 const OWN: &str = "/leasehold.v1.AdminService/GetStatus";
 
-tokio::task_local! {
-    /// Whom the call that is being handled is meant for, if a standby has forwarded it.
-    static MEANT_FOR: Tenure;
-}
-
-/// Whom the call that is being handled is meant for; `None` if it came straight from its sender.
-pub(crate) fn meant_for() -> Option<Tenure> {
-    MEANT_FOR.try_with(|tenure| *tenure).ok()
-}
-
 /// Puts [`Forward`] before the services.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardLayer {
-    pub(crate) right: Arc<Right>,
+    pub(crate) right: Arc<SharedRight>,
     pub(crate) links: Arc<Links>,
     pub(crate) metrics: Arc<Metrics>,
     /// Before calls that cost much.
@@ -88,10 +76,9 @@ impl<S> Layer<S> for ForwardLayer {
 
 /// What becomes of a call.
 enum Way {
-    /// It is answered here.
+    /// It is answered here. What a standby has forwarded is answered if this is the tenure that it
+    /// is meant for.
     Here,
-    /// It is answered here, if this is the tenure that it is meant for.
-    HereFor(Tenure),
     To(Target),
 }
 
@@ -103,11 +90,7 @@ impl ForwardLayer {
         }
         // Never forwarded twice: two replicas that each believe the other one active would play
         // ball with it.
-        if let Some(tenure) = request.headers().get(&TENURE) {
-            let tenure = tenure.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-            return Way::HereFor(Tenure(tenure));
-        }
-        if self.right.lasts() {
+        if request.headers().contains_key(&TENURE) || self.right.lasts() {
             return Way::Here;
         }
         self.links.target().map_or(Way::Here, Way::To)
@@ -139,13 +122,14 @@ impl ForwardLayer {
 
     /// The request, when all of it is there, and a turn if it costs much.
     async fn taken_in(&self, path: &str, request: Request<Body>) -> Result<(Request<Body>, Option<Turn>), Refusal> {
+        let caller = Caller::with(request.headers(), request.extensions());
         let (head, body) = request.into_parts();
         let body = Whole::of(body, MAX_REQUEST_BYTES).await.map_err(|why| match why {
             NotWhole::TooLong(most) => Refusal::Argument(format!("the request is longer than {most} bytes")),
             NotWhole::Broken(status) => Refusal::Argument(format!("the request broke off: {}", status.message())),
         })?;
         let costs = path == LIST || body.bytes() > COSTLY_REQUEST_BYTES;
-        let turn = if costs { Some(caller().turn(&self.line, body.bytes().max(1 << 10)).await) } else { None };
+        let turn = if costs { Some(caller.turn(&self.line, body.bytes().max(1 << 10)).await) } else { None };
         Ok((Request::from_parts(head, Body::new(body)), turn))
     }
 
@@ -203,7 +187,6 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match self.layer.way(&request) {
             Way::Here => Box::pin(self.inner.call(request)),
-            Way::HereFor(tenure) => Box::pin(MEANT_FOR.scope(tenure, self.inner.call(request))),
             Way::To(target) => {
                 let layer = self.layer.clone();
                 Box::pin(async move { Ok(layer.forward(target, request).await) })

@@ -1,17 +1,18 @@
 //! What the fuzzers in tests/fuzz reach of this crate's insides: there with the feature `fuzzing` only, and for nobody else.
 
-mod service;
+mod services;
 
-pub use service::{Events, Service};
+pub use services::{Events, Items, Services};
 
 use crate::keys::Keys;
 use crate::kubernetes::object::{self, Signature};
-use crate::mirror::{Frame, News, Seals, batch, frames};
+use crate::mirror::{Frame, Seals, batch, frames};
 use crate::state_file::format::{self, Began, State, Undecodable};
 use crate::ticket::Sealer;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use leasehold_core::{Address, Holder, Millis, MirrorBatch, Record, Tenure};
+use leasehold_shell::News;
 use prost::Message;
 use std::sync::Arc;
 

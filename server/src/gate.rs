@@ -5,7 +5,7 @@ mod body;
 
 use crate::errors::Refusal;
 use crate::ledger::{Begun, Class, Peer};
-use crate::line::{Line, Owner, Turn};
+use crate::line::Turn;
 use crate::metrics::Metrics;
 use body::Counted;
 use std::pin::Pin;
@@ -21,60 +21,20 @@ use tower::{Layer, Service};
 /// Reflection is for people who look around: whoever does so for longer opens another stream.
 const REFLECTION_LASTS: Duration = Duration::from_secs(60);
 
-tokio::task_local! {
-    /// Whose call is being handled.
-    static PEER: Peer;
-}
-
-/// Who calls, as far as one is told from another.
-#[derive(Debug)]
-pub(crate) struct Caller(Option<Peer>);
-
-/// Whose call is being handled. A test calls without a connection.
-pub(crate) fn caller() -> Caller {
-    Caller(PEER.try_with(Peer::clone).ok())
-}
-
-impl Caller {
-    /// For work that costs little.
-    pub(crate) fn connection(&self) -> Owner {
-        self.0.as_ref().map_or(Owner::Connection(0), Peer::connection)
-    }
-
-    /// For work that costs much.
-    pub(crate) fn host(&self) -> Owner {
-        self.0.as_ref().map_or(Owner::Connection(0), Peer::host)
-    }
-
-    /// A turn for a call that costs much. Nobody gets one who doesn't read the answers that were
-    /// made before.
-    pub(crate) async fn turn(&self, line: &Arc<Line>, cost: usize) -> Turn {
-        loop {
-            if let Some(peer) = &self.0 {
-                peer.room().await;
-            }
-            let turn = line.turn(self.host(), cost as u64).await;
-            if self.0.as_ref().is_none_or(Peer::has_room) {
-                return turn;
-            }
-        }
-    }
-}
-
 /// A right to work that ends when the answer's first bytes have been made.
 #[derive(Clone, Debug)]
-struct Held(#[expect(dead_code, reason = "it is kept, and dropped")] Arc<Turn>);
+struct HeldTurn(#[expect(dead_code, reason = "it is kept, and dropped")] Arc<Turn>);
 
 /// An answer that was worked at in a turn: the turn ends when the answer's bytes have been made.
 pub(crate) fn held<T>(message: T, turn: Turn) -> tonic::Response<T> {
     let mut response = tonic::Response::new(message);
-    response.extensions_mut().insert(Held(Arc::new(turn)));
+    response.extensions_mut().insert(HeldTurn(Arc::new(turn)));
     response
 }
 
 /// The same for an answer whose message is somebody else's.
 pub(crate) fn hold(response: &mut Response<Body>, turn: Turn) {
-    response.extensions_mut().insert(Held(Arc::new(turn)));
+    response.extensions_mut().insert(HeldTurn(Arc::new(turn)));
 }
 
 /// Puts [`Gate`] before the services.
@@ -122,7 +82,7 @@ where
         };
         let class = class(request.uri().path());
         match peer.try_begin(class) {
-            Ok(Some(begun)) => Box::pin(answered(class, begun, PEER.scope(peer, self.inner.call(request)))),
+            Ok(Some(begun)) => Box::pin(answered(class, begun, self.inner.call(request))),
             Ok(None) => {
                 // The one that is ready.
                 let next = self.inner.clone();
@@ -130,7 +90,7 @@ where
                 let metrics = Arc::clone(&self.metrics);
                 Box::pin(async move {
                     match peer.begin(class).await {
-                        Ok(begun) => answered(class, begun, PEER.scope(peer, inner.call(request))).await,
+                        Ok(begun) => answered(class, begun, inner.call(request)).await,
                         Err(refusal) => Ok(refused(&metrics, refusal)),
                     }
                 })
@@ -146,13 +106,13 @@ where
 /// The answer of a call that was begun, which is in the ledger until it is sent.
 async fn answered<E>(
     class: Class,
-    (call, at_work): Begun,
+    Begun { call, at_work }: Begun,
     answer: impl Future<Output = Result<Response<Body>, E>>,
 ) -> Result<Response<Body>, E> {
     let mut response = answer.await?;
     // A stream that has begun does nothing most of its time.
     drop(at_work);
-    let turn = response.extensions_mut().remove::<Held>();
+    let turn = response.extensions_mut().remove::<HeldTurn>();
     let lasts = (class == Class::Reflection).then_some(REFLECTION_LASTS);
     Ok(response.map(|body| Body::new(Counted::new(body, call, turn, lasts))))
 }

@@ -1,15 +1,14 @@
 //! The way to the loop: a fair line before one bounded inbox, and for streams that are gone a way
 //! that is never full.
 
+use crate::caller::Caller;
 use crate::errors::Refusal;
-use crate::forward::meant_for;
-use crate::gate::caller;
 use crate::line::{Line, Turn};
-use crate::mirror::News;
-use crate::right::Right;
+use crate::right::SharedRight;
 use futures::StreamExt;
 use futures::channel::mpsc as channel;
-use leasehold_core::{Ask, Entry, Event, Input, Reject, Reply, StateVersion, StreamId, Tenure, Ticket, Time};
+use leasehold_core::{Ask, Input, Reject, Reply, StreamId, Tenure, Time};
+use leasehold_shell::{Answer, News, Opening, StreamItem};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,80 +29,40 @@ const RESERVED: usize = 16;
 pub(crate) type EventSender = channel::Sender<StreamItem>;
 
 /// What the loop receives.
-#[derive(Debug)]
-pub(crate) enum Message {
-    Campaign {
-        stream: StreamId,
-        entry: Box<Entry>,
-        events: EventSender,
-        meant_for: Option<Tenure>,
-    },
-    Reopen {
-        stream: StreamId,
-        ticket: Box<Ticket>,
-        events: EventSender,
-        meant_for: Option<Tenure>,
-    },
-    Ask {
-        ask: Ask,
-        reply: oneshot::Sender<Answer>,
-        meant_for: Option<Tenure>,
-    },
-    /// A standby wants to know everything.
-    Mirror(mpsc::Sender<News>),
-    /// The active replica told this standby something.
-    Mirrored(Box<Input>),
-    Shutdown,
-}
+pub(crate) type ServerMessage = leasehold_shell::Message<EventSender, oneshot::Sender<Answer>, mpsc::Sender<News>>;
 
-/// The answer to a call, and whose it is.
+/// The answer to a call, opened.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Answered {
     pub(crate) tenure: Tenure,
-    /// Not later than the moment at which it was decided.
+    pub(crate) reply: Reply,
+    /// When the loop answered, or a moment before.
     pub(crate) at: Time,
-    pub(crate) reply: Result<Reply, Reject>,
-}
-
-/// What comes on a Campaign stream.
-#[derive(Debug)]
-pub(crate) struct StreamItem {
-    pub(crate) tenure: Tenure,
-    /// Not later than the moment at which it was decided.
-    pub(crate) at: Time,
-    pub(crate) kind: StreamKind,
-}
-
-/// An event, or the end.
-#[derive(Debug)]
-pub(crate) enum StreamKind {
-    Event(StateVersion, Event),
-    Close(Option<Box<Reject>>),
 }
 
 /// Hands calls to the loop.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
-    inbox: mpsc::Sender<Message>,
+    inbox: mpsc::Sender<ServerMessage>,
     /// Before it, so that whoever sends much waits behind whoever sends little.
     line: Arc<Line>,
     /// Holds at most one message for each stream that was opened.
     closed: mpsc::UnboundedSender<StreamId>,
     streams: Arc<AtomicU64>,
-    pub(crate) right: Arc<Right>,
+    pub(crate) right: Arc<SharedRight>,
 }
 
 /// The loop's ends.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    pub(crate) messages: mpsc::Receiver<Message>,
+    pub(crate) messages: mpsc::Receiver<ServerMessage>,
     pub(crate) closed: mpsc::UnboundedReceiver<StreamId>,
-    pub(crate) right: Arc<Right>,
+    pub(crate) right: Arc<SharedRight>,
 }
 
 /// The events of one Campaign stream. Dropping it tells the loop, unless that has closed it.
 #[derive(Debug)]
-pub(crate) struct Events {
+pub(crate) struct CampaignEvents {
     stream: StreamId,
     events: channel::Receiver<StreamItem>,
     closed: mpsc::UnboundedSender<StreamId>,
@@ -119,82 +78,61 @@ pub(crate) fn channel(inbox: usize, may_lapse: bool) -> (Handle, Inbox) {
     let line = Line::new(inbox);
     let (inbox, messages) = mpsc::channel(inbox + RESERVED);
     let (closed, closings) = mpsc::unbounded_channel();
-    let right = Arc::new(Right::new(may_lapse));
+    let right = Arc::new(SharedRight::new(may_lapse));
     let handle = Handle { inbox, line, closed, streams: Arc::default(), right: Arc::clone(&right) };
     (handle, Inbox { messages, closed: closings, right })
 }
 
 impl Handle {
     /// Asks the loop.
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<(Tenure, Reply), Refusal> {
-        self.ask_when(ask).await.map(|(tenure, reply, _)| (tenure, reply))
+    pub(crate) async fn ask(&self, caller: &Caller, ask: Ask) -> Result<Answered, Refusal> {
+        let (call, answer) = oneshot::channel();
+        let message = ServerMessage::Ask { ask, call, meant_for: caller.tenure() };
+        let _until_it_is_answered = self.send(caller, message).await?;
+        let answer = answer.await.map_err(|_| Reject::ShuttingDown)?;
+        let (tenure, at) = (answer.tenure(), answer.at());
+        let reply = self.right.open_soon(answer).await??;
+        Ok(Answered { tenure, reply, at })
     }
 
-    /// Asks the loop, and says when it answered, or a moment before.
-    pub(crate) async fn ask_when(&self, ask: Ask) -> Result<(Tenure, Reply, Time), Refusal> {
-        let (reply, answer) = oneshot::channel();
-        let _until_it_is_answered = self.send(Message::Ask { ask, reply, meant_for: meant_for() }).await?;
-        let Answer { tenure, at, reply } = answer.await.map_err(|_| Reject::ShuttingDown)?;
-        if tenure != Tenure(0) && !self.right.back_soon().await {
-            return Err(Reject::NotActive.into());
-        }
-        Ok((tenure, reply?, at))
-    }
-
-    /// Enters an election.
-    pub(crate) async fn campaign(&self, entry: Entry) -> Result<Events, Refusal> {
-        let (mut events, events_sender) = self.events();
-        let stream = events.stream;
-        let meant_for = meant_for();
-        let message = Message::Campaign { stream, entry: Box::new(entry), events: events_sender, meant_for };
-        events.turn = Some(self.send(message).await?);
-        Ok(events)
-    }
-
-    /// Opens the stream of a candidacy again.
-    pub(crate) async fn reopen(&self, ticket: Ticket) -> Result<Events, Refusal> {
-        let (mut events, events_sender) = self.events();
-        let stream = events.stream;
-        let meant_for = meant_for();
-        let message = Message::Reopen { stream, ticket: Box::new(ticket), events: events_sender, meant_for };
-        events.turn = Some(self.send(message).await?);
+    /// Opens a Campaign stream.
+    pub(crate) async fn open(&self, caller: &Caller, opening: Opening) -> Result<CampaignEvents, Refusal> {
+        let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
+        let (items, events) = channel::channel(EVENTS_PER_STREAM);
+        let mut events = CampaignEvents { stream, events, closed: self.closed.clone(), ended: false, turn: None };
+        let message = ServerMessage::Open { stream, opening, items, meant_for: caller.tenure() };
+        events.turn = Some(self.send(caller, message).await?);
         Ok(events)
     }
 
     /// Mirrors this replica: a snapshot, then what changes. Ends with the tenure, or when it is
     /// read too slowly.
-    pub(crate) async fn mirror(&self) -> Result<mpsc::Receiver<News>, Refusal> {
+    pub(crate) async fn mirror(&self, caller: &Caller) -> Result<mpsc::Receiver<News>, Refusal> {
         if !self.right.lasts() {
             return Err(Reject::NotActive.into());
         }
         let (sender, news) = mpsc::channel(MIRROR_NEWS);
-        let _until_it_is_there = self.send(Message::Mirror(sender)).await?;
+        let _until_it_is_there = self.send(caller, ServerMessage::Mirror(sender)).await?;
         Ok(news)
     }
 
     /// Tells the loop what the active replica has told.
     pub(crate) async fn mirrored(&self, input: Input) -> Result<(), Refusal> {
         // However full the inbox is: a gap would cost a whole snapshot.
-        self.inbox.send(Message::Mirrored(Box::new(input))).await.map_err(|_| Reject::ShuttingDown.into())
+        self.inbox.send(ServerMessage::Mirrored(Box::new(input))).await.map_err(|_| Reject::ShuttingDown.into())
     }
 
     /// Ends the tenure in good order. The loop ends after it.
     pub(crate) async fn shut_down(&self) {
         // A loop that is gone has ended already.
-        let _ = self.inbox.send(Message::Shutdown).await;
+        let _ = self.inbox.send(ServerMessage::Shutdown).await;
     }
 
-    fn events(&self) -> (Events, EventSender) {
-        let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
-        let (sender, events) = channel::channel(EVENTS_PER_STREAM);
-        (Events { stream, events, closed: self.closed.clone(), ended: false, turn: None }, sender)
-    }
-
-    async fn send(&self, message: Message) -> Result<Turn, Refusal> {
+    async fn send(&self, caller: &Caller, message: ServerMessage) -> Result<Turn, Refusal> {
         let turn = match self.line.try_turn() {
             // Without a timer where there is room at once.
             Some(turn) => turn,
-            None => tokio::time::timeout(INBOX_PATIENCE, self.line.turn(caller().connection(), 1))
+            None => tokio::time::timeout(INBOX_PATIENCE, self.line.turn(caller.connection(), 1))
                 .await
                 .map_err(|_| Refusal::InboxFull)?,
         };
@@ -204,17 +142,17 @@ impl Handle {
     }
 }
 
-impl Events {
+impl CampaignEvents {
     /// The next event. `None` without a `Close` before it: the loop gave up on a slow reader.
     pub(crate) async fn next(&mut self) -> Option<StreamItem> {
         let item = self.events.next().await;
         self.turn = None;
-        self.ended |= matches!(item, Some(StreamItem { kind: StreamKind::Close(_), .. }));
+        self.ended |= matches!(item, Some(StreamItem::Close(_)));
         item
     }
 }
 
-impl Drop for Events {
+impl Drop for CampaignEvents {
     fn drop(&mut self) {
         // In this order: a loop that takes up the stream later than it hears of its end sees that
         // the channel is closed.

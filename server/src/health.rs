@@ -1,11 +1,11 @@
 //! Health, in the words of gRPC and of the HTTP port. Readiness doesn't depend on being active: a rolling update would wait for
 //! standbys that wait for the active replica's end.
 
-use crate::driver::Phase;
 use crate::http::Health;
 use crate::service::{Admin, Elections};
 use leasehold_proto::v1::admin_service_server::AdminServiceServer;
 use leasehold_proto::v1::election_service_server::ElectionServiceServer;
+use leasehold_shell::Phase;
 use tokio::sync::watch;
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;

@@ -14,17 +14,14 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE as CONTENT_TYPE_HEADER};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use leasehold_core::{Millis, Time};
+use leasehold_shell::Beat;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(turmoil))]
 use std::time::Duration;
 use tokio::sync::watch;
 #[cfg(not(turmoil))]
 use tokio_util::sync::CancellationToken;
 
-/// A loop that hasn't gone round for so long hangs, and a restart is the better part: tickets carry the elections over.
-const LOOP_HANGS: Millis = Millis(10_000);
 const INDEX: &str = "\
 leasehold-server: leader election over gRPC. This port speaks HTTP:
 
@@ -60,39 +57,17 @@ pub struct HttpState {
     pub beat: Arc<Beat>,
 }
 
-/// When the loop went round last: it does so several times a second, whatever happens.
-#[derive(Debug)]
-pub struct Beat(AtomicU64);
-
-impl Default for Beat {
-    fn default() -> Self {
-        Self(AtomicU64::new(clock::now().0))
-    }
-}
-
-impl Beat {
-    /// It goes round.
-    pub(crate) fn mark(&self) {
-        self.0.store(clock::now().0, Ordering::Relaxed);
-    }
-
-    /// It hasn't for so long that it never will.
-    fn has_stopped(&self) -> bool {
-        clock::now().since(Time(self.0.load(Ordering::Relaxed))) > LOOP_HANGS
-    }
-}
-
 /// Serves probes while the server can't start yet because the API server can't be reached: the process is well, and not ready.
 #[cfg(not(turmoil))]
 pub(crate) async fn serve_while_waiting(listener: TcpListener) {
     let (_sender, health) = watch::channel(Health::NotReady("waiting for the API server, to read the keys".to_owned()));
-    let beat = Arc::new(Beat::default());
+    let beat = Arc::new(Beat::new(clock::now()));
     let jwks = serde_json::json!({"keys": []});
     let state = HttpState { health, metrics: Arc::new(Metrics::new()), jwks, beat: Arc::clone(&beat) };
     let marks = async {
         loop {
-            beat.mark();
-            tokio::time::sleep(Duration::from_millis(LOOP_HANGS.0 / 10)).await;
+            beat.mark(clock::now());
+            tokio::time::sleep(Duration::from_millis(Beat::HANGS.0 / 10)).await;
         }
     };
     tokio::select! {
@@ -117,7 +92,7 @@ fn alive(state: &HttpState) -> Result<(), &'static str> {
         Ok(())
     } else if state.health.has_changed().is_err() {
         Err("the loop has ended: restart this process")
-    } else if state.beat.has_stopped() {
+    } else if state.beat.has_stopped(clock::now()) {
         Err("the loop hangs: restart this process")
     } else {
         Ok(())

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::errors::Refusal;
 use crate::metrics::Metrics;
 use leasehold_core::{Millis, Time};
-use peer::Shared;
+use peer::PeerState;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,14 +84,14 @@ impl Class {
 
 /// How much there may be of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct LedgerLimits {
     /// Bytes that were handed over and aren't sent.
     pub(crate) unsent_bytes: usize,
     /// Open streams. A quarter as many calls with one answer may be under way beside them.
     pub(crate) streams: usize,
 }
 
-impl Limits {
+impl LedgerLimits {
     fn most(&self, class: Class) -> Most {
         let any = usize::MAX;
         let half = |in_all: usize| Most { on_a_connection: any, from_an_address: (in_all / 2).max(1), in_all };
@@ -108,28 +108,28 @@ impl Limits {
 /// All connections, and what they hold.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    limits: Limits,
+    limits: LedgerLimits,
     metrics: Arc<Metrics>,
     unsent: AtomicUsize,
-    open: Open,
+    open: OpenCalls,
     /// Which span of time it is: see [`SPANS`].
     span: AtomicUsize,
-    state: Mutex<State>,
+    state: Mutex<Registry>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Registry {
     next: u64,
-    peers: BTreeMap<u64, Arc<Shared>>,
+    peers: BTreeMap<u64, Arc<PeerState>>,
     /// As long as somebody is there.
-    by_address: BTreeMap<IpAddr, Weak<Open>>,
+    by_address: BTreeMap<IpAddr, Weak<OpenCalls>>,
 }
 
 /// Open calls, by class.
 #[derive(Debug, Default)]
-struct Open([AtomicUsize; CLASSES]);
+struct OpenCalls([AtomicUsize; CLASSES]);
 
-impl Open {
+impl OpenCalls {
     fn of(&self, class: Class) -> &AtomicUsize {
         &self.0[class as usize]
     }
@@ -146,9 +146,9 @@ impl Open {
 }
 
 impl Ledger {
-    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(limits: LedgerLimits, metrics: Arc<Metrics>) -> Arc<Self> {
         let (unsent, span) = (AtomicUsize::new(0), AtomicUsize::new(span_at(clock::now())));
-        Arc::new(Self { limits, metrics, unsent, open: Open::default(), span, state: Mutex::default() })
+        Arc::new(Self { limits, metrics, unsent, open: OpenCalls::default(), span, state: Mutex::default() })
     }
 
     /// Takes up a connection. It is in the ledger until the second of these is dropped.
@@ -157,11 +157,11 @@ impl Ledger {
         let id = state.next;
         state.next += 1;
         let of_address = state.by_address.get(&address).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let open = Arc::new(Open::default());
+            let open = Arc::new(OpenCalls::default());
             state.by_address.insert(address, Arc::downgrade(&open));
             open
         });
-        let shared = Arc::new(Shared::new(id, (address, of_address), Arc::clone(self)));
+        let shared = Arc::new(PeerState::new(id, (address, of_address), Arc::clone(self)));
         state.peers.insert(id, Arc::clone(&shared));
         (Peer(shared), Registered(id, Arc::clone(self)))
     }
@@ -192,7 +192,7 @@ impl Ledger {
     }
 
     /// Takes up a call, unless there are too many.
-    fn enter(&self, peer: &Shared, class: Class) -> Result<(), Refusal> {
+    fn enter(&self, peer: &PeerState, class: Class) -> Result<(), Refusal> {
         let most = self.limits.most(class);
         let few = peer.of_address().of(class).load(Ordering::Relaxed) < FEW;
         let in_all = if few { most.in_all } else { most.in_all - most.in_all / 8 };
@@ -210,7 +210,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn leave(&self, peer: &Shared, class: Class) {
+    fn leave(&self, peer: &PeerState, class: Class) {
         for open in [&self.open, peer.of_address(), peer.own()] {
             open.leave(class);
         }
@@ -249,7 +249,7 @@ impl Ledger {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Registry> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

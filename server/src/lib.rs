@@ -1,24 +1,25 @@
-//! The server of Leasehold: a shell around `leasehold_core`.
+//! The server of Leasehold: what `leasehold_shell`, and the core in it, need around them.
 //!
 //! ```text
-//! server.rs    starts and ends everything          settings.rs     flags, environment, file
-//! driver.rs    the loop: owns the core             handle.rs       the way to it
-//! service.rs   gRPC: checks, converts, streams     observers.rs    the board, and whom to wake
-//! store.rs     the store: file or Lease             state_file.rs   the record and the keys on disk
-//! kubernetes.rs  the Lease and the Secret           mirror.rs       what replicas tell each other
-//! forward.rs   standbys hand calls on              calls.rs        an answer in time, a reason
-//! ticket.rs    seals and opens tickets             task_token.rs   signs and checks task tokens
-//! errors.rs    the table of refusals               clock.rs        the only reader of clocks
-//! gate.rs      what is served at all             ledger.rs       what nobody reads, and how many calls there are
-//! line.rs      before what costs much
-//! connections.rs  accepted up to a limit             net.rs          the system's network, or a simulated one
-//! log.rs       the log, without floods
-//! memory.rs    who may have what of it
-//! http.rs      health, metrics, keys over HTTP     metrics.rs      what is counted
-//! right.rs     whether this replica may answer
+//! server.rs      starts and ends everything         settings.rs    flags, environment, file
+//! driver.rs      the loop: owns the shell           handle.rs      the way to it
+//! right.rs       waits for the right                observers.rs   the board, and whom to wake
+//! service.rs     gRPC: checks, converts, streams    caller.rs      who calls, for which tenure
+//! store.rs       the store: file or Lease           state_file.rs  the record and the keys on disk
+//! kubernetes.rs  the Lease and the Secret           mirror.rs      what replicas tell each other
+//! forward.rs     standbys hand calls on             calls.rs       an answer in time, a reason
+//! ticket.rs      seals and opens tickets            task_token.rs  signs and checks task tokens
+//! gate.rs        what is served at all              ledger.rs      unread answers, open calls
+//! line.rs        before what costs much             memory.rs      who may have what of it
+//! accept.rs      accepts, for gRPC and HTTP         connections.rs gRPC connections and their limits
+//! http.rs        health, metrics, keys over HTTP    metrics.rs     what is counted
+//! errors.rs      the table of refusals              clock.rs       the only reader of clocks
+//! net.rs         the network, or a simulated one    log.rs         the log, without floods
 //! ```
 
+mod accept;
 pub mod backend;
+mod caller;
 mod calls;
 mod candidacy;
 pub mod clock;

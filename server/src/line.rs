@@ -31,11 +31,11 @@ pub(crate) struct Line {
     free: AtomicUsize,
     /// So many wait, or are about to.
     queued: AtomicUsize,
-    state: Mutex<State>,
+    state: Mutex<Queue>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Queue {
     /// The virtual clock: the mark of whoever was called last.
     clock: u64,
     /// The mark of each owner's last turn, since somebody had to wait.
@@ -49,7 +49,7 @@ struct State {
 
 /// A place in the line. Whoever stops waiting leaves it.
 #[derive(Debug)]
-struct Place<'a> {
+struct WaitingPlace<'a> {
     line: &'a Arc<Line>,
     at: (u64, u64),
     called: oneshot::Receiver<Turn>,
@@ -65,7 +65,7 @@ pub(crate) struct Turn {
 impl Line {
     /// A line for so many that work at a time.
     pub(crate) fn new(places: usize) -> Arc<Self> {
-        let state = State { many: MANY_MARKS, ..State::default() };
+        let state = Queue { many: MANY_MARKS, ..Queue::default() };
         Arc::new(Self { free: AtomicUsize::new(places), queued: AtomicUsize::new(0), state: Mutex::new(state) })
     }
 
@@ -86,7 +86,7 @@ impl Line {
         (&mut place.called).await.expect("whoever waits is called")
     }
 
-    fn queue(self: &Arc<Self>, owner: Owner, cost: u64) -> Place<'_> {
+    fn queue(self: &Arc<Self>, owner: Owner, cost: u64) -> WaitingPlace<'_> {
         let mut state = self.state();
         // Whoever gives a turn back from here on looks who waits.
         self.queued.fetch_add(1, Ordering::SeqCst);
@@ -96,7 +96,7 @@ impl Line {
         state.remember(owner, at.0);
         let (calls, called) = oneshot::channel();
         state.waiting.insert(at, calls);
-        Place { line: self, at, called }
+        WaitingPlace { line: self, at, called }
     }
 
     fn take(&self) -> bool {
@@ -123,12 +123,12 @@ impl Line {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Queue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Queue {
     fn remember(&mut self, owner: Owner, mark: u64) {
         self.marks.insert(owner, mark);
         if self.marks.len() > self.many {
@@ -139,7 +139,7 @@ impl State {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitingPlace<'_> {
     fn drop(&mut self) {
         if self.line.state().waiting.remove(&self.at).is_some() {
             self.line.queued.fetch_sub(1, Ordering::SeqCst);

@@ -38,7 +38,7 @@ impl Log {
             LogFormat::Text => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed(),
         };
         let flood = Arc::new(Flood::default());
-        tracing_subscriber::registry().with(lines).with(flood::Gate(Arc::clone(&flood))).with(filter).init();
+        tracing_subscriber::registry().with(lines).with(flood::FloodGate(Arc::clone(&flood))).with(filter).init();
         std::panic::set_hook(Box::new(|panic| {
             let backtrace = Backtrace::capture();
             let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());

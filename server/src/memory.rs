@@ -24,7 +24,7 @@ pub(crate) struct Budget {
     /// For candidacies and their words, in bytes.
     pub(crate) candidacies: usize,
     /// For streams, and for what isn't sent.
-    pub(crate) ledger: ledger::Limits,
+    pub(crate) ledger: ledger::LedgerLimits,
 }
 
 impl Budget {
@@ -34,7 +34,7 @@ impl Budget {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         Self {
             candidacies: size(3 * eighth),
-            ledger: ledger::Limits {
+            ledger: ledger::LedgerLimits {
                 unsent_bytes: size(eighth),
                 streams: size((3 * eighth / STREAM_BYTES).clamp(1, MOST_STREAMS)),
             },

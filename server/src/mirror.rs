@@ -5,7 +5,6 @@ mod reader;
 mod seal;
 mod writer;
 
-pub(crate) use frame::News;
 #[cfg(feature = "fuzzing")]
 pub(crate) use frame::{Frame, batch, frames};
 pub(crate) use reader::follow;

@@ -1,38 +1,25 @@
 //! Observers: the board under a lock, and whom to wake when it changes. Nothing is queued for anybody.
 
+use crate::caller::Caller;
 use crate::clock;
 use crate::errors::Refusal;
-use crate::forward::meant_for;
-use crate::right::Right;
-use leasehold_core::{Batch, Board, Change, Cursor, ElectionName, Millis, Reject, Revision, Selection, Tenure, Time};
+use crate::right::SharedRight;
+use leasehold_core::{Batch, Change, Cursor, ElectionName, Millis, Reject, Revision, Selection, Tenure};
+use leasehold_shell::{BoardNews, TenureBoard};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
-
-/// So many of the last changes are kept for observers that come back.
-const HISTORY: usize = 16_384;
 
 /// All Observe streams of this process.
 #[derive(Debug)]
 pub(crate) struct Observers {
-    board: RwLock<State>,
+    board: RwLock<TenureBoard>,
     wakers: Mutex<Wakers>,
-    right: Arc<Right>,
+    right: Arc<SharedRight>,
     count: AtomicUsize,
     limit: usize,
     next: AtomicU64,
-}
-
-#[derive(Debug)]
-struct State {
-    tenure: Tenure,
-    board: Result<Board, Reject>,
-    /// The board of a tenure that ended in good order: observers that haven't read all of it may, while
-    /// nobody else can be active. Then they resume in the next tenure as if nothing had happened.
-    last: Option<Board>,
-    /// Until then the tenure grants nothing.
-    settles_at: Time,
 }
 
 #[derive(Debug, Default)]
@@ -53,10 +40,9 @@ pub(crate) struct Observer {
 }
 
 impl Observers {
-    pub(crate) fn new(right: Arc<Right>, limit: usize) -> Arc<Self> {
-        let state = State { tenure: Tenure(0), board: Err(Reject::NotActive), last: None, settles_at: Time(0) };
+    pub(crate) fn new(right: Arc<SharedRight>, limit: usize) -> Arc<Self> {
         Arc::new(Self {
-            board: RwLock::new(state),
+            board: RwLock::default(),
             wakers: Mutex::default(),
             right,
             count: AtomicUsize::new(0),
@@ -65,59 +51,33 @@ impl Observers {
         })
     }
 
-    /// A tenure begins. Whoever has seen the change `resumes_after` of the former one can resume.
-    pub(crate) fn begin(&self, tenure: Tenure, settles_at: Time, resumes_after: Option<Revision>) {
-        let board = Ok(Board::resuming(tenure, HISTORY, resumes_after));
-        *self.state() = State { tenure, board, last: None, settles_at };
-    }
-
-    /// The tenure ends, and its right with it. Both at once for whoever looks: an observer that found
-    /// the right gone before the reason was there would tell its client the wrong one.
-    pub(crate) fn end(&self, why: &Reject) {
-        let mut state = self.state();
-        self.right.end();
-        let board = std::mem::replace(&mut state.board, Err(why.clone()));
-        state.last = board.ok().filter(|_| matches!(why, Reject::ShuttingDown));
-        drop(state);
-        self.wake_all();
+    /// Something changes on the board: wakes whoever reads it.
+    pub(crate) fn tell(&self, news: &BoardNews<'_>) {
+        self.board.write().unwrap_or_else(PoisonError::into_inner).apply(news);
+        let wakers = self.wakers();
+        match news {
+            BoardNews::Began { .. } => {}
+            BoardNews::Changed(changes) => changes.iter().for_each(|change| wakers.changed(change)),
+            BoardNews::Settled | BoardNews::Ended { .. } => wakers.all(),
+        }
     }
 
     /// How long nothing is granted yet.
     pub(crate) fn settling(&self) -> Millis {
-        let state = self.board.read().unwrap_or_else(PoisonError::into_inner);
-        if state.board.is_ok() { state.settles_at.since(clock::now()) } else { Millis(0) }
-    }
-
-    pub(crate) fn settle(&self) {
-        if let Ok(board) = &mut self.state().board {
-            board.settle();
-        }
-        self.wake_all();
-    }
-
-    pub(crate) fn publish(&self, changes: &mut Vec<Arc<Change>>) {
-        if let Ok(board) = &mut self.state().board {
-            for change in changes.iter() {
-                board.apply(Arc::clone(change));
-            }
-        }
-        let wakers = self.wakers();
-        for change in changes.drain(..) {
-            if let Some(named) = wakers.by_name.get(&change.election) {
-                named.values().for_each(|wake| wake.notify_one());
-            }
-            let matching = wakers.by_prefix.values().filter(|(prefix, _)| change.election.as_str().starts_with(prefix));
-            matching.for_each(|(_, wake)| wake.notify_one());
-        }
+        self.board().settling(clock::now())
     }
 
     /// Takes a place.
-    pub(crate) fn observe(self: &Arc<Self>, selection: Selection, cursor: Cursor) -> Result<Observer, Refusal> {
-        let tenure = self.begun()?;
+    pub(crate) fn observe(
+        self: &Arc<Self>,
+        caller: &Caller,
+        (selection, cursor): (Selection, Cursor),
+    ) -> Result<Observer, Refusal> {
+        let tenure = self.board().begun()?;
         if !self.right.lasts() {
             return Err(Reject::NotActive.into());
         }
-        if meant_for().is_some_and(|meant_for| meant_for != tenure) {
+        if caller.tenure().is_some_and(|meant_for| meant_for != tenure) {
             return Err(Reject::OtherTenure.into());
         }
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.limit {
@@ -146,33 +106,27 @@ impl Observers {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// The tenure under way.
-    fn begun(&self) -> Result<Tenure, Reject> {
-        let state = self.board.read().unwrap_or_else(PoisonError::into_inner);
-        state.board.as_ref().map(|_| state.tenure).map_err(Reject::clone)
-    }
-
-    /// What the board of this tenure, or of one that has just ended in good order, says.
-    fn peek<T>(&self, what: impl FnOnce(Tenure, &Board) -> T) -> Result<T, Reject> {
-        let state = self.board.read().unwrap_or_else(PoisonError::into_inner);
-        match (&state.board, &state.last) {
-            (Ok(board), _) | (Err(_), Some(board)) => Ok(what(state.tenure, board)),
-            (Err(why), None) => Err(why.clone()),
-        }
-    }
-
-    fn state(&self) -> std::sync::RwLockWriteGuard<'_, State> {
-        self.board.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake_all(&self) {
-        let wakers = self.wakers();
-        wakers.by_prefix.values().for_each(|(_, wake)| wake.notify_one());
-        wakers.by_name.values().flat_map(BTreeMap::values).for_each(|wake| wake.notify_one());
+    fn board(&self) -> RwLockReadGuard<'_, TenureBoard> {
+        self.board.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wakers(&self) -> std::sync::MutexGuard<'_, Wakers> {
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wakers {
+    fn changed(&self, change: &Change) {
+        if let Some(named) = self.by_name.get(&change.election) {
+            named.values().for_each(|wake| wake.notify_one());
+        }
+        let matching = self.by_prefix.values().filter(|(prefix, _)| change.election.as_str().starts_with(prefix));
+        matching.for_each(|(_, wake)| wake.notify_one());
+    }
+
+    fn all(&self) {
+        self.by_prefix.values().for_each(|(_, wake)| wake.notify_one());
+        self.by_name.values().flat_map(BTreeMap::values).for_each(|wake| wake.notify_one());
     }
 }
 
@@ -185,7 +139,10 @@ impl Observer {
     /// What has come since the last read: at most about `limit` changes. Waits while the right has
     /// lapsed.
     pub(crate) async fn read(&mut self, limit: usize) -> Result<Batch, Reject> {
-        let batch = self.observers.peek(|_, board| board.read(&self.selection, &mut self.cursor, limit))?;
+        let batch = {
+            let board = self.observers.board();
+            board.peek()?.1.read(&self.selection, &mut self.cursor, limit)
+        };
         // The loop may hang, or the whole process may have: the right is checked after the state
         // was read.
         self.check().await?;
@@ -196,7 +153,7 @@ impl Observer {
     /// tenure that has ended in good order may be told while nobody else can be active.
     pub(crate) async fn check(&self) -> Result<(), Reject> {
         let lasts = self.observers.right.back().await;
-        let tenure = self.observers.peek(|tenure, _| tenure)?;
+        let (tenure, _) = self.observers.board().peek()?;
         let lasts = match self.ended() {
             None => lasts,
             Some(_) => self.observers.right.would_last(),
@@ -206,8 +163,7 @@ impl Observer {
 
     /// Why there will be nothing more to read than what is there, when the tenure has ended in good order.
     pub(crate) fn ended(&self) -> Option<Reject> {
-        let state = self.observers.board.read().unwrap_or_else(PoisonError::into_inner);
-        state.board.as_ref().err().cloned()
+        self.observers.board().begun().err()
     }
 
     /// How long nothing is granted yet.
@@ -251,17 +207,22 @@ impl Drop for Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leasehold_core::Time;
+    use tonic::Request;
 
     #[tokio::test]
     async fn the_right_doesnt_end_before_whoever_looks_can_find_out_why() {
-        let right = Arc::new(Right::new(true));
-        right.extend(clock::now() + Millis(60_000));
+        let right = Arc::new(SharedRight::new(true));
+        right.shared().extend(clock::now() + Millis(60_000));
         let observers = Observers::new(Arc::clone(&right), 1);
-        observers.begin(Tenure(7), Time(0), None);
-        let observer = observers.observe(Selection::Prefix(String::new()), Cursor::snapshot()).unwrap();
+        observers.tell(&BoardNews::Began { tenure: Tenure(7), settles_at: Time(0), resumes_after: None });
+        let all = (Selection::Prefix(String::new()), Cursor::snapshot());
+        let observer = observers.observe(&Caller::of(&Request::new(())), all).unwrap();
         let looks = observers.board.read().unwrap();
-        let ending = Arc::clone(&observers);
-        let ends = std::thread::spawn(move || ending.end(&Reject::ShuttingDown));
+        let (ending, ends) = (Arc::clone(&observers), Arc::clone(&right));
+        let ends = std::thread::spawn(move || {
+            ending.tell(&BoardNews::Ended { why: &Reject::ShuttingDown, right: ends.shared() });
+        });
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert!(right.lasts(), "the reason isn't there yet");
         drop(looks);

@@ -1,63 +1,47 @@
-//! Whether this replica may answer as the active one, as everybody can see without asking the loop.
+//! The right to be active, for tasks that wait for it.
 
 use crate::clock;
-use leasehold_core::Time;
-use std::sync::atomic::{AtomicU64, Ordering};
+use leasehold_core::{Reject, Time};
+use leasehold_shell::{LAPSE_PATIENCE, Word};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long a call waits for a right that has lapsed. A server that stood still has it back within a moment; one whose disk hangs hasn't, and
-/// says so.
-pub(crate) const LAPSE_PATIENCE: Duration = Duration::from_millis(500);
-
 /// The right to be active.
 #[derive(Debug)]
-pub(crate) struct Right {
-    until: AtomicU64,
-    /// Where it was given back: until when it would have lasted.
-    spare: AtomicU64,
-    /// It may come back when it has lapsed, in the same tenure: with a file nobody else can have one.
-    may_lapse: bool,
+pub(crate) struct SharedRight {
+    shared: Arc<leasehold_shell::Right>,
     changed: Notify,
 }
 
-impl Right {
+impl SharedRight {
     /// None yet. Of a server with a file, it may lapse and come back.
     pub(crate) fn new(may_lapse: bool) -> Self {
-        Self { until: AtomicU64::new(0), spare: AtomicU64::new(0), may_lapse, changed: Notify::new() }
+        Self { shared: Arc::new(leasehold_shell::Right::new(may_lapse)), changed: Notify::new() }
     }
 
-    pub(crate) fn extend(&self, until: Time) {
-        self.until.store(until.0, Ordering::Release);
-        if self.may_lapse {
+    /// What the shell extends and ends.
+    pub(crate) fn shared(&self) -> &Arc<leasehold_shell::Right> {
+        &self.shared
+    }
+
+    /// The shell has extended or ended it: wakes whoever waits for that.
+    pub(crate) fn changed(&self) {
+        // Whoever waits, waits for a right that has lapsed.
+        if self.shared.may_lapse() || self.shared.until() == Time(0) {
             self.changed.notify_waiters();
         }
     }
 
-    pub(crate) fn end(&self) {
-        let until = self.until.swap(0, Ordering::AcqRel);
-        self.spare.store(until, Ordering::Release);
-        self.changed.notify_waiters();
-    }
-
     /// Whether nobody else can have become active yet since it was given back.
     pub(crate) fn would_last(&self) -> bool {
-        clock::now().0 < self.spare.load(Ordering::Acquire)
+        self.shared.would_last(clock::now())
     }
 
-    /// Asked with a clock that is read now: an answer that was held up past the right's end isn't given.
+    /// Asked with a clock that is read now: an answer that was held up past the right's end isn't
+    /// given.
     pub(crate) fn lasts(&self) -> bool {
-        clock::now() < self.until()
-    }
-
-    /// Until when it lasts, or lasted; 0 without a tenure.
-    pub(crate) fn until(&self) -> Time {
-        Time(self.until.load(Ordering::Acquire))
-    }
-
-    /// Whether it has lapsed, and may come back.
-    pub(crate) fn has_lapsed(&self) -> bool {
-        self.may_lapse && self.until() != Time(0) && !self.lasts()
+        self.shared.lasts(clock::now())
     }
 
     /// Waits for as long as it has lapsed. Whether it lasts then.
@@ -66,7 +50,7 @@ impl Right {
             let mut changed = std::pin::pin!(self.changed.notified());
             // Before it looks: what changes after that wakes it.
             changed.as_mut().enable();
-            if !self.has_lapsed() {
+            if !self.shared.has_lapsed(clock::now()) {
                 return self.lasts();
             }
             changed.await;
@@ -76,7 +60,31 @@ impl Right {
     /// The same, for a moment only.
     pub(crate) async fn back_soon(&self) -> bool {
         // Without a timer where there is nothing to wait for.
-        self.lasts() || tokio::time::timeout(LAPSE_PATIENCE, self.back()).await.unwrap_or(false)
+        self.lasts() || {
+            let patience = Duration::from_millis(LAPSE_PATIENCE.0);
+            tokio::time::timeout(patience, self.back()).await.unwrap_or(false)
+        }
+    }
+
+    /// Opens what was said, if the right lasts. Waits while it has lapsed: the end of a stream
+    /// would be the end of a candidacy that is bound to it.
+    pub(crate) async fn open<T>(&self, word: Word<T>) -> Result<T, Reject> {
+        let now = clock::now();
+        if word.opens(&self.shared, now) {
+            return word.open(&self.shared, now);
+        }
+        self.back().await;
+        word.open(&self.shared, clock::now())
+    }
+
+    /// The same, for a call: it waits for a moment only.
+    pub(crate) async fn open_soon<T>(&self, word: Word<T>) -> Result<T, Reject> {
+        let now = clock::now();
+        if word.opens(&self.shared, now) {
+            return word.open(&self.shared, now);
+        }
+        self.back_soon().await;
+        word.open(&self.shared, clock::now())
     }
 }
 
@@ -84,17 +92,31 @@ impl Right {
 mod tests {
     use super::*;
     use leasehold_core::Millis;
-    use std::sync::Arc;
+    use leasehold_shell::{BoardNews, TenureBoard};
+
+    fn extend(right: &SharedRight, until: Time) {
+        right.shared.extend(until);
+        right.changed();
+    }
+
+    fn end(right: &SharedRight) {
+        TenureBoard::default().apply(&BoardNews::Ended { why: &Reject::NotActive, right: &right.shared });
+        right.changed();
+    }
+
+    fn has_lapsed(right: &SharedRight) -> bool {
+        right.shared.has_lapsed(clock::now())
+    }
 
     #[tokio::test]
     async fn a_right_that_has_lapsed_is_waited_for_until_it_is_back_or_over() {
         for (ends, back) in [(false, true), (true, false)] {
-            let right = Arc::new(Right::new(true));
+            let right = Arc::new(SharedRight::new(true));
             assert!(!right.back().await, "there was none yet");
-            right.extend(clock::now() + Millis(20));
+            extend(&right, clock::now() + Millis(20));
             assert!(right.lasts() && right.back().await);
             tokio::time::sleep(Duration::from_millis(30)).await;
-            assert!(!right.lasts() && right.has_lapsed());
+            assert!(!right.lasts() && has_lapsed(&right));
             let waits = tokio::spawn({
                 let right = Arc::clone(&right);
                 async move { right.back().await }
@@ -102,9 +124,9 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert!(!waits.is_finished());
             if ends {
-                right.end()
+                end(&right)
             } else {
-                right.extend(clock::now() + Millis(60_000))
+                extend(&right, clock::now() + Millis(60_000))
             }
             assert_eq!(waits.await.unwrap(), back);
         }
@@ -112,15 +134,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_right_that_ends_with_its_time_is_not_waited_for() {
-        let right = Right::new(false);
-        right.extend(clock::now());
-        assert!(!right.has_lapsed() && !right.back().await && !right.back_soon().await);
+        let right = SharedRight::new(false);
+        extend(&right, clock::now());
+        assert!(!has_lapsed(&right) && !right.back().await && !right.back_soon().await);
     }
 
     #[tokio::test]
     async fn a_call_waits_for_a_moment_only() {
-        let right = Right::new(true);
-        right.extend(clock::now());
-        assert!(!right.back_soon().await && right.has_lapsed());
+        let right = SharedRight::new(true);
+        extend(&right, clock::now());
+        assert!(!right.back_soon().await && has_lapsed(&right));
     }
 }

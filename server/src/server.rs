@@ -2,8 +2,9 @@
 
 use crate::backend::Backend;
 use crate::calls::{self, CallsLayer};
-use crate::connections::{self, Limits};
-use crate::driver::{Driver, Known, Phase};
+use crate::clock;
+use crate::connections::{self, ConnectionLimits};
+use crate::driver::{Driver, ServerPorts};
 use crate::forward::{ForwardLayer, Links};
 use crate::gate::GateLayer;
 use crate::handle;
@@ -15,14 +16,15 @@ use crate::metrics::Metrics;
 use crate::mirror::{self, Mirrors, Seals};
 use crate::net::TcpListener;
 use crate::observers::Observers;
-use crate::service::{Admin, Context, Elections};
+use crate::service::{Admin, Context, Elections, ReplicaNames};
 use crate::settings::Settings;
 use crate::task_token::{Signer, TaskTokens};
 use crate::ticket::Sealer;
-use leasehold_core::Active;
+use leasehold_core::{Active, Tenure, Time};
 use leasehold_proto::v1::admin_service_server::AdminServiceServer;
 use leasehold_proto::v1::election_service_server::ElectionServiceServer;
 use leasehold_proto::v1::replica_service_server::ReplicaServiceServer;
+use leasehold_shell::{Beat, Phase};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,9 +106,21 @@ impl Server {
         let (results, store_results) = mpsc::channel(STORE_RESULTS);
         let store = backend.start(settings, addresses.0, Arc::clone(&metrics), results)?;
         let config = settings.core_config(me.clone());
-        let watched = (Arc::clone(&metrics), metrics.watch(&settings.watch_elections));
-        let (driver, known) = Driver::new(config, inbox, (store, store_results), Arc::clone(&observers), watched);
-        let Known { phases, active, beat } = known.clone();
+        let (phase, phases) = watch::channel(Phase::Standby { heard: false, follows: false });
+        let (follows, active) = watch::channel(None);
+        let ports = ServerPorts {
+            store,
+            observers: Arc::clone(&observers),
+            right: Arc::clone(&handle.right),
+            metrics: Arc::clone(&metrics),
+            watched: metrics.watch(&settings.watch_elections),
+            phase,
+            active: follows,
+            tenure: Tenure(0),
+            stored_at: Time(0),
+        };
+        let beat = Arc::new(Beat::new(clock::now()));
+        let driver = Driver::new(config, inbox, ports, store_results, Arc::clone(&beat));
         let context = Arc::new(Context {
             handle,
             observers,
@@ -115,20 +129,20 @@ impl Server {
             line: Line::new(COSTLY_CALLS),
             metrics: Arc::clone(&metrics),
             max_ttl: Duration::from_millis(settings.max_ttl.0),
-            replica: (me.0.clone(), lease),
-            active,
+            names: ReplicaNames { replica: me.0.clone(), lease },
+            active: active.clone(),
         });
         let closing = CancellationToken::new();
         let seals = Seals::new(&keys);
         if settings.replica.is_some() {
             let handle = context.handle.clone();
-            tokio::spawn(mirror::follow(known.active.clone(), handle, seals.clone(), me));
+            tokio::spawn(mirror::follow(active, handle, seals.clone(), me));
         }
         let health = health::watch(phases.clone());
         let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat };
         Ok(Self {
             driver: tokio::spawn(driver.run()),
-            grpc: serve_grpc(settings, &context, seals, listener, known, closing.clone()),
+            grpc: serve_grpc(settings, &context, seals, listener, phases.clone(), closing.clone()),
             http: tokio::spawn(http::serve(http_listener, http_state, closing.clone())),
             context,
             phases,
@@ -193,11 +207,11 @@ fn serve_grpc(
     context: &Arc<Context>,
     seals: Seals,
     listener: TcpListener,
-    known: Known,
+    phases: watch::Receiver<Phase>,
     closing: CancellationToken,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    tokio::spawn(health::report(reporter, known.phases));
+    tokio::spawn(health::report(reporter, phases));
     let elections =
         ElectionServiceServer::new(Elections(Arc::clone(context))).max_decoding_message_size(MAX_REQUEST_BYTES);
     let admin = AdminServiceServer::new(Admin(Arc::clone(context))).max_decoding_message_size(MAX_ADMIN_REQUEST_BYTES);
@@ -211,7 +225,7 @@ fn serve_grpc(
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let links = Arc::new(Links::default());
-    tokio::spawn(follow(known.active, Arc::clone(&links)));
+    tokio::spawn(follow(context.active.clone(), Arc::clone(&links)));
     let calls = CallsLayer { limit: calls::LIMIT, metrics: Arc::clone(&context.metrics) };
     let (right, line) = (Arc::clone(&context.handle.right), Arc::clone(&context.line));
     let forward = ForwardLayer { right, links, metrics: Arc::clone(&context.metrics), line };
@@ -229,7 +243,7 @@ fn serve_grpc(
         .add_service(health)
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
         .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
-    let limits = Limits::of_this_process(settings.max_connections_per_address);
+    let limits = ConnectionLimits::of_this_process(settings.max_connections_per_address);
     let ledger = Ledger::new(settings.budget().ledger, Arc::clone(&context.metrics));
     tokio::spawn(Arc::clone(&ledger).watch(closing.clone()));
     let incoming = connections::incoming(listener, limits, Arc::clone(&context.metrics), ledger);
@@ -246,3 +260,6 @@ async fn follow(mut active: watch::Receiver<Option<Active>>, links: Arc<Links>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

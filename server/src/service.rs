@@ -21,7 +21,7 @@ use leasehold_core::Active;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tonic::Status;
+use tonic::{Response, Status};
 
 /// Streams carry something at least this often. Some load balancers cut what is idle for 60 s, and don't count PINGs.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -30,6 +30,15 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 #[allow(clippy::disallowed_methods)] // a timer of tokio's: being late after a suspension does no harm
 pub(crate) fn next_heartbeat() -> tokio::time::Instant {
     tokio::time::Instant::now() + HEARTBEAT
+}
+
+/// What a replica says of itself; empty for a server that is the only one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReplicaNames {
+    /// Its name.
+    pub(crate) replica: String,
+    /// The Lease as NAMESPACE/NAME.
+    pub(crate) lease: String,
 }
 
 /// What the services share.
@@ -43,13 +52,17 @@ pub(crate) struct Context {
     pub(crate) line: Arc<Line>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_ttl: Duration,
-    /// The name of this replica, and the Lease as NAMESPACE/NAME; empty for a server that is the only one.
-    pub(crate) replica: (String, String),
+    pub(crate) names: ReplicaNames,
     /// Whom this replica forwards to.
     pub(crate) active: watch::Receiver<Option<Active>>,
 }
 
 impl Context {
+    /// The end of a call.
+    pub(crate) fn respond<T>(&self, result: Result<T, Refusal>) -> Result<Response<T>, Status> {
+        result.map(Response::new).map_err(|refusal| self.refuse(refusal))
+    }
+
     /// Counts what is refused outside the loop.
     pub(crate) fn refuse(&self, refusal: Refusal) -> Status {
         if !matches!(refusal, Refusal::Core(_)) {

@@ -4,7 +4,8 @@ use crate::clock;
 use crate::kubernetes::LeaseStore;
 use crate::metrics::Metrics;
 use crate::state_file::StateFile;
-use leasehold_core::{ClockFloor, Input, Millis, Outcome, Over, Record, Tenure, TenureEnd, Time, WriteId};
+use leasehold_core::{ClockFloor, Input, Millis, Outcome, Over, Record, Time, WriteId};
+use leasehold_shell::{Fact, Write};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
@@ -17,33 +18,24 @@ const SAY_AGAIN: Millis = Millis(60_000);
 
 /// What the loop asks of the store. The core has at most one of these under way, and one more when it stops.
 #[derive(Debug)]
-enum Request {
+enum FileRequest {
     Read,
     Write(WriteId, Box<Record>, Time),
 }
 
-/// What whoever looks at the Lease may want to know.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fact {
-    /// This replica became active.
-    Began(Tenure),
-    /// It isn't active any more.
-    Ended(Tenure, TenureEnd),
-}
-
 /// The loop's end of the store.
 #[derive(Debug)]
-pub(crate) enum Store {
+pub(crate) enum RecordStore {
     /// A file.
     File(FileStore),
     /// A Lease.
     Lease(LeaseStore),
 }
 
-impl Store {
+impl RecordStore {
     pub(crate) fn read(&self) {
         match self {
-            Self::File(file) => file.request(Request::Read),
+            Self::File(file) => file.request(FileRequest::Read),
             Self::Lease(lease) => lease.read(),
         }
     }
@@ -64,10 +56,9 @@ impl Store {
         }
     }
 
-    /// `sent` isn't later than the moment at which the core made the record.
-    pub(crate) fn write(&self, write: WriteId, over: Over, record: Box<Record>, sent: Time) {
+    pub(crate) fn write(&self, Write { write, over, record, sent }: Write) {
         match self {
-            Self::File(file) => file.request(Request::Write(write, record, sent)),
+            Self::File(file) => file.request(FileRequest::Write(write, record, sent)),
             Self::Lease(lease) => lease.write(write, over, Some(record)),
         }
     }
@@ -83,7 +74,7 @@ impl Store {
 /// The loop's end of the store thread. The thread ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct FileStore {
-    requests: blocking::Sender<Request>,
+    requests: blocking::Sender<FileRequest>,
 }
 
 impl FileStore {
@@ -97,8 +88,8 @@ impl FileStore {
             let mut thread = Thread { file, metrics, trouble: None };
             while let Ok(request) = received.recv() {
                 let input = match request {
-                    Request::Read => thread.read(),
-                    Request::Write(write, record, sent) => {
+                    FileRequest::Read => thread.read(),
+                    FileRequest::Write(write, record, sent) => {
                         Input::Written { write, outcome: thread.write(&record, sent) }
                     }
                 };
@@ -110,7 +101,7 @@ impl FileStore {
         Ok(Self { requests })
     }
 
-    fn request(&self, request: Request) {
+    fn request(&self, request: FileRequest) {
         // A store thread that is gone has panicked: the process can't go on without it.
         self.requests.send(request).expect("the store thread lives as long as its FileStore");
     }

@@ -53,6 +53,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.addresses.counts();
+        debug_assert!(counts.contains_key(&self.address), "each place is counted");
         if let Some(count) = counts.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

@@ -27,11 +27,11 @@ pub(super) struct Frames {
 
 /// More frames that do nothing than anybody needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flood;
+pub(super) struct IdleFlood;
 
 impl Frames {
     /// Looks at the next bytes that the client has sent after its preface.
-    pub(super) fn see(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+    pub(super) fn see(&mut self, mut bytes: &[u8]) -> Result<(), IdleFlood> {
         while !bytes.is_empty() {
             let skipped = self.payload_left.min(bytes.len());
             self.payload_left -= skipped;
@@ -52,12 +52,12 @@ impl Frames {
         Ok(())
     }
 
-    fn count(&mut self, now: Time) -> Result<(), Flood> {
+    fn count(&mut self, now: Time) -> Result<(), IdleFlood> {
         if now.since(self.window_began) > WINDOW {
             (self.window_began, self.idle) = (now, 0);
         }
         self.idle += 1;
-        if self.idle > MOST_IDLE { Err(Flood) } else { Ok(()) }
+        if self.idle > MOST_IDLE { Err(IdleFlood) } else { Ok(()) }
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
                 let mut frames = Frames::default();
                 let bytes = frame(kind, 5).repeat(MOST_IDLE as usize);
                 assert!(bytes.chunks(piece).all(|bytes| frames.see(bytes).is_ok()), "{kind} in pieces of {piece}");
-                assert_eq!(frames.see(&frame(kind, 5)), Err(Flood), "{kind} in pieces of {piece}");
+                assert_eq!(frames.see(&frame(kind, 5)), Err(IdleFlood), "{kind} in pieces of {piece}");
             }
         }
     }

@@ -11,14 +11,14 @@ use tonic::transport::server::Connected as _;
 
 type Incoming = Pin<Box<dyn Stream<Item = io::Result<Connection>> + Send>>;
 
-const LIMITS: Limits = Limits { connections: 8, per_address: 8, newcomers: 8 };
+const LIMITS: ConnectionLimits = ConnectionLimits { connections: 8, per_address: 8, newcomers: 8 };
 /// A bound, not an expectation.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn start(limits: Limits) -> (Incoming, SocketAddr, Arc<Metrics>) {
+async fn start(limits: ConnectionLimits) -> (Incoming, SocketAddr, Arc<Metrics>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, metrics) = (listener.local_addr().unwrap(), Arc::new(Metrics::new()));
-    let ledger = Ledger::new(ledger::Limits { unsent_bytes: 1, streams: 1 }, Arc::clone(&metrics));
+    let ledger = Ledger::new(ledger::LedgerLimits { unsent_bytes: 1, streams: 1 }, Arc::clone(&metrics));
     (Box::pin(incoming(listener, limits, Arc::clone(&metrics), ledger)), address, metrics)
 }
 
@@ -72,7 +72,7 @@ async fn whoever_says_nothing_or_too_little_or_something_else_is_closed() {
 
 #[tokio::test]
 async fn silent_newcomers_dont_keep_others_out() {
-    let (mut connections, address, _) = start(Limits { newcomers: 2, ..LIMITS }).await;
+    let (mut connections, address, _) = start(ConnectionLimits { newcomers: 2, ..LIMITS }).await;
     let mut first = TcpStream::connect(address).await.unwrap();
     let _second = TcpStream::connect(address).await.unwrap();
     let _third = speak(address).await;
@@ -83,7 +83,7 @@ async fn silent_newcomers_dont_keep_others_out() {
 
 #[tokio::test]
 async fn one_address_cant_take_all_places() {
-    let (mut connections, address, metrics) = start(Limits { per_address: 2, ..LIMITS }).await;
+    let (mut connections, address, metrics) = start(ConnectionLimits { per_address: 2, ..LIMITS }).await;
     let mut open = Vec::new();
     for _ in 0..2 {
         let client = speak(address).await;
@@ -103,7 +103,7 @@ async fn one_address_cant_take_all_places() {
 
 #[tokio::test]
 async fn whoever_comes_when_all_places_are_taken_waits_for_one() {
-    let (mut connections, address, _) = start(Limits { connections: 1, ..LIMITS }).await;
+    let (mut connections, address, _) = start(ConnectionLimits { connections: 1, ..LIMITS }).await;
     let _first = speak(address).await;
     let taken = next(&mut connections).await;
     let _second = speak(address).await;
@@ -134,7 +134,16 @@ async fn a_connection_that_is_cut_ends_for_whoever_reads_or_writes() {
 
 #[test]
 fn places_are_shared_out_of_the_files_that_there_may_be() {
-    assert_eq!(Limits::below(usize::MAX, None), Limits { connections: 16_384, per_address: 4096, newcomers: 1024 });
-    assert_eq!(Limits::below(1024, None), Limits { connections: 496, per_address: 124, newcomers: 128 });
-    assert_eq!(Limits::below(64, Some(3)), Limits { connections: 16, per_address: 3, newcomers: 16 });
+    assert_eq!(
+        ConnectionLimits::below(usize::MAX, None),
+        ConnectionLimits { connections: 16_384, per_address: 4096, newcomers: 1024 }
+    );
+    assert_eq!(
+        ConnectionLimits::below(1024, None),
+        ConnectionLimits { connections: 496, per_address: 124, newcomers: 128 }
+    );
+    assert_eq!(
+        ConnectionLimits::below(64, Some(3)),
+        ConnectionLimits { connections: 16, per_address: 3, newcomers: 16 }
+    );
 }

@@ -1,6 +1,6 @@
 //! An answer whose pieces are in the ledger until they are sent.
 
-use super::{Held, lasted};
+use super::{HeldTurn, lasted};
 use crate::ledger::Call;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -17,14 +17,14 @@ use tonic::codegen::http::HeaderMap;
 pub(super) struct Counted {
     body: Body,
     call: Arc<Call>,
-    turn: Option<Held>,
+    turn: Option<HeldTurn>,
     /// When the stream ends in any case.
     end: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
 impl Counted {
-    pub(super) fn new(body: Body, call: Arc<Call>, turn: Option<Held>, lasts: Option<Duration>) -> Self {
+    pub(super) fn new(body: Body, call: Arc<Call>, turn: Option<HeldTurn>, lasts: Option<Duration>) -> Self {
         Self { body, call, turn, end: lasts.map(|lasts| Box::pin(sleep(lasts))), ended: false }
     }
 

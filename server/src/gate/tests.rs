@@ -1,15 +1,15 @@
 //! Tests of the gate.
 
 use super::*;
-use crate::ledger::{Ledger, Limits};
+use crate::ledger::{Ledger, LedgerLimits};
 use bytes::Bytes;
 use http_body::Body as _;
 use std::future::poll_fn;
 use tower::{ServiceExt as _, service_fn};
 
-type Answer = Response<Body>;
+type Served = Response<Body>;
 
-async fn call(method: Method, content_type: Option<&str>, path: &str, peer: Option<Peer>) -> Answer {
+async fn call(method: Method, content_type: Option<&str>, path: &str, peer: Option<Peer>) -> Served {
     let mut request = Request::builder().method(method).uri(format!("http://here{path}"));
     if let Some(content_type) = content_type {
         request = request.header(CONTENT_TYPE, content_type);
@@ -47,7 +47,7 @@ async fn frame(body: &mut Body) -> http_body::Frame<Bytes> {
     poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await.unwrap().unwrap()
 }
 
-fn status(response: &Answer) -> u16 {
+fn status(response: &Served) -> u16 {
     response.status().as_u16()
 }
 
@@ -69,7 +69,7 @@ async fn what_isnt_grpc_isnt_served() {
 
 #[tokio::test]
 async fn an_answer_is_in_the_ledger_until_it_is_sent_and_a_call_over_the_limit_is_refused() {
-    let ledger = Ledger::new(Limits { unsent_bytes: 1000, streams: 8 }, Arc::new(Metrics::new()));
+    let ledger = Ledger::new(LedgerLimits { unsent_bytes: 1000, streams: 8 }, Arc::new(Metrics::new()));
     let (peer, _registered) = ledger.register([10, 0, 0, 1].into());
     let mut answer = call(Method::POST, Some("application/grpc"), "/x/Y", Some(peer.clone())).await;
     let bytes = frame(answer.body_mut()).await.into_data().unwrap();
@@ -84,7 +84,7 @@ async fn an_answer_is_in_the_ledger_until_it_is_sent_and_a_call_over_the_limit_i
 
 #[tokio::test(start_paused = true)]
 async fn reflection_ends_after_a_minute() {
-    let ledger = Ledger::new(Limits { unsent_bytes: 1000, streams: 8 }, Arc::new(Metrics::new()));
+    let ledger = Ledger::new(LedgerLimits { unsent_bytes: 1000, streams: 8 }, Arc::new(Metrics::new()));
     let (peer, _registered) = ledger.register([10, 0, 0, 1].into());
     let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let mut answer = call(Method::POST, Some("application/grpc"), path, Some(peer)).await;

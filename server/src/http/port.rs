@@ -1,6 +1,7 @@
 //! Connections to the HTTP port: whoever is silent or slow there takes no place that a probe needs.
 
 use super::{HttpState, router};
+use crate::accept::{ACCEPT_PAUSE, Port};
 use crate::net::{TcpListener, TcpStream};
 use axum::Router;
 use axum::http::StatusCode;
@@ -9,7 +10,6 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -20,20 +20,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// What connections may take.
-pub(super) const LIMITS: Limits =
-    Limits { head: Duration::from_secs(1), life: Duration::from_secs(10), newcomers: 128, probes: 32, others: 128 };
+pub(super) const LIMITS: HttpLimits =
+    HttpLimits { head: Duration::from_secs(1), life: Duration::from_secs(10), newcomers: 128, probes: 32, others: 128 };
 /// What a connection may hold of a request. No request here has a body worth reading.
 pub(super) const BUFFER_BYTES: usize = 16 * 1024;
 /// Who restarts or avoids this process asks for these. They have places of their own.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 /// How long requests that are under way may take when the server stops.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
-/// After an accept that failed for want of file descriptors, trying at once would only burn the
-/// processor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct HttpLimits {
     /// The whole head of a request must have come by then.
     pub(super) head: Duration,
     /// A connection serves one request and must be through with it by then, however slowly its
@@ -52,8 +49,13 @@ pub async fn serve(listener: TcpListener, state: HttpState, shutdown: Cancellati
     serve_within(LIMITS, listener, state, shutdown).await;
 }
 
-pub(super) async fn serve_within(limits: Limits, listener: TcpListener, state: HttpState, shutdown: CancellationToken) {
-    let port = Port {
+pub(super) async fn serve_within(
+    limits: HttpLimits,
+    listener: TcpListener,
+    state: HttpState,
+    shutdown: CancellationToken,
+) {
+    let port = HttpPort {
         limits,
         router: router(state),
         probes: Arc::new(Semaphore::new(limits.probes)),
@@ -61,38 +63,21 @@ pub(super) async fn serve_within(limits: Limits, listener: TcpListener, state: H
         shutdown,
     };
     let connections = TaskTracker::new();
-    let mut newcomers = VecDeque::new();
-    loop {
-        let accepted = tokio::select! {
-            () = port.shutdown.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let others_come = CancellationToken::new();
-                newcomers.push_back(others_come.clone());
-                if newcomers.len() > limits.newcomers
-                    && let Some(oldest) = newcomers.pop_front()
-                {
-                    oldest.cancel();
-                }
-                connections.spawn(port.clone().connection(stream, others_come));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "can't accept an HTTP connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
+    let admit = |stream, _| {
+        let others_come = CancellationToken::new();
+        connections.spawn(port.clone().connection(stream, others_come.clone()));
+        Some(others_come)
+    };
+    let accepting = Port { listener, name: "HTTP", newcomers: limits.newcomers };
+    accepting.accept(port.shutdown.cancelled(), admit).await;
     connections.close();
     let _ = timeout(SHUTDOWN_PATIENCE + ACCEPT_PAUSE, connections.wait()).await;
 }
 
 /// What all connections share.
 #[derive(Clone)]
-struct Port {
-    limits: Limits,
+struct HttpPort {
+    limits: HttpLimits,
     router: Router,
     probes: Arc<Semaphore>,
     others: Arc<Semaphore>,
@@ -100,12 +85,12 @@ struct Port {
 }
 
 /// The place that a connection takes when its request has come, and keeps to its end.
-type Place = Arc<OnceLock<OwnedSemaphorePermit>>;
+type RequestPlace = Arc<OnceLock<OwnedSemaphorePermit>>;
 
-impl Port {
+impl HttpPort {
     /// Serves one connection. `others_come`: unless its request has come, it must make room.
     async fn connection(self, stream: TcpStream, others_come: CancellationToken) {
-        let place = Place::default();
+        let place = RequestPlace::default();
         let service = {
             let (port, place) = (self.clone(), Arc::clone(&place));
             service_fn(move |request: hyper::Request<hyper::body::Incoming>| {

@@ -1,15 +1,16 @@
 //! Tests of the HTTP port, over real sockets.
 
-use super::port::{BUFFER_BYTES, LIMITS, Limits, serve_within};
+use super::port::{BUFFER_BYTES, HttpLimits, LIMITS, serve_within};
 use super::*;
 use crate::net::TcpStream;
+use leasehold_core::Time;
 use serde_json::json;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-struct Server {
+struct HttpServer {
     address: SocketAddr,
     health: watch::Sender<Health>,
     metrics: Arc<Metrics>,
@@ -18,21 +19,21 @@ struct Server {
     task: JoinHandle<()>,
 }
 
-async fn start() -> Server {
+async fn start() -> HttpServer {
     start_within(LIMITS).await
 }
 
-async fn start_within(limits: Limits) -> Server {
+async fn start_within(limits: HttpLimits) -> HttpServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (health, receiver) = watch::channel(Health::Starting);
     let metrics = Arc::new(Metrics::new());
     let jwks = json!({"keys": [{"kty": "OKP"}]});
-    let beat = Arc::new(Beat::default());
+    let beat = Arc::new(Beat::new(clock::now()));
     let state = HttpState { health: receiver, metrics: Arc::clone(&metrics), jwks, beat: Arc::clone(&beat) };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve_within(limits, listener, state, shutdown.clone()));
-    Server { address, health, metrics, beat, shutdown, task }
+    HttpServer { address, health, metrics, beat, shutdown, task }
 }
 
 /// Sends these bytes and reads until the server closes.
@@ -75,12 +76,12 @@ async fn readiness_follows_health_and_liveness_the_loop() {
 async fn a_loop_that_hangs_is_seen() {
     let server = start().await;
     server.health.send_replace(Health::Ready);
-    server.beat.0.store(clock::now().0.saturating_sub(LOOP_HANGS.0 + 1), Ordering::Relaxed);
+    server.beat.mark(Time(clock::now().0.saturating_sub(Beat::HANGS.0 + 1)));
     for path in ["/healthz", "/readyz"] {
         let (status, _, body) = fetch(server.address, path).await;
         assert_eq!((status, body.as_str()), (503, "the loop hangs: restart this process\n"));
     }
-    server.beat.mark();
+    server.beat.mark(clock::now());
     assert_eq!(fetch(server.address, "/healthz").await.0, 200);
 }
 
@@ -97,7 +98,7 @@ async fn probes_are_answered_while_the_keys_arent_there() {
 
 #[tokio::test]
 async fn a_loop_that_died_is_seen() {
-    let Server { address, health, .. } = start().await;
+    let HttpServer { address, health, .. } = start().await;
     health.send_replace(Health::Ready);
     drop(health);
     let (status, _, body) = fetch(address, "/healthz").await;
@@ -141,7 +142,7 @@ async fn closed(mut stream: TcpStream) -> Vec<u8> {
 
 #[tokio::test]
 async fn clients_that_send_no_request_are_cut_after_a_moment() {
-    let server = start_within(Limits { head: Duration::from_millis(200), ..LIMITS }).await;
+    let server = start_within(HttpLimits { head: Duration::from_millis(200), ..LIMITS }).await;
     for words in ["", "GET /healthz HTTP/1.1\r\nhost: a\r\n"] {
         let mut silent = TcpStream::connect(server.address).await.unwrap();
         silent.write_all(words.as_bytes()).await.unwrap();
@@ -152,7 +153,7 @@ async fn clients_that_send_no_request_are_cut_after_a_moment() {
 #[tokio::test]
 async fn clients_that_send_no_request_take_nobodys_place() {
     let patient = Duration::from_secs(600);
-    let server = start_within(Limits { head: patient, newcomers: 3, ..LIMITS }).await;
+    let server = start_within(HttpLimits { head: patient, newcomers: 3, ..LIMITS }).await;
     let mut silent = Vec::new();
     for _ in 0..10 {
         silent.push(TcpStream::connect(server.address).await.unwrap());
@@ -165,12 +166,12 @@ async fn clients_that_send_no_request_take_nobodys_place() {
 
 #[tokio::test]
 async fn probes_have_places_that_others_cant_take() {
-    let server = start_within(Limits { others: 0, ..LIMITS }).await;
+    let server = start_within(HttpLimits { others: 0, ..LIMITS }).await;
     let (status, _, body) = fetch(server.address, "/metrics").await;
     assert_eq!((status, body.as_str()), (503, "too many requests at once; try again\n"));
     assert_eq!(fetch(server.address, "/healthz").await.2, "ok\n");
     assert_eq!(fetch(server.address, "/readyz").await.2, "starting\n");
-    let server = start_within(Limits { probes: 0, others: 1, ..LIMITS }).await;
+    let server = start_within(HttpLimits { probes: 0, others: 1, ..LIMITS }).await;
     for _ in 0..3 {
         assert_eq!(fetch(server.address, "/metrics").await.0, 200, "a place is given back");
     }

@@ -4,7 +4,6 @@
 use super::store::Objects;
 use super::{Cluster, bounded, name};
 use crate::clock;
-use crate::store::Fact;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -12,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Api;
 use kube::api::PostParams;
 use leasehold_core::{Tenure, TenureEnd};
+use leasehold_shell::Fact;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -28,12 +28,12 @@ const MAX_NOTE_BYTES: usize = 1024;
 
 /// The loop's end. The task ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Events {
+pub(crate) struct EventWriter {
     facts: mpsc::Sender<(Fact, Timestamp)>,
     task: JoinHandle<()>,
 }
 
-impl Events {
+impl EventWriter {
     pub(crate) fn start(cluster: Cluster, objects: Objects) -> Self {
         let (facts, mut received) = mpsc::channel(WAITING);
         let task = tokio::spawn(async move {
@@ -98,7 +98,7 @@ fn event(cluster: &Cluster, objects: &Objects, fact: Fact, at: Timestamp) -> Eve
 /// Type, reason, action and note.
 fn words(me: &str, fact: Fact) -> (&'static str, &'static str, &'static str, String) {
     match fact {
-        Fact::Began(Tenure(tenure)) => {
+        Fact::Began { tenure: Tenure(tenure), .. } => {
             ("Normal", "BecameActive", "BecomeActive", format!("{me} became active: tenure {tenure}"))
         }
         Fact::Ended(Tenure(tenure), TenureEnd::Shutdown) => {

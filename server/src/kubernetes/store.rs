@@ -2,16 +2,16 @@
 //! has a time limit, and a task of its own sends them, so that a hung API server never holds up the
 //! loop.
 
-use super::events::Events;
+use super::events::EventWriter;
 use super::object::{self, FORMAT, Signature, seen, sign, strip, version, vouched};
 use super::{ApiError, Cluster, bounded};
 use crate::clock;
 use crate::metrics::Metrics;
-use crate::store::Fact;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use leasehold_core::{ClockFloor, Input, Outcome, Over, Record, Version, WriteId};
+use leasehold_shell::Fact;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -61,7 +61,7 @@ impl Objects {
 }
 
 #[derive(Debug)]
-enum Request {
+enum LeaseRequest {
     Read,
     Write(WriteId, Over, Option<Box<Record>>),
 }
@@ -69,8 +69,8 @@ enum Request {
 /// The loop's end of the store task. The task ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct LeaseStore {
-    requests: mpsc::Sender<Request>,
-    events: Events,
+    requests: mpsc::Sender<LeaseRequest>,
+    events: EventWriter,
 }
 
 impl LeaseStore {
@@ -83,13 +83,13 @@ impl LeaseStore {
         results: mpsc::Sender<Input>,
     ) -> Self {
         let (requests, mut received) = mpsc::channel(REQUESTS);
-        let events = Events::start(cluster.clone(), objects.clone());
+        let events = EventWriter::start(cluster.clone(), objects.clone());
         let task = Task { cluster, signature, objects, metrics };
         tokio::spawn(async move {
             while let Some(request) = received.recv().await {
                 let input = match request {
-                    Request::Read => task.read().await,
-                    Request::Write(write, over, record) => task.write(write, over, record.as_deref()).await,
+                    LeaseRequest::Read => task.read().await,
+                    LeaseRequest::Write(write, over, record) => task.write(write, over, record.as_deref()).await,
                 };
                 if results.send(input).await.is_err() {
                     return;
@@ -110,14 +110,14 @@ impl LeaseStore {
     }
 
     pub(crate) fn read(&self) {
-        self.request(Request::Read);
+        self.request(LeaseRequest::Read);
     }
 
     pub(crate) fn write(&self, write: WriteId, over: Over, record: Option<Box<Record>>) {
-        self.request(Request::Write(write, over, record));
+        self.request(LeaseRequest::Write(write, over, record));
     }
 
-    fn request(&self, request: Request) {
+    fn request(&self, request: LeaseRequest) {
         self.requests.try_send(request).expect("the core has no more requests under way than fit, and the task lives");
     }
 }

@@ -1,6 +1,6 @@
 //! One connection in the ledger, and its calls.
 
-use super::{Class, Ledger, Open, SEND_TIMEOUT, SPAN, SPANS};
+use super::{Class, Ledger, OpenCalls, SEND_TIMEOUT, SPAN, SPANS};
 use crate::errors::Refusal;
 use crate::line::Owner;
 use bytes::Bytes;
@@ -19,20 +19,20 @@ const ROOM_BYTES: usize = 4 << 20;
 
 /// The other end of a connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Peer(pub(super) Arc<Shared>);
+pub(crate) struct Peer(pub(super) Arc<PeerState>);
 
 /// A connection is in the ledger as long as this.
 #[derive(Debug)]
 pub(crate) struct Registered(pub(super) u64, pub(super) Arc<Ledger>);
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct PeerState {
     id: u64,
     address: IpAddr,
     /// Of all connections from there.
-    of_address: Arc<Open>,
+    of_address: Arc<OpenCalls>,
     ledger: Arc<Ledger>,
-    own: Open,
+    own: OpenCalls,
     at_work: Arc<Semaphore>,
     unsent: AtomicUsize,
     /// Pieces that must be sent in time, by the span in which they were handed over.
@@ -45,7 +45,11 @@ pub(super) struct Shared {
 }
 
 /// A call that may be worked at, and what it holds until it has begun.
-pub(crate) type Begun = (Arc<Call>, Option<OwnedSemaphorePermit>);
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) call: Arc<Call>,
+    pub(crate) at_work: Option<OwnedSemaphorePermit>,
+}
 
 /// An open call: it is over when its last byte was sent.
 #[derive(Debug)]
@@ -136,10 +140,10 @@ impl Peer {
 impl Call {
     fn begun(mut self, permit: OwnedSemaphorePermit) -> Begun {
         if self.class != Class::Unary {
-            return (Arc::new(self), Some(permit));
+            return Begun { call: Arc::new(self), at_work: Some(permit) };
         }
         self.at_work = Some(permit);
-        (Arc::new(self), None)
+        Begun { call: Arc::new(self), at_work: None }
     }
 
     /// Enters a piece of the answer. It is crossed out when what this returns is dropped.
@@ -190,14 +194,14 @@ impl Drop for Registered {
     }
 }
 
-impl Shared {
-    pub(super) fn new(id: u64, (address, of_address): (IpAddr, Arc<Open>), ledger: Arc<Ledger>) -> Self {
+impl PeerState {
+    pub(super) fn new(id: u64, (address, of_address): (IpAddr, Arc<OpenCalls>), ledger: Arc<Ledger>) -> Self {
         Self {
             id,
             address,
             of_address,
             ledger,
-            own: Open::default(),
+            own: OpenCalls::default(),
             at_work: Arc::new(Semaphore::new(AT_WORK)),
             unsent: AtomicUsize::new(0),
             pieces: Default::default(),
@@ -211,11 +215,11 @@ impl Shared {
         self.address
     }
 
-    pub(super) fn of_address(&self) -> &Open {
+    pub(super) fn of_address(&self) -> &OpenCalls {
         &self.of_address
     }
 
-    pub(super) fn own(&self) -> &Open {
+    pub(super) fn own(&self) -> &OpenCalls {
         &self.own
     }
 

@@ -4,10 +4,10 @@ use super::*;
 use bytes::Bytes;
 
 async fn begin(peer: &Peer, class: Class) -> Result<Arc<Call>, Refusal> {
-    peer.begin(class).await.map(|(call, _)| call)
+    peer.begin(class).await.map(|begun| begun.call)
 }
 
-const LIMITS: Limits = Limits { unsent_bytes: 1000, streams: 1000 };
+const LIMITS: LedgerLimits = LedgerLimits { unsent_bytes: 1000, streams: 1000 };
 
 fn ledger() -> (Arc<Ledger>, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new());
@@ -84,7 +84,7 @@ async fn when_memory_is_short_whoever_holds_most_is_closed_and_nobody_else() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_gets_no_more_answers() {
     let unsent_bytes = usize::MAX / 2;
-    let ledger = Ledger::new(Limits { unsent_bytes, streams: 10_000 }, Arc::new(Metrics::new()));
+    let ledger = Ledger::new(LedgerLimits { unsent_bytes, streams: 10_000 }, Arc::new(Metrics::new()));
     let (peer, _registered) = ledger.register(ip(1));
     let waits =
         |peer: Peer| async move { tokio::time::timeout(Duration::from_millis(50), begin(&peer, Class::Unary)).await };
@@ -110,7 +110,7 @@ async fn a_client_that_reads_nothing_gets_no_more_answers() {
 
 #[tokio::test]
 async fn calls_have_limits_in_all_and_for_each_address_and_connection() {
-    let ledger = Ledger::new(Limits { streams: 8, ..LIMITS }, Arc::new(Metrics::new()));
+    let ledger = Ledger::new(LedgerLimits { streams: 8, ..LIMITS }, Arc::new(Metrics::new()));
     let refused = |refusal: Refusal| refusal.to_string();
     let (peer, _registered) = ledger.register(ip(1));
     let mut open = Vec::new();
@@ -136,7 +136,7 @@ async fn calls_have_limits_in_all_and_for_each_address_and_connection() {
 
 #[tokio::test]
 async fn hosts_with_many_calls_leave_places_for_those_with_few() {
-    let ledger = Ledger::new(Limits { streams: 800, ..LIMITS }, Arc::new(Metrics::new()));
+    let ledger = Ledger::new(LedgerLimits { streams: 800, ..LIMITS }, Arc::new(Metrics::new()));
     let mut open = Vec::new();
     let mut fill = async |host: u8, most: usize| {
         let (peer, registered) = ledger.register(ip(host));
@@ -159,7 +159,7 @@ async fn hosts_with_many_calls_leave_places_for_those_with_few() {
 
 #[tokio::test]
 async fn watches_and_reflection_have_limits_of_their_own() {
-    let limits = Limits { unsent_bytes: 1000, streams: 100_000 };
+    let limits = LedgerLimits { unsent_bytes: 1000, streams: 100_000 };
     let ledger = Ledger::new(limits, Arc::new(Metrics::new()));
     for (class, each, address, all, what) in [
         (Class::Watch, 16, 1024, 4096, "streams of grpc.health.v1.Health/Watch"),

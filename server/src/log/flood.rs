@@ -66,9 +66,9 @@ impl Flood {
 }
 
 /// Stands before what writes the log.
-pub(super) struct Gate(pub(super) Arc<Flood>);
+pub(super) struct FloodGate(pub(super) Arc<Flood>);
 
-impl<S: Subscriber> Layer<S> for Gate {
+impl<S: Subscriber> Layer<S> for FloodGate {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         self.0.lets(event.metadata(), clock::now())
     }
@@ -106,7 +106,7 @@ mod tests {
     fn of_a_flood_one_warning_a_second_is_written_and_the_rest_is_counted() {
         let (lines, flood) = (Lines::default(), Arc::new(Flood::default()));
         let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone()).with_ansi(false);
-        let subscriber = tracing_subscriber::registry().with(layer).with(Gate(Arc::clone(&flood)));
+        let subscriber = tracing_subscriber::registry().with(layer).with(FloodGate(Arc::clone(&flood)));
         tracing::subscriber::with_default(subscriber, || {
             for number in 0..100 {
                 tracing::warn!(number, "closed a connection");

@@ -2,8 +2,8 @@
 
 use crate::candidacy::{Candidacy, Hold, Packed};
 use leasehold_core::{BatchParts, Carried, Enrolment, Held, MirrorBatch, Tenure, Unlawful};
+use leasehold_shell::News;
 use prost::Message;
-use std::sync::Arc;
 
 /// The format that is written, and the only one that is read. A reader skips fields that it doesn't
 /// know. So a new field that a reader may skip needs no new format.
@@ -12,15 +12,6 @@ const FORMAT: u64 = 1;
 const FRAME_BYTES: usize = 1024 * 1024;
 /// A candidacy is shorter than this: a value of 4 KiB and three names.
 const CANDIDACY_BYTES: usize = 8192;
-
-/// What the loop tells a mirror.
-#[derive(Clone, Debug)]
-pub(crate) enum News {
-    /// All that there is.
-    Snapshot(Arc<MirrorBatch>),
-    /// What has changed.
-    Changed(Arc<MirrorBatch>),
-}
 
 /// A part of a batch.
 #[derive(Clone, PartialEq, Message)]
@@ -138,6 +129,7 @@ pub(crate) fn longest(gone: usize) -> usize {
 mod tests {
     use super::*;
     use leasehold_core::{Attempt, ElectionName, FencingToken, Millis, Ticket, TicketParts, Value};
+    use std::sync::Arc;
 
     fn carried(number: u64) -> Carried {
         let parts = TicketParts {

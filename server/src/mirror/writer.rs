@@ -1,13 +1,15 @@
 //! `leasehold.v1.ReplicaService`: the active replica's side of the mirror.
 
-use super::frame::{News, frames};
+use super::frame::frames;
 use super::seal::{RANDOM_BYTES, Seal, Seals, random};
+use crate::caller::Caller;
 use crate::errors::Refusal;
 use crate::handle::Handle;
 use futures::Stream;
 use leasehold_core::Reject;
 use leasehold_proto::v1;
 use leasehold_proto::v1::replica_service_server::ReplicaService;
+use leasehold_shell::News;
 use prost::Message;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -25,7 +27,7 @@ pub(crate) struct Mirrors {
     seals: Seals,
 }
 
-struct Open {
+struct MirrorWriter {
     news: mpsc::Receiver<News>,
     seal: Seal,
     ready: VecDeque<Vec<u8>>,
@@ -36,20 +38,20 @@ impl Mirrors {
         Self { handle, seals }
     }
 
-    async fn open(&self, request: v1::MirrorRequest) -> Result<Open, Refusal> {
+    async fn open(&self, caller: &Caller, request: v1::MirrorRequest) -> Result<MirrorWriter, Refusal> {
         let fair = request.nonce.len() == RANDOM_BYTES && request.sealed.len() <= 1024;
         let name = fair.then(|| self.seals.of_request(&request.nonce).open(request.sealed)).flatten();
         let name = name.ok_or(Refusal::NotAReplica)?;
-        let news = self.handle.mirror().await?;
+        let news = self.handle.mirror(caller).await?;
         tracing::info!(replica = %String::from_utf8_lossy(&name), "a standby mirrors this replica");
         let random = random();
         let seal = self.seals.of_stream(&request.nonce, &random);
         // In the clear: without it no key is complete.
-        Ok(Open { news, seal, ready: VecDeque::from([random]) })
+        Ok(MirrorWriter { news, seal, ready: VecDeque::from([random]) })
     }
 }
 
-impl Open {
+impl MirrorWriter {
     async fn next(&mut self) -> Option<Result<v1::MirrorResponse, Status>> {
         loop {
             if let Some(sealed) = self.ready.pop_front() {
@@ -73,7 +75,8 @@ impl ReplicaService for Mirrors {
     type MirrorStream = Pin<Box<dyn Stream<Item = Result<v1::MirrorResponse, Status>> + Send>>;
 
     async fn mirror(&self, request: Request<v1::MirrorRequest>) -> Result<Response<Self::MirrorStream>, Status> {
-        let open = self.open(request.into_inner()).await?;
+        let caller = Caller::of(&request);
+        let open = self.open(&caller, request.into_inner()).await?;
         let stream = futures::stream::unfold(Some(open), |open| async {
             let mut open = open?;
             let next = open.next().await?;

@@ -1,9 +1,11 @@
 //! `leasehold.v1.AdminService`.
 
-use super::Context;
 use super::convert::{duration, number};
 use super::election::mismatch;
+use super::{Context, ReplicaNames};
+use crate::caller::Caller;
 use crate::errors::Refusal;
+use crate::handle::Answered;
 use leasehold_core::{Active, Ask, ElectionName, FencingToken, Reply};
 use leasehold_proto::v1;
 use leasehold_proto::v1::admin_service_server::AdminService;
@@ -15,11 +17,11 @@ use tonic::{Request, Response, Status};
 pub(crate) struct Admin(pub(crate) Arc<Context>);
 
 impl Admin {
-    async fn status(&self) -> Result<v1::GetStatusResponse, Refusal> {
-        let (tenure, reply) = self.0.handle.ask(Ask::Status).await?;
+    async fn status(&self, caller: &Caller) -> Result<v1::GetStatusResponse, Refusal> {
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Status).await?;
         let Reply::Status(status) = reply else { return Err(mismatch()) };
         let active = status.tenure.is_some();
-        let (replica, lease) = self.0.replica.clone();
+        let ReplicaNames { replica, lease } = self.0.names.clone();
         let followed = self.0.active.borrow().clone();
         Ok(v1::GetStatusResponse {
             tenure: number(tenure),
@@ -43,10 +45,14 @@ impl Admin {
         })
     }
 
-    async fn end_leadership(&self, request: v1::StepDownRequest) -> Result<v1::StepDownResponse, Refusal> {
+    async fn end_leadership(
+        &self,
+        caller: &Caller,
+        request: v1::StepDownRequest,
+    ) -> Result<v1::StepDownResponse, Refusal> {
         let only = (request.fencing_token != 0).then_some(FencingToken(request.fencing_token));
         let ask = Ask::StepDown(ElectionName::new(&request.election)?, only);
-        let (tenure, reply) = self.0.handle.ask(ask).await?;
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, ask).await?;
         let Reply::SteppingDown { token, remaining } = reply else { return Err(mismatch()) };
         Ok(v1::StepDownResponse {
             tenure: number(tenure),
@@ -60,12 +66,14 @@ impl Admin {
 impl AdminService for Admin {
     async fn get_status(
         &self,
-        _request: Request<v1::GetStatusRequest>,
+        request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        self.status().await.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        let caller = Caller::of(&request).of_any_tenure();
+        self.0.respond(self.status(&caller).await)
     }
 
     async fn step_down(&self, request: Request<v1::StepDownRequest>) -> Result<Response<v1::StepDownResponse>, Status> {
-        self.end_leadership(request.into_inner()).await.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        let caller = Caller::of(&request);
+        self.0.respond(self.end_leadership(&caller, request.into_inner()).await)
     }
 }

@@ -5,12 +5,13 @@ use super::deadline::passed;
 use super::{Context, HEARTBEAT, next_heartbeat};
 use crate::clock;
 use crate::errors::Refusal;
-use crate::handle::{Events, StreamItem, StreamKind};
+use crate::handle::CampaignEvents;
 use crate::line::Owner;
 use futures::Stream;
-use leasehold_core::{Event, Reject, Tenure, Time};
+use leasehold_core::{Event, Reject, StateVersion, Time};
 use leasehold_proto::v1;
 use leasehold_proto::v1::campaign_response::Event as Told;
+use leasehold_shell::{StreamItem, Word};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,84 +21,103 @@ use tonic::Status;
 /// What tonic is given.
 pub(crate) type CampaignStream = Pin<Box<dyn Stream<Item = Result<v1::CampaignResponse, Status>> + Send>>;
 
-struct Open {
+/// How a stream was opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entered {
+    /// Who signs for it waits in this one's name.
+    pub(crate) owner: Owner,
+    pub(crate) wants_task_token: bool,
+    /// When its candidacy entered, until it is granted. A stream that is opened again with a ticket
+    /// doesn't know.
+    pub(crate) at: Option<Time>,
+}
+
+struct CampaignReader {
     context: Arc<Context>,
-    events: Events,
+    events: CampaignEvents,
     /// What has come before the stream was handed out.
-    first: Option<v1::CampaignResponse>,
-    /// Of the last event: heartbeats are in its name.
-    tenure: Tenure,
+    first: Option<Word<v1::CampaignResponse>>,
+    /// The last event came in this word's name. Heartbeats come in it as well.
+    last: Option<Word<()>>,
     /// One timer, moved on with each event: moving it is cheaper than making one.
     heartbeat: Pin<Box<Sleep>>,
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Who asks, and whether for task tokens.
-    caller: (Owner, bool),
-    /// When it entered, until it is granted. A stream that is opened again with a ticket doesn't know.
-    entered: Option<Time>,
+    entered: Entered,
 }
 
-/// A stream of these events, cut off at the caller's own deadline. Waits for the first one: a refusal is then the answer to the call,
-/// and the headers leave together with what comes first.
+/// A stream of these events, cut off at the caller's own deadline. Waits for the first one: a
+/// refusal is then the answer to the call, and the headers leave together with what comes first.
 pub(crate) async fn open(
     context: Arc<Context>,
-    events: Events,
+    events: CampaignEvents,
     deadline: Option<Duration>,
-    (caller, entered): ((Owner, bool), Option<Time>),
+    entered: Entered,
 ) -> Result<CampaignStream, Refusal> {
     let heartbeat = Box::pin(sleep(HEARTBEAT));
     let deadline = deadline.map(|left| Box::pin(sleep(left)));
-    let mut open = Open { context, events, first: None, tenure: Tenure(0), heartbeat, deadline, caller, entered };
+    let mut open = CampaignReader { context, events, first: None, last: None, heartbeat, deadline, entered };
     open.first = open.next().await.transpose()?;
+    if open.first.is_some() && !open.context.handle.right.back().await {
+        return Err(Reject::NotActive.into());
+    }
     Ok(Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
         let next = match open.first.take() {
-            Some(first) => Some(open.lawful(first).await),
-            None => open.next().await,
+            Some(first) => Ok(first),
+            None => open.next().await?,
         };
-        match next {
-            Some(Ok(response)) => Some((Ok(response), Some(open))),
-            Some(Err(refusal)) => Some((Err(refusal.into()), None)),
-            None => None,
+        // What was decided while the right lasted may come out of a channel, or a pause, after its
+        // end.
+        let opened = match next {
+            Ok(word) => open.context.handle.right.open(word).await.map_err(Refusal::from),
+            Err(refusal) => Err(refusal),
+        };
+        match opened {
+            Ok(response) => Some((Ok(response), Some(open))),
+            Err(refusal) => Some((Err(refusal.into()), None)),
         }
     })))
 }
 
-impl Open {
-    async fn next(&mut self) -> Option<Result<v1::CampaignResponse, Refusal>> {
-        let item = tokio::select! {
-            biased;
-            item = self.events.next() => item,
-            () = passed(&mut self.deadline) => return Some(Err(Refusal::DeadlineExceeded)),
-            () = &mut self.heartbeat => {
-                self.heartbeat.as_mut().reset(next_heartbeat());
-                let event = Some(Told::Heartbeat(v1::Heartbeat {}));
-                return Some(self.lawful(v1::CampaignResponse { tenure: number(self.tenure), event, version: 0 }).await);
+impl CampaignReader {
+    async fn next(&mut self) -> Option<Result<Word<v1::CampaignResponse>, Refusal>> {
+        let item = loop {
+            tokio::select! {
+                biased;
+                item = self.events.next() => break item,
+                () = passed(&mut self.deadline) => return Some(Err(Refusal::DeadlineExceeded)),
+                () = &mut self.heartbeat => {
+                    self.heartbeat.as_mut().reset(next_heartbeat());
+                    // A call without a word is given up before its first heartbeat.
+                    let Some(last) = &self.last else { continue };
+                    let event = Some(Told::Heartbeat(v1::Heartbeat {}));
+                    let tenure = number(last.tenure());
+                    return Some(Ok(last.with(v1::CampaignResponse { tenure, event, version: 0 })));
+                }
             }
         };
         self.heartbeat.as_mut().reset(next_heartbeat());
         match item {
-            Some(StreamItem { tenure, at, kind: StreamKind::Event(version, event) }) => {
-                self.tenure = tenure;
-                if matches!(event, Event::Elected(_))
-                    && let Some(entered) = self.entered.take()
-                {
-                    self.context.metrics.granted_after(clock::now().since(entered));
-                }
-                let event = Some(self.tell(event, at).await);
-                Some(self.lawful(v1::CampaignResponse { tenure: number(tenure), event, version: version.0 }).await)
-            }
-            Some(StreamItem { kind: StreamKind::Close(why), .. }) => why.map(|reject| Err(Refusal::from(*reject))),
+            Some(StreamItem::Event(word)) => Some(Ok(self.say(word).await)),
+            Some(StreamItem::Close(why)) => why.map(|reject| Err(Refusal::from(*reject))),
             // Nothing has come yet, so it isn't the reader that was slow: the loop has ended.
-            None if self.tenure == Tenure(0) => Some(Err(Reject::ShuttingDown.into())),
+            None if self.last.is_none() => Some(Err(Reject::ShuttingDown.into())),
             None => Some(Err(Refusal::SlowReader)),
         }
     }
 
-    /// What was decided while the right lasted may come out of a channel, or a pause, after its
-    /// end. One that has lapsed is waited for: the end of this stream would be the end of a
-    /// candidacy that is bound to it.
-    async fn lawful(&self, response: v1::CampaignResponse) -> Result<v1::CampaignResponse, Refusal> {
-        if self.context.handle.right.back().await { Ok(response) } else { Err(Reject::NotActive.into()) }
+    async fn say(&mut self, word: Word<(StateVersion, Event)>) -> Word<v1::CampaignResponse> {
+        let (tenure, at) = (number(word.tenure()), word.at());
+        self.last = Some(word.with(()));
+        let say = |(version, event): (StateVersion, Event)| async move {
+            if matches!(event, Event::Elected(_))
+                && let Some(entered) = self.entered.at.take()
+            {
+                self.context.metrics.granted_after(clock::now().since(entered));
+            }
+            v1::CampaignResponse { tenure, event: Some(self.tell(event, at).await), version: version.0 }
+        };
+        word.map(say).ready().await
     }
 
     async fn tell(&self, event: Event, at: Time) -> Told {
@@ -113,7 +133,7 @@ impl Open {
                 settling: some(settling),
                 hold: some(hold),
             }),
-            Event::Elected(lead) => Told::Elected(self.context.elected(&lead, at, self.caller).await),
+            Event::Elected(lead) => Told::Elected(self.context.elected(&lead, at, self.entered).await),
             Event::Draining { token, remaining } => {
                 Told::Draining(v1::Draining { fencing_token: token.0, remaining: Some(duration(remaining)) })
             }

@@ -1,9 +1,9 @@
 //! Between the contract's messages and the core's types.
 
 use super::Context;
+use super::campaign::Entered;
 use crate::clock;
 use crate::errors::Refusal;
-use crate::line::Owner;
 use crate::task_token::Claims;
 use leasehold_core::{
     Attempt, CandidateName, Change, ChangeReason, ElectionName, ElectionState, EndReason, Entry, Kept, Lead, Leader,
@@ -44,7 +44,7 @@ pub(crate) fn some(left: Millis) -> Option<prost_types::Duration> {
 }
 
 /// The request of a new candidacy.
-pub(crate) fn entry(request: v1::CampaignRequest) -> Result<Entry, Refusal> {
+pub(crate) fn entry(request: v1::CampaignRequest, subject: Subject) -> Result<Entry, Refusal> {
     let ttl = request.ttl.as_ref().map(|ttl| millis("ttl", ttl)).transpose()?;
     let max_wait = request.max_wait.as_ref().map(|wait| millis("max_wait", wait)).transpose()?;
     let hold = request.hold.as_ref().map(|hold| millis("hold", hold)).transpose()?;
@@ -52,7 +52,7 @@ pub(crate) fn entry(request: v1::CampaignRequest) -> Result<Entry, Refusal> {
     Ok(Entry {
         election: ElectionName::new(&request.election)?,
         candidate: CandidateName::new(&request.candidate)?,
-        subject: Subject::anonymous(),
+        subject,
         ttl,
         value: Value::new(&request.value)?,
         no_wait: request.no_wait,
@@ -156,11 +156,11 @@ impl Context {
     }
 
     /// `at` is when the loop said so, or a moment before.
-    pub(crate) async fn elected(&self, lead: &Lead, at: Time, (caller, want_task_token): (Owner, bool)) -> v1::Elected {
+    pub(crate) async fn elected(&self, lead: &Lead, at: Time, asks: Entered) -> v1::Elected {
         let end = lead.lease_left.map_or(clock::now() + STREAM_BOUND_TASK_TOKEN, |left| at + left);
         let claims = || self.claims(&lead.election, &lead.candidate, lead.token.0, end);
-        let task_token = match want_task_token.then(claims).flatten() {
-            Some(claims) => self.signer.sign(caller, &[Some(claims)]).await.pop().unwrap_or_default(),
+        let task_token = match asks.wants_task_token.then(claims).flatten() {
+            Some(claims) => self.signer.sign(asks.owner, &[Some(claims)]).await.pop().unwrap_or_default(),
             None => String::new(),
         };
         v1::Elected {
@@ -281,7 +281,7 @@ mod tests {
                 max_wait: wait.map(|wait| super::duration(Millis(wait))),
                 ..Default::default()
             };
-            entry(request).unwrap().max_wait
+            entry(request, Subject::anonymous()).unwrap().max_wait
         };
         assert_eq!((wait(None), wait(Some(0)), wait(Some(2000))), (None, None, Some(Millis(2000))));
     }

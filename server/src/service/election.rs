@@ -1,18 +1,22 @@
 //! `leasehold.v1.ElectionService`.
 
+use super::campaign::Entered;
 use super::campaign::{self, CampaignStream};
 use super::convert::{self, number};
 use super::observe::{self, ObserveStream};
 use super::{Context, deadline};
+use crate::caller::Caller;
 use crate::clock;
 use crate::errors::{Refusal, shown};
-use crate::gate::{caller, held};
+use crate::gate::held;
+use crate::handle::Answered;
 use crate::line::Owner;
 use crate::task_token::TaskTokenError;
 use leasehold_core::{Ask, ElectionName, FencingToken, Kept, Millis, Reply, Ticket, Value};
 use leasehold_proto::v1;
 use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::verify_token_request::Token;
+use leasehold_shell::Opening;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +37,12 @@ const MAX_PAGE_BYTES: usize = 1024 * 1024;
 pub(crate) struct Elections(pub(crate) Arc<Context>);
 
 impl Elections {
-    async fn keep_alive(&self, items: Vec<v1::KeepAliveItem>, owner: Owner) -> Result<v1::KeepAliveResponse, Refusal> {
+    async fn keep_alive(
+        &self,
+        caller: &Caller,
+        items: Vec<v1::KeepAliveItem>,
+        owner: Owner,
+    ) -> Result<v1::KeepAliveResponse, Refusal> {
         let opened: Vec<_> = items.iter().map(|item| self.0.open(&item.ticket)).collect();
         if let Some((first, second)) = twice(&opened) {
             return Err(Refusal::Argument(format!(
@@ -41,8 +50,9 @@ impl Elections {
             )));
         }
         let tickets = opened.iter().filter_map(|ticket| ticket.as_ref().ok().cloned()).collect();
-        let (tenure, reply, at) = self.0.handle.ask_when(Ask::KeepAlive(tickets)).await?;
+        let Answered { tenure, reply, at } = self.0.handle.ask(caller, Ask::KeepAlive(tickets)).await?;
         let Reply::KeptAlive(kept) = reply else { return Err(mismatch()) };
+        debug_assert_eq!(kept.len(), opened.iter().flatten().count(), "each ticket is answered");
         self.count(&opened, &kept);
         let wants =
             items.iter().zip(&opened).filter(|(_, opened)| opened.is_ok()).map(|(item, _)| item.want_task_token);
@@ -75,15 +85,31 @@ impl Elections {
         self.0.metrics.keep_alives.inc_by(accepted);
     }
 
-    async fn proclaim(&self, request: v1::ProclaimRequest) -> Result<v1::ProclaimResponse, Refusal> {
+    async fn resign(&self, caller: &Caller, ticket: &[u8]) -> Result<v1::ResignResponse, Refusal> {
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Resign(self.0.open(ticket)?)).await?;
+        let Reply::Resigned { was_leading, already_ended } = reply else { return Err(mismatch()) };
+        Ok(v1::ResignResponse { tenure: number(tenure), was_leading, already_ended })
+    }
+
+    async fn get(&self, caller: &Caller, name: &str) -> Result<v1::GetElectionResponse, Refusal> {
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Get(ElectionName::new(name)?)).await?;
+        let Reply::Election(state) = reply else { return Err(mismatch()) };
+        Ok(v1::GetElectionResponse { tenure: number(tenure), election: Some(convert::election(&state)) })
+    }
+
+    async fn proclaim(&self, caller: &Caller, request: v1::ProclaimRequest) -> Result<v1::ProclaimResponse, Refusal> {
         let ask = Ask::Proclaim(self.0.open(&request.ticket)?, Value::new(&request.value)?);
-        let (tenure, reply) = self.0.handle.ask(ask).await?;
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, ask).await?;
         let Reply::Proclaimed { revision, ticket } = reply else { return Err(mismatch()) };
         let ticket = self.0.sealer.seal(&ticket);
         Ok(v1::ProclaimResponse { tenure: number(tenure), revision: revision.0, ticket, version: revision.0 })
     }
 
-    async fn list(&self, request: v1::ListElectionsRequest) -> Result<v1::ListElectionsResponse, Refusal> {
+    async fn list(
+        &self,
+        caller: &Caller,
+        request: v1::ListElectionsRequest,
+    ) -> Result<v1::ListElectionsResponse, Refusal> {
         if request.page_size > MAX_PAGE {
             let size = request.page_size;
             return Err(Refusal::Argument(format!(
@@ -104,7 +130,8 @@ impl Elections {
             },
         };
         let prefix = observe::prefix(&request.prefix)?;
-        let (tenure, reply) = self.0.handle.ask(Ask::List { prefix, after, limit: size as usize }).await?;
+        let Answered { tenure, reply, .. } =
+            self.0.handle.ask(caller, Ask::List { prefix, after, limit: size as usize }).await?;
         let Reply::Elections { elections, more } = reply else { return Err(mismatch()) };
         let all = elections.len();
         let mut bytes = 0;
@@ -124,12 +151,16 @@ impl Elections {
         })
     }
 
-    async fn verify(&self, request: v1::VerifyTokenRequest) -> Result<v1::VerifyTokenResponse, Refusal> {
+    async fn verify(
+        &self,
+        caller: &Caller,
+        request: v1::VerifyTokenRequest,
+    ) -> Result<v1::VerifyTokenResponse, Refusal> {
         let (election, token) = match request.token {
             None => return Err(Refusal::Argument("no token is given; set fencing_token or task_token".to_owned())),
             Some(Token::FencingToken(token)) => (request.election, token),
             Some(Token::TaskToken(token)) => match self.0.signer.tokens().verify(&token, clock::unix_seconds()) {
-                Err(error) => return self.unverified(request.election, error).await,
+                Err(error) => return self.unverified(caller, request.election, error).await,
                 Ok(claims) if !request.election.is_empty() && request.election != claims.election => {
                     let text = format!(
                         "election is {}, but the task token is for {}",
@@ -142,7 +173,7 @@ impl Elections {
             },
         };
         let name = ElectionName::new(&election)?;
-        let (tenure, reply) = self.0.handle.ask(Ask::Verify(name, FencingToken(token))).await?;
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Verify(name, FencingToken(token))).await?;
         let Reply::Verified { current, leader } = reply else { return Err(mismatch()) };
         let (status, detail) = match (&leader, current) {
             (_, true) => (v1::TokenStatus::Current, String::new()),
@@ -162,7 +193,12 @@ impl Elections {
     }
 
     /// The answer for a task token that is worth nothing, whoever leads.
-    async fn unverified(&self, asked: String, error: TaskTokenError) -> Result<v1::VerifyTokenResponse, Refusal> {
+    async fn unverified(
+        &self,
+        caller: &Caller,
+        asked: String,
+        error: TaskTokenError,
+    ) -> Result<v1::VerifyTokenResponse, Refusal> {
         let detail = error.to_string();
         let (status, election) = match error {
             TaskTokenError::Invalid(_) => (v1::TokenStatus::Invalid, asked),
@@ -172,7 +208,7 @@ impl Elections {
             "" => Ask::Status,
             name => Ask::Get(ElectionName::new(name)?),
         };
-        let (tenure, reply) = self.0.handle.ask(ask).await?;
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, ask).await?;
         let leader = match reply {
             Reply::Election(state) => convert::election(&state).leader,
             _ => None,
@@ -183,12 +219,15 @@ impl Elections {
 
     async fn open_campaign(&self, request: Request<v1::CampaignRequest>) -> Result<CampaignStream, Refusal> {
         let deadline = deadline::timeout(request.metadata().as_ref());
-        let caller = caller().connection();
+        let caller = Caller::of(&request);
         let request = request.into_inner();
-        let caller = (caller, request.want_task_token);
-        let entered = request.ticket.is_empty().then(clock::now);
-        let events = if request.ticket.is_empty() {
-            self.0.handle.campaign(convert::entry(request)?).await?
+        let entered = Entered {
+            owner: caller.connection(),
+            wants_task_token: request.want_task_token,
+            at: request.ticket.is_empty().then(clock::now),
+        };
+        let opening = if request.ticket.is_empty() {
+            Opening::Enter(Box::new(convert::entry(request, caller.subject())?))
         } else {
             let ticket = self.0.open(&request.ticket)?;
             for (what, given, meant) in [
@@ -200,9 +239,10 @@ impl Elections {
                     return Err(Refusal::Argument(format!("{what} is {given}, but the ticket is for {meant}")));
                 }
             }
-            self.0.handle.reopen(ticket).await?
+            Opening::Reopen(Box::new(ticket))
         };
-        campaign::open(Arc::clone(&self.0), events, deadline, (caller, entered)).await
+        let events = self.0.handle.open(&caller, opening).await?;
+        campaign::open(Arc::clone(&self.0), events, deadline, entered).await
     }
 }
 
@@ -232,68 +272,61 @@ impl ElectionService for Elections {
     type ObserveStream = ObserveStream;
 
     async fn campaign(&self, request: Request<v1::CampaignRequest>) -> Result<Response<CampaignStream>, Status> {
-        self.open_campaign(request).await.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        self.0.respond(self.open_campaign(request).await)
     }
 
     async fn keep_alive(
         &self,
         request: Request<v1::KeepAliveRequest>,
     ) -> Result<Response<v1::KeepAliveResponse>, Status> {
-        let caller = caller();
+        let caller = Caller::of(&request);
         let items = request.into_inner().items;
         if items.is_empty() || items.len() > MAX_ITEMS {
             let text = format!("items has {} entries; give 1 to {MAX_ITEMS}", items.len());
             return Err(self.0.refuse(Refusal::Argument(text)));
         }
         if items.len() <= CHEAP_ITEMS {
-            let result = self.keep_alive(items, caller.connection()).await;
-            return result.map(Response::new).map_err(|refusal| self.0.refuse(refusal));
+            return self.0.respond(self.keep_alive(&caller, items, caller.connection()).await);
         }
         let turn = caller.turn(&self.0.line, items.len()).await;
-        let result = self.keep_alive(items, caller.host()).await.map_err(|refusal| self.0.refuse(refusal))?;
+        let result = self.keep_alive(&caller, items, caller.host()).await.map_err(|refusal| self.0.refuse(refusal))?;
         Ok(held(result, turn))
     }
 
     async fn resign(&self, request: Request<v1::ResignRequest>) -> Result<Response<v1::ResignResponse>, Status> {
-        let ticket = self.0.open(&request.into_inner().ticket).map_err(|refusal| self.0.refuse(refusal))?;
-        let (tenure, reply) = self.0.handle.ask(Ask::Resign(ticket)).await.map_err(|refusal| self.0.refuse(refusal))?;
-        let Reply::Resigned { was_leading, already_ended } = reply else { return Err(mismatch().into()) };
-        Ok(Response::new(v1::ResignResponse { tenure: number(tenure), was_leading, already_ended }))
+        let caller = Caller::of(&request);
+        self.0.respond(self.resign(&caller, &request.into_inner().ticket).await)
     }
 
     async fn proclaim(&self, request: Request<v1::ProclaimRequest>) -> Result<Response<v1::ProclaimResponse>, Status> {
-        let result = self.proclaim(request.into_inner()).await;
-        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        let caller = Caller::of(&request);
+        self.0.respond(self.proclaim(&caller, request.into_inner()).await)
     }
 
     async fn observe(&self, request: Request<v1::ObserveRequest>) -> Result<Response<ObserveStream>, Status> {
         let deadline = deadline::timeout(request.metadata().as_ref());
         self.0.handle.right.back_soon().await;
         let observer = observe::selection(request.get_ref())
-            .and_then(|(selection, cursor)| self.0.observers.observe(selection, cursor))
-            .map_err(|refusal| self.0.refuse(refusal))?;
-        Ok(Response::new(observe::stream(observer, deadline)))
+            .and_then(|what| self.0.observers.observe(&Caller::of(&request), what));
+        self.0.respond(observer.map(|observer| observe::stream(observer, deadline)))
     }
 
     async fn get_election(
         &self,
         request: Request<v1::GetElectionRequest>,
     ) -> Result<Response<v1::GetElectionResponse>, Status> {
-        let name = ElectionName::new(&request.into_inner().election).map_err(|word| self.0.refuse(word.into()))?;
-        let (tenure, reply) = self.0.handle.ask(Ask::Get(name)).await.map_err(|refusal| self.0.refuse(refusal))?;
-        let Reply::Election(state) = reply else { return Err(mismatch().into()) };
-        let election = Some(convert::election(&state));
-        Ok(Response::new(v1::GetElectionResponse { tenure: number(tenure), election }))
+        let caller = Caller::of(&request);
+        self.0.respond(self.get(&caller, &request.into_inner().election).await)
     }
 
     async fn list_elections(
         &self,
         request: Request<v1::ListElectionsRequest>,
     ) -> Result<Response<v1::ListElectionsResponse>, Status> {
-        let caller = caller();
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         let turn = caller.turn(&self.0.line, request.page_size.clamp(DEFAULT_PAGE, MAX_PAGE) as usize).await;
-        let result = self.list(request).await.map_err(|refusal| self.0.refuse(refusal))?;
+        let result = self.list(&caller, request).await.map_err(|refusal| self.0.refuse(refusal))?;
         Ok(held(result, turn))
     }
 
@@ -301,7 +334,7 @@ impl ElectionService for Elections {
         &self,
         request: Request<v1::VerifyTokenRequest>,
     ) -> Result<Response<v1::VerifyTokenResponse>, Status> {
-        let result = self.verify(request.into_inner()).await;
-        result.map(Response::new).map_err(|refusal| self.0.refuse(refusal))
+        let caller = Caller::of(&request);
+        self.0.respond(self.verify(&caller, request.into_inner()).await)
     }
 }

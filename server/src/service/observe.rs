@@ -31,7 +31,7 @@ enum Next {
     Other(Told),
 }
 
-struct Open {
+struct ObserveReader {
     observer: Observer,
     ready: VecDeque<Next>,
     more: bool,
@@ -82,7 +82,8 @@ pub(crate) fn stream(observer: Observer, deadline: Option<Duration>) -> ObserveS
     let deadline = deadline.map(|left| Box::pin(sleep(left)));
     let settling = observer.settling();
     let settling = some(settling).map(|left| Next::Other(Told::Settling(v1::Settling { remaining: Some(left) })));
-    let open = Open { observer, ready: settling.into_iter().collect(), more: true, over: None, heartbeat, deadline };
+    let open =
+        ObserveReader { observer, ready: settling.into_iter().collect(), more: true, over: None, heartbeat, deadline };
     Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
         match open.next().await {
@@ -95,7 +96,7 @@ pub(crate) fn stream(observer: Observer, deadline: Option<Duration>) -> ObserveS
     }))
 }
 
-impl Open {
+impl ObserveReader {
     async fn next(&mut self) -> Result<Told, Refusal> {
         loop {
             if let Some(next) = self.ready.pop_front() {

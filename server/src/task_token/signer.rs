@@ -21,7 +21,7 @@ pub(crate) struct Signer {
     tokens: Arc<TaskTokens>,
     line: Arc<Line>,
     work: Work,
-    signed: Mutex<Signed>,
+    signed: Mutex<Remembered>,
 }
 
 /// Where signatures are made.
@@ -142,13 +142,13 @@ impl Signer {
 /// What was signed, by fencing token: each leadership has its own. The older generation is
 /// forgotten when the younger one is full.
 #[derive(Debug, Default)]
-struct Signed {
+struct Remembered {
     young: HashMap<u64, (Claims, String)>,
     young_bytes: usize,
     old: HashMap<u64, (Claims, String)>,
 }
 
-impl Signed {
+impl Remembered {
     /// A token that says the same of the leader as these claims, and holds for at least half as
     /// long from now.
     fn fresh(&mut self, wanted: &Claims) -> Option<String> {
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_what_is_used_stays() {
-        let mut signed = Signed::default();
+        let mut signed = Remembered::default();
         signed.remember(claims(0, 1000), "first".to_owned());
         let most = 2 * GENERATION_BYTES / ENTRY_BYTES;
         for fence in 1..100_000 {

@@ -1,12 +1,14 @@
-//! The core: any sequence of what its shell may tell it, with whatever the decoders let through, at any time.
+//! The core and its shell: any sequence of what its shell may tell it, with whatever the decoders let through, at any time.
 
 use crate::script::{Script, fixed, ticket};
 use crate::trace;
 use leasehold_core::{
     Address, Ask, BatchParts, CallId, ClockFloor, Config, Content, Enrolment, Entry, Event, FencingToken, Found,
     Holder, Input, LONGEST, Lease, Limits, MAX_MAX_TTL, Millis, MirrorBatch, Newer, Outcome, Output, Over, Record,
-    RecordParts, Replica, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
+    RecordParts, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
 };
+use leasehold_shell::{Answer, BoardNews, Gone, Message, News, Ports, Right, Shell, StreamItem, TenureBoard, Write};
+use std::sync::Arc;
 
 /// An input's length is bounded by the fuzzer; this bounds what a short one can cost.
 const MOST_STEPS: usize = 256;
@@ -22,20 +24,77 @@ const END_OF_TIME: Time = Time(1 << 63);
 /// Reads and writes that may follow from each other.
 const MOST_ROUNDS: usize = 32;
 
-/// What stands in the store, and what the replica has asked of it.
+/// A replica, and what stands in its store.
 struct World {
-    replica: Replica,
+    shell: Shell<(), CallId, ()>,
+    said: Said,
     now: Time,
     lease: Option<Lease>,
     record: Found,
     versions: u64,
+    streams: u64,
+    calls: u64,
+    with_lease: bool,
+}
+
+/// What the replica has said, and what the store wasn't asked yet.
+#[derive(Default)]
+struct Said {
     reading: bool,
     /// The order of outputs is the order of writes.
     writes: Vec<(WriteId, Over, Option<Record>)>,
-    streams: u64,
-    calls: u64,
     tickets: Vec<Ticket>,
-    with_lease: bool,
+    board: TenureBoard,
+    news: u64,
+}
+
+impl Ports<(), CallId, ()> for Said {
+    fn told(&mut self, now: Time, input: &Input) {
+        trace(&(now, input));
+    }
+
+    fn said(&mut self, output: &Output) {
+        trace(output);
+        match output {
+            Output::Event { event: Event::Enrolled { ticket: Some(ticket), .. }, .. } => {
+                self.tickets.push((**ticket).clone());
+            }
+            Output::Event { event: Event::Elected(lead), .. } => self.tickets.extend(lead.ticket.clone()),
+            Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {
+                self.tickets.extend(kept.iter().filter_map(|kept| kept.ticket().cloned()));
+            }
+            _ => {}
+        }
+    }
+
+    fn read(&mut self) {
+        self.reading = true;
+    }
+
+    fn write(&mut self, Write { write, over, record, .. }: Write) {
+        self.writes.push((write, over, Some(*record)));
+    }
+
+    fn write_unsigned(&mut self, write: WriteId, over: Over, _: Time) {
+        self.writes.push((write, over, None));
+    }
+
+    fn answer(&mut self, _: CallId, _: Answer) {}
+
+    /// The readers of a few streams are gone, without a word.
+    fn send(&mut self, (stream, ()): (StreamId, &mut ()), _: StreamItem) -> Result<(), Gone> {
+        if stream.0 % 16 == 15 { Err(Gone) } else { Ok(()) }
+    }
+
+    /// A mirror is too slow now and then.
+    fn mirror(&mut self, (): &(), _: News) -> Result<(), Gone> {
+        self.news += 1;
+        if self.news.is_multiple_of(16) { Err(Gone) } else { Ok(()) }
+    }
+
+    fn board(&mut self, news: &BoardNews<'_>) {
+        self.board.apply(news);
+    }
 }
 
 /// A replica with a file or a Lease, and everything that can happen to it.
@@ -49,16 +108,14 @@ pub fn run(data: &[u8]) {
     config.validate().expect("every config that is made here is valid");
     let now = Time(script.number() >> 8);
     let mut world = World {
-        replica: Replica::new(config),
+        shell: Shell::new(config, Arc::new(Right::new(!with_lease)), now),
+        said: Said::default(),
         now,
         lease: None,
         record: if script.flag() { Found::Fresh } else { Found::Lost },
         versions: 0,
-        reading: false,
-        writes: Vec::new(),
         streams: 0,
         calls: 0,
-        tickets: Vec::new(),
         with_lease,
     };
     world.outputs();
@@ -124,7 +181,7 @@ impl World {
             13 => Input::Shutdown,
             14 => {
                 let tenure =
-                    if script.flag() { self.replica.tenure().unwrap_or_default() } else { Tenure(script.number()) };
+                    if script.flag() { self.shell.tenure().unwrap_or_default() } else { Tenure(script.number()) };
                 Input::Forwarded { tenure, input: Box::new(self.call(script)) }
             }
             15 => self.released(script),
@@ -134,13 +191,17 @@ impl World {
     }
 
     fn until_deadline(&self) -> u64 {
-        self.replica.next_deadline().map_or(1, |at| at.since(self.now).0).min(LONGEST_PAUSE)
+        self.shell.next_deadline().map_or(1, |at| at.since(self.now).0).min(LONGEST_PAUSE)
     }
 
     fn handle(&mut self, input: Input) {
-        trace(&(self.now, &input));
-        self.replica.handle(self.now, input);
-        self.replica.check();
+        let (now, said) = (self.now, &mut self.said);
+        match input {
+            Input::MirrorOpened => self.shell.receive(now, Message::Mirror(()), said),
+            Input::MirrorClosed => self.shell.close_mirror(now, |()| true, said),
+            input => self.shell.tell(now, input, said),
+        }
+        self.shell.check();
         self.outputs();
     }
 
@@ -148,7 +209,7 @@ impl World {
     fn wake_for_a_while(&mut self) {
         let began = self.now;
         for _ in 0..32 {
-            let at = self.replica.next_deadline().unwrap_or(self.now);
+            let at = self.shell.next_deadline().unwrap_or(self.now);
             // No tenure lasts that long.
             if at.since(began) > Millis(LONGEST.0 / 2) {
                 return;
@@ -158,7 +219,7 @@ impl World {
             let comes_to_rest = (0..8).any(|_| {
                 self.handle(Input::Tick);
                 self.answer_all();
-                later(self.replica.next_deadline(), self.now)
+                later(self.shell.next_deadline(), self.now)
             });
             // At the end of time there is no later.
             assert!(comes_to_rest || self.now > END_OF_TIME, "wakes at {:?} for ever", self.now);
@@ -168,7 +229,7 @@ impl World {
     /// A store that answers at once isn't asked for ever, all in one moment.
     fn answer_all(&mut self) {
         for _ in 0..MOST_ROUNDS {
-            if self.writes.is_empty() && !self.reading {
+            if self.said.writes.is_empty() && !self.said.reading {
                 return;
             }
             let input = self.store(&mut Script::new(&[]));
@@ -178,29 +239,16 @@ impl World {
     }
 
     fn outputs(&mut self) {
-        while let Some(output) = self.replica.poll_output() {
-            trace(&output);
-            match output {
-                Output::Read => self.reading = true,
-                Output::Write { write, over, record } => self.writes.push((write, over, Some(*record))),
-                Output::WriteUnsigned { write, over } => self.writes.push((write, over, None)),
-                Output::Event { event: Event::Enrolled { ticket: Some(ticket), .. }, .. } => self.tickets.push(*ticket),
-                Output::Event { event: Event::Elected(lead), .. } => self.tickets.extend(lead.ticket),
-                Output::Reply { reply: Ok(Reply::KeptAlive(kept)), .. } => {
-                    self.tickets.extend(kept.iter().filter_map(|kept| kept.ticket().cloned()));
-                }
-                _ => {}
-            }
-        }
-        let surplus = self.tickets.len().saturating_sub(64);
-        drop(self.tickets.drain(..surplus));
+        self.shell.send_outputs(self.now, &mut self.said);
+        let surplus = self.said.tickets.len().saturating_sub(64);
+        drop(self.said.tickets.drain(..surplus));
     }
 
     /// The store answers what was asked of it, if anything was; and does it, or not.
     fn store(&mut self, script: &mut Script<'_>) -> Input {
         let clock_floor = ClockFloor(if script.flag() { script.number() >> 8 } else { 1 << 40 });
-        if !self.writes.is_empty() {
-            let (write, over, record) = self.writes.remove(0);
+        if !self.said.writes.is_empty() {
+            let (write, over, record) = self.said.writes.remove(0);
             let outcome = match script.byte() % 8 {
                 7 => Outcome::Unknown,
                 // It was done, and nobody says so.
@@ -215,10 +263,10 @@ impl World {
             };
             return Input::Written { write, outcome };
         }
-        if !self.reading {
+        if !self.said.reading {
             return Input::Tick;
         }
-        self.reading = false;
+        self.said.reading = false;
         if self.with_lease {
             Input::FoundLease { lease: self.lease.clone(), clock_floor }
         } else {
@@ -349,7 +397,7 @@ impl World {
     /// One that was handed out, one like it, or one that only a replica with other ideas can have sealed.
     fn ticket(&self, script: &mut Script<'_>) -> Ticket {
         let kind = script.byte();
-        let Some(known) = self.tickets.iter().rev().nth(usize::from(kind & 15)).filter(|_| kind < 0xe0) else {
+        let Some(known) = self.said.tickets.iter().rev().nth(usize::from(kind & 15)).filter(|_| kind < 0xe0) else {
             return script.ticket();
         };
         if kind < 0xc0 {

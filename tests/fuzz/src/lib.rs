@@ -5,6 +5,7 @@ pub mod lease;
 pub mod mirror;
 pub mod requests;
 pub mod script;
+mod service;
 pub mod state_file;
 pub mod ticket;
 

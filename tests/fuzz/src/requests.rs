@@ -1,6 +1,7 @@
 //! Requests: every call of every service, with messages of any content, on a server whose core is checked after each input.
 
 use crate::script::Script;
+use crate::service::Service;
 use crate::trace;
 use leasehold_core::{Ask, Config, Found, Input, Limits, MAX_MAX_TTL, Millis};
 use leasehold_proto::v1;
@@ -9,7 +10,7 @@ use leasehold_proto::v1::campaign_response::Event;
 use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::replica_service_server::ReplicaService;
 use leasehold_proto::v1::verify_token_request::Token;
-use leasehold_server::fuzzing::{Events, Service};
+use leasehold_server::fuzzing::Events;
 use prost::Message;
 use tonic::{Code, Request, Response, Status};
 
@@ -111,7 +112,7 @@ impl World {
 
     /// What the core hears is what the contract allows.
     fn look(&mut self) {
-        for input in &self.service.heard[self.looked_at..] {
+        for input in &self.service.outside.heard[self.looked_at..] {
             trace(input);
             match input {
                 Input::Campaign { entry, .. } => {
@@ -131,7 +132,7 @@ impl World {
                 _ => {}
             }
         }
-        self.looked_at = self.service.heard.len();
+        self.looked_at = self.service.outside.heard.len();
         for index in (0..self.campaigns.len()).rev() {
             while let Some(item) = self.service.next(&mut self.campaigns[index]) {
                 match item {
@@ -206,7 +207,7 @@ impl World {
         lengthen(&mut message.ttl, script);
         lengthen(&mut message.max_wait, script);
         let bad = message.ticket.is_empty() && !allowed(&message);
-        let elections = self.service.elections();
+        let elections = self.service.outside.services.elections();
         let answer = self.service.answer(elections.campaign(Self::request(message, script)));
         if let Some(stream) = answered(answer) {
             assert!(!bad, "what the contract doesn't allow is let through");
@@ -224,7 +225,7 @@ impl World {
             message.items = message.items.iter().cycle().take(usize::from(times - 0xef) * 100).cloned().collect();
         }
         let items = message.items.len();
-        let elections = self.service.elections();
+        let elections = self.service.outside.services.elections();
         let answer = answered(self.service.answer(elections.keep_alive(Request::new(message))));
         if let Some(answer) = answer {
             assert!((1..=1000).contains(&items), "{items} items are let through");
@@ -242,7 +243,7 @@ impl World {
     fn resign(&mut self, script: &mut Script<'_>) {
         let Some(mut message) = message::<v1::ResignRequest>(script) else { return };
         self.ticket(script, &mut message.ticket);
-        let elections = self.service.elections();
+        let elections = self.service.outside.services.elections();
         answered(self.service.answer(elections.resign(Request::new(message))));
     }
 
@@ -250,7 +251,7 @@ impl World {
         let Some(mut message) = message::<v1::ProclaimRequest>(script) else { return };
         self.ticket(script, &mut message.ticket);
         script.stretch(&mut message.value);
-        let elections = self.service.elections();
+        let elections = self.service.outside.services.elections();
         if let Some(answer) = answered(self.service.answer(elections.proclaim(Request::new(message)))) {
             self.tickets.push(answer.ticket);
         }
@@ -267,7 +268,7 @@ impl World {
         script.stretch(&mut message.prefix);
         other(&mut message.after_revision, script);
         let bad = message.elections.len() > 100 || message.elections.iter().any(|name| !is_election(name));
-        let elections = self.service.elections();
+        let elections = self.service.outside.services.elections();
         let answer = self.service.answer(elections.observe(Self::request(message, script)));
         if let Some(stream) = answered(answer) {
             assert!(!bad, "what the contract doesn't allow is let through");
@@ -278,7 +279,7 @@ impl World {
     fn get(&mut self, script: &mut Script<'_>) {
         let Some(mut message) = message::<v1::GetElectionRequest>(script) else { return };
         script.stretch(&mut message.election);
-        let (name, elections) = (message.election.clone(), self.service.elections());
+        let (name, elections) = (message.election.clone(), self.service.outside.services.elections());
         if let Some(answer) = answered(self.service.answer(elections.get_election(Request::new(message)))) {
             assert!(is_election(&name), "{name}");
             assert_eq!(answer.election.map(|election| election.name), Some(name));
@@ -292,7 +293,7 @@ impl World {
         if script.byte() >= 0xc0 {
             message.page_size = script.number() as u32;
         }
-        let (request, elections) = (message.clone(), self.service.elections());
+        let (request, elections) = (message.clone(), self.service.outside.services.elections());
         if let Some(answer) = answered(self.service.answer(elections.list_elections(Request::new(message)))) {
             assert!(request.page_size <= 1000);
             let names: Vec<_> = answer.elections.iter().map(|election| election.name.as_str()).collect();
@@ -313,7 +314,7 @@ impl World {
             Some(Token::FencingToken(number)) => other(number, script),
             None => {}
         }
-        let elections = self.service.elections();
+        let elections = self.service.outside.services.elections();
         if let Some(answer) = answered(self.service.answer(elections.verify_token(Request::new(message)))) {
             assert_eq!(answer.valid, answer.status == i32::from(v1::TokenStatus::Current));
             assert!(answer.valid || !answer.detail.is_empty());
@@ -324,18 +325,18 @@ impl World {
         let Some(mut message) = message::<v1::StepDownRequest>(script) else { return };
         script.stretch(&mut message.election);
         other(&mut message.fencing_token, script);
-        let admin = self.service.admin();
+        let admin = self.service.outside.services.admin();
         answered(self.service.answer(admin.step_down(Request::new(message))));
     }
 
     fn status(&mut self) {
-        let admin = self.service.admin();
+        let admin = self.service.outside.services.admin();
         answered(self.service.answer(admin.get_status(Request::new(v1::GetStatusRequest {}))));
     }
 
     fn mirror(&mut self, script: &mut Script<'_>) {
         let Some(message) = message::<v1::MirrorRequest>(script) else { return };
-        let mirrors = self.service.mirrors();
+        let mirrors = self.service.outside.services.mirrors();
         assert!(
             answered(self.service.answer(mirrors.mirror(Request::new(message)))).is_none(),
             "no replica may mirror"

@@ -4,7 +4,7 @@
 //! A run has a safety phase, in which processes crash and stand still, writes hang and fail, messages come late or never; then
 //! faults end, and a liveness phase follows. The [guarantees](GUARANTEES) are checked all along. The same seed gives the same run.
 //!
-//! The replicas are the real core; what surrounds it is modelled: the shell that feeds it, the API server, and clients that follow
+//! The replicas are the real core in the real shell; what surrounds them is modelled: the API server, and clients that follow
 //! the rules of the real ones (deadlines from before the send, the latest ticket, nothing from lower tenures, no ticket after its end).
 
 mod api;

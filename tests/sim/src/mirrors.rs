@@ -3,8 +3,10 @@
 use crate::checks::Violation;
 use crate::network::Party;
 use crate::server::{Parcel, Proc};
+use crate::truth::Fact;
 use crate::world::{Event, World};
 use leasehold_core::{Active, Address, Input, Millis, MirrorBatch, Time};
+use leasehold_shell::News;
 
 /// A standby that mirrors a replica.
 #[derive(Clone, Debug)]
@@ -81,31 +83,18 @@ impl World {
         self.reach("mirror opened");
         let last = self.now;
         self.servers[at].mirrors.push(Mirroring { stream, standby: from, last, broken: false });
-        self.servers[at].opens = Some(stream);
-        self.tell(at, Input::MirrorOpened)?;
-        self.servers[at].opens = None;
-        Ok(())
+        self.note(at, &Fact::Told(&Input::MirrorOpened))?;
+        self.run_shell(at, |shell, now, ports| shell.receive(now, leasehold_shell::Message::Mirror(stream), ports))
     }
 
-    /// The first thing on the stream that is being opened.
-    pub(crate) fn tell_new_mirror(&mut self, at: usize, input: Input) {
-        if let Some(stream) = self.servers[at].opens {
-            self.tell_mirror(at, stream, |stream| Parcel::Mirror { stream, input });
-        }
-    }
-
-    /// Something changed, for all mirrors but the one that is being opened: its snapshot says so.
-    pub(crate) fn tell_mirrors(&mut self, at: usize, batch: &MirrorBatch) {
-        let opens = self.servers[at].opens;
-        let streams: Vec<_> = self.servers[at].mirrors.iter().map(|mirroring| mirroring.stream).collect();
-        for stream in streams.into_iter().filter(|stream| Some(*stream) != opens) {
-            if !self.calm && self.rng.chance(self.plan.gaps) {
-                self.reach("mirror has a gap");
-                continue;
-            }
-            let input = Input::MirrorChanged(batch.clone());
-            self.tell_mirror(at, stream, |stream| Parcel::Mirror { stream, input });
-        }
+    /// A mirror of this replica is told something.
+    pub(crate) fn tell_news(&mut self, at: usize, stream: u64, news: News) {
+        let input = match news {
+            News::Snapshot(batch) => Input::MirrorSnapshot(MirrorBatch::clone(&batch)),
+            News::Changed(_) if !self.calm && self.rng.chance(self.plan.gaps) => return self.reach("mirror has a gap"),
+            News::Changed(batch) => Input::MirrorChanged(MirrorBatch::clone(&batch)),
+        };
+        self.tell_mirror(at, stream, |stream| Parcel::Mirror { stream, input });
     }
 
     fn tell_mirror(&mut self, at: usize, stream: u64, parcel: impl FnOnce(u64) -> Parcel) {
@@ -125,7 +114,11 @@ impl World {
     pub(crate) fn mirror_left(&mut self, at: usize, stream: u64) -> Result<(), Violation> {
         let before = self.servers[at].mirrors.len();
         self.servers[at].mirrors.retain(|mirroring| mirroring.stream != stream);
-        if self.servers[at].mirrors.len() == before { Ok(()) } else { self.tell(at, Input::MirrorClosed) }
+        if self.servers[at].mirrors.len() == before {
+            return Ok(());
+        }
+        self.note(at, &Fact::Told(&Input::MirrorClosed))?;
+        self.run_shell(at, |shell, now, ports| shell.close_mirror(now, |mirror| *mirror == stream, ports))
     }
 
     /// The tenure is over: its mirrors get what was said before, then the end of the stream.

@@ -107,7 +107,9 @@ impl World {
         }
         let limit = self.rng.index(8) + 1;
         let reader = &mut self.observers[observer];
-        let (Some(board), Some((_, cursor))) = (&self.servers[at].board, &mut reader.cursor) else { return Ok(false) };
+        let (Ok((_, board)), Some((_, cursor))) = (self.servers[at].board.peek(), &mut reader.cursor) else {
+            return Ok(false);
+        };
         let batch = board.read(&reader.selection, cursor, limit);
         reader.hears(&batch);
         let returned = reader.returns.take().filter(|_| !batch.reset).map(|last| Tenure(last.0));

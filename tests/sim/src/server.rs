@@ -1,4 +1,5 @@
-//! Processes: the core and a modelled shell around it, which can be killed, stopped in good order, paused and started.
+//! Processes: the core and the shell around it, which can be killed, stopped in good order, paused
+//! and started.
 
 mod inbox;
 mod shell;
@@ -10,8 +11,10 @@ use crate::store::{Job, Jobs};
 use crate::truth::Fact;
 use crate::world::{Event, World};
 pub(crate) use inbox::Parcel;
-use leasehold_core::{Active, Board, Config, Holder, Input, Millis, Replica, Store, Tenure, Time};
+use leasehold_core::{Active, CallId, Config, Holder, Input, Millis, Store, Tenure, Time};
+use leasehold_shell::{Right, Shell, TenureBoard};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A process: one of the lives of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +27,13 @@ pub(crate) struct Proc {
 pub(crate) struct Server {
     /// Counts the processes.
     pub(crate) life: u64,
-    pub(crate) replica: Option<Replica>,
+    /// The process runs.
+    pub(crate) up: bool,
+    /// Streams are pipes of the network, and mirrors go by their numbers. `None` while it says
+    /// something, and while no process runs.
+    shell: Option<Shell<(), CallId, u64>>,
+    /// Its state may be shown as long as this lasts, by its own clock.
+    pub(crate) right: Arc<Right>,
     pub(crate) paused: bool,
     /// Its machine doesn't hear anything either.
     pub(crate) suspended: bool,
@@ -38,9 +47,7 @@ pub(crate) struct Server {
     /// The newest renewal in a Lease that it has heard of.
     pub(crate) knows: (Tenure, Millis),
     pub(crate) tenure: Option<Tenure>,
-    /// Until then its state may be shown, by its own clock.
-    pub(crate) right_until: Time,
-    pub(crate) board: Option<Board>,
+    pub(crate) board: TenureBoard,
     /// Whom it forwards to.
     pub(crate) followed: Option<Active>,
     /// What has come while it stood still.
@@ -53,8 +60,6 @@ pub(crate) struct Server {
     pub(crate) watch_lag: Millis,
     /// Who mirrors it.
     pub(crate) mirrors: Vec<Mirroring>,
-    /// The mirror's stream that is being opened.
-    pub(crate) opens: Option<u64>,
     /// The stream through which it mirrors another.
     pub(crate) mirror: Option<u64>,
     wakes_at: Option<Time>,
@@ -68,7 +73,7 @@ impl Server {
 
     /// Whether it may show what its tenure knows.
     pub(crate) fn may_speak(&self, now: Time) -> bool {
-        self.replica.is_some() && !self.paused && self.tenure.is_some() && self.local(now) < self.right_until
+        self.up && !self.paused && self.tenure.is_some() && self.right.lasts(self.local(now))
     }
 }
 
@@ -78,11 +83,11 @@ impl World {
     }
 
     pub(crate) fn is_alive(&self, proc: Proc) -> bool {
-        self.servers[proc.at].life == proc.life && self.servers[proc.at].replica.is_some()
+        self.servers[proc.at].life == proc.life && self.servers[proc.at].up
     }
 
     pub(crate) fn start_process(&mut self, at: usize) -> Result<(), Violation> {
-        if self.servers[at].replica.is_some() {
+        if self.servers[at].up {
             return Ok(());
         }
         if self.runbook {
@@ -101,8 +106,9 @@ impl World {
         self.trace(|| format!("r{at} starts its life {life}: {config:?}"));
         let jobs = jobs(&config);
         let started = (self.now, self.rng.chance(500));
-        let replica = Some(Replica::new(config));
-        self.servers[at] = Server { life, replica, clock, jobs, started, ..Server::default() };
+        let right = Arc::new(Right::new(self.plan.replicas == 0));
+        let shell = Some(Shell::new(config, Arc::clone(&right), clock.read(self.now)));
+        self.servers[at] = Server { life, up: true, shell, right, clock, jobs, started, ..Server::default() };
         self.store.versions.push(self.store.file.clone());
         if self.plan.replicas > 0 {
             let delay = self.rng.millis(0, 200);
@@ -110,12 +116,12 @@ impl World {
             self.after(delay, Event::WatchOpens(proc));
         }
         self.note(at, &Fact::Started { clock })?;
-        self.say(at)
+        self.run_shell(at, |_, _, _| {})
     }
 
     /// SIGKILL.
     pub(crate) fn crash(&mut self, at: usize) -> Result<(), Violation> {
-        if self.servers[at].replica.is_none() {
+        if !self.servers[at].up {
             return Ok(());
         }
         self.reach("crashed");
@@ -128,7 +134,7 @@ impl World {
             self.reach("crashed with a write under way, which was stored");
             self.put_record(*record, sent)?;
         }
-        self.servers[at].replica = None;
+        self.servers[at].up = false;
         self.note(at, &Fact::Crashed)?;
         self.cut_off_a_leader();
         self.process_gone(at);
@@ -138,7 +144,7 @@ impl World {
     /// The process is no more.
     pub(super) fn process_gone(&mut self, at: usize) {
         let server = &mut self.servers[at];
-        (server.replica, server.board, server.tenure, server.watch) = (None, None, None, None);
+        (server.up, server.shell, server.tenure, server.watch) = (false, None, None, None);
         server.jobs.abandon();
         self.break_streams_of(at);
         self.mirrors_of_the_dead(at);
@@ -155,7 +161,7 @@ impl World {
     }
 
     pub(crate) fn resume_process(&mut self, at: usize) -> Result<(), Violation> {
-        if self.servers[at].replica.is_none() || !self.servers[at].paused {
+        if !self.servers[at].up || !self.servers[at].paused {
             return Ok(());
         }
         (self.servers[at].paused, self.servers[at].suspended) = (false, false);
@@ -165,7 +171,7 @@ impl World {
         }
         while let Some(parcel) = self.servers[at].inbox.pop_front() {
             self.take(at, parcel)?;
-            if self.servers[at].replica.is_none() {
+            if !self.servers[at].up {
                 return Ok(());
             }
         }
@@ -183,7 +189,7 @@ impl World {
 
     /// Looks again when the core wants to.
     fn wake_later(&mut self, at: usize) {
-        let Some(due) = self.servers[at].replica.as_ref().and_then(Replica::next_deadline) else { return };
+        let Some(due) = self.servers[at].shell.as_ref().and_then(Shell::next_deadline) else { return };
         // Timers fire late, never early.
         let late = if self.rng.chance(900) { Millis(0) } else { self.rng.millis(0, 50) };
         let due = self.servers[at].clock.when(due).max(self.now) + late;

@@ -131,6 +131,7 @@ impl World {
     }
 
     /// Does what the replica wants until it wants nothing more and the store is quiet.
+    /// By itself, and not with the shell: a transcript shows each output as the core says it.
     fn act(&mut self) {
         let mut over = None;
         loop {

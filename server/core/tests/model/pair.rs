@@ -261,6 +261,7 @@ impl Pair {
         self.history.said_all();
     }
 
+    /// Without the shell: the model compares each output with its own.
     fn act(&mut self, output: Output) {
         match output {
             Output::Read => self.store.read(self.now),

@@ -1,4 +1,5 @@
-//! What the replicas of the bench say, carried out and written down; and how a Lease is shown.
+//! What the replicas of the bench say, carried out and written down; and how a Lease is shown. The
+//! shell takes no part in it: a transcript shows each output as the core says it.
 
 use crate::api::name_at;
 use crate::group::Group;

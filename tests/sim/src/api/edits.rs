@@ -154,7 +154,7 @@ impl World {
         };
         let Some(signed) = &content.signed else { return Ok(()) };
         let old = (signed.record.tenure, signed.record.renewed_at);
-        let mut alive = self.servers.iter().filter(|server| server.replica.is_some()).peekable();
+        let mut alive = self.servers.iter().filter(|server| server.up).peekable();
         let one_stays = alive.clone().any(|server| !server.stopping);
         let all_know = alive.peek().is_some() && alive.all(|server| server.knows > old && server.knows.0 == newest);
         if too_soon || !all_know || !one_stays {
@@ -192,7 +192,7 @@ impl World {
         let stands = self.api.lease.as_ref().and_then(|lease| lease.content.signed.as_ref());
         let stands = stands.map(|signed| (signed.record.tenure, signed.record.renewed_at)).unwrap_or_default();
         let knows_better = |server: &Server| server.knows > stands && server.knows.0 >= newest;
-        let stays = |server: &Server| server.replica.is_some() && !server.stopping && knows_better(server);
+        let stays = |server: &Server| server.up && !server.stopping && knows_better(server);
         let staying = others.filter(|(_, server)| stays(server)).count();
         !self.api.restored || staying > 0
     }

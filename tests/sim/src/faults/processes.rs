@@ -19,7 +19,7 @@ impl World {
     pub(super) fn process_fault(&mut self, fault: Fault) -> Result<(), Violation> {
         let at = self.pick_replica();
         // Whoever has seen the later record must live until it is written again.
-        let up = self.servers[at].replica.is_some() && self.may_die(at);
+        let up = self.servers[at].up && self.may_die(at);
         match fault {
             Fault::Crash if up => self.crash(at),
             Fault::Shutdown if up => self.shut_down(self.proc(at)),
@@ -32,7 +32,7 @@ impl World {
                 }
                 Ok(())
             }
-            Fault::Pause | Fault::Suspend if self.servers[at].replica.is_some() && !self.servers[at].paused => {
+            Fault::Pause | Fault::Suspend if self.servers[at].up && !self.servers[at].paused => {
                 self.reach(if fault == Fault::Pause { "paused" } else { "suspended" });
                 (self.servers[at].paused, self.servers[at].suspended) = (true, fault == Fault::Suspend);
                 let pause = self.rng.millis(50, 12_000);

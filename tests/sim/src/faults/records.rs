@@ -35,7 +35,7 @@ impl World {
 
     pub(super) fn record_fault(&mut self, fault: Fault) -> Result<(), Violation> {
         let server = &self.servers[0];
-        let up = server.replica.is_some() && !server.stopping;
+        let up = server.up && !server.stopping;
         let file = match fault {
             Fault::StoreLost if !up && self.store.file.found != Found::Fresh => {
                 self.reach("record lost");

@@ -24,7 +24,7 @@ impl World {
 
     /// Once no process runs the Lease is deleted, and replicas start.
     pub(crate) fn all_stopped(&mut self) -> Result<(), Violation> {
-        if self.servers.iter().any(|server| server.replica.is_some()) {
+        if self.servers.iter().any(|server| server.up) {
             for at in 0..self.servers.len() {
                 self.resume_process(at)?;
                 self.shut_down(self.proc(at))?;

@@ -5,7 +5,8 @@ use crate::mirrors::replica_at;
 use crate::server::{Parcel, Proc};
 use crate::worker::Message;
 use crate::world::{Event, World};
-use leasehold_core::{Active, Ask, CallId, Input, Kept, Millis, Output, Reject, Reply, StreamId};
+use leasehold_core::{Active, Ask, CallId, Input, Kept, Millis, Output, Reply, StreamId};
+use leasehold_shell::Answer;
 
 /// A call under way.
 #[derive(Debug)]
@@ -86,9 +87,10 @@ impl World {
     }
 
     /// Workers act on the answers to KeepAlive only; an error is like no answer.
-    pub(crate) fn reply(&mut self, at: usize, call: CallId, reply: Result<Reply, Reject>) {
+    pub(crate) fn reply(&mut self, at: usize, call: CallId, answer: Answer) {
         let Some(Asked { worker, life, entry }) = self.network.calls.remove(&call) else { return };
-        let (Ok(Reply::KeptAlive(kept)), Some(tenure)) = (reply, self.servers[at].tenure) else { return };
+        let (server, tenure) = (&self.servers[at], answer.tenure());
+        let Ok(Ok(Reply::KeptAlive(kept))) = answer.open(&server.right, server.local(self.now)) else { return };
         let Some(kept): Option<Kept> = kept.into_iter().next() else { return };
         let message = Message::Answer { call, tenure, kept };
         if entry.at == at {

@@ -6,6 +6,7 @@ use crate::server::{Parcel, Proc};
 use crate::worker::Message;
 use crate::world::{Event, World};
 use leasehold_core::{Entry, Input, Millis, StateVersion, StreamId, Ticket, Time};
+use leasehold_shell::Word;
 
 /// A Campaign stream.
 #[derive(Debug)]
@@ -192,10 +193,10 @@ impl World {
         &mut self,
         at: usize,
         stream: StreamId,
-        version: StateVersion,
-        event: leasehold_core::Event,
+        word: Word<(StateVersion, leasehold_core::Event)>,
     ) {
-        let tenure = self.servers[at].tenure.unwrap_or_default();
+        let (server, tenure) = (&self.servers[at], word.tenure());
+        let Ok((version, event)) = word.open(&server.right, server.local(self.now)) else { return };
         if !self.is_cut(stream) {
             self.say_on(stream, Message::Event { stream, tenure, version, event });
         }

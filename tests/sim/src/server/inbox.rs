@@ -34,7 +34,7 @@ impl World {
     pub(crate) fn arrive(&mut self, at: usize, parcel: Parcel) -> Result<(), Violation> {
         let server = &mut self.servers[at];
         let asleep = server.suspended && !matches!(parcel, Parcel::Own { .. } | Parcel::Answer { .. });
-        if server.replica.is_none() || asleep {
+        if !server.up || asleep {
             self.undelivered(parcel);
             return Ok(());
         }

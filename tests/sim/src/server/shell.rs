@@ -1,4 +1,4 @@
-//! The shell: feeds the core one input at a time, and does what it says.
+//! The real shell of a process, and the world as its ports: files, the API server and the network.
 
 use crate::checks::Violation;
 use crate::plan::Fault;
@@ -6,20 +6,54 @@ use crate::store::Job;
 use crate::truth::Fact;
 use crate::world::{Event, World};
 use leasehold_core::{
-    Board, Change, ChangeReason as Why, EndReason as End, Found, Input, Lease, Millis, Output, Over, Record, Reject,
-    Replica, Revision, Tenure, TenureEnd, WriteId,
+    Active, CallId, Change, ChangeReason as Why, EndReason as End, Found, Input, Lease, Millis, Output, Over, Reject,
+    StreamId, Tenure, TenureEnd, Time, WriteId,
+};
+use leasehold_shell::{
+    Answer, BoardNews, Fact as TenureFact, Gone, News, Ports, Shell, StreamItem, TenureBoard, Write,
 };
 
+type SimShell = Shell<(), CallId, u64>;
+
+/// A process that says something.
+pub(crate) struct Speaker<'a> {
+    world: &'a mut World,
+    at: usize,
+    /// The first promise that it breaks.
+    broken: Option<Violation>,
+}
+
 impl World {
-    /// The core handles one input, and what it says is done.
+    /// The shell of this process hears one thing, and what it says is done.
     pub(crate) fn tell(&mut self, at: usize, input: Input) -> Result<(), Violation> {
         self.note(at, &Fact::Told(&input))?;
         self.remember_what_it_hears(at, &input);
+        self.run_shell(at, |shell, now, ports| shell.tell(now, input, ports))
+    }
+
+    /// Lets the shell of this process do something, and then what its core says.
+    pub(crate) fn run_shell(
+        &mut self,
+        at: usize,
+        act: impl FnOnce(&mut SimShell, Time, &mut Speaker<'_>),
+    ) -> Result<(), Violation> {
         let now = self.servers[at].local(self.now);
-        let Some(replica) = &mut self.servers[at].replica else { return Ok(()) };
-        replica.handle(now, input);
-        replica.check();
-        self.say(at)
+        let Some(mut shell) = self.servers[at].shell.take() else { return Ok(()) };
+        let mut speaker = Speaker { world: self, at, broken: None };
+        act(&mut shell, now, &mut speaker);
+        if speaker.broken.is_none() {
+            shell.check();
+            shell.send_outputs(now, &mut speaker);
+        }
+        if let Some(violation) = speaker.broken {
+            return Err(violation);
+        }
+        if self.servers[at].up {
+            self.servers[at].shell = Some(shell);
+        }
+        self.note(at, &Fact::SaidAll)?;
+        self.wake_later(at);
+        Ok(())
     }
 
     fn remember_what_it_hears(&mut self, at: usize, input: &Input) {
@@ -34,81 +68,13 @@ impl World {
         }
     }
 
-    pub(super) fn say(&mut self, at: usize) -> Result<(), Violation> {
-        while let Some(output) = self.servers[at].replica.as_mut().and_then(Replica::poll_output) {
-            self.trace(|| format!("    r{at}: {output:?}"));
-            if matches!(output, Output::TenureEnded { why: TenureEnd::Shutdown, .. }) {
-                self.last_words_to_observers(at)?;
-            }
-            self.note(at, &Fact::Said(&output))?;
-            self.act(at, output);
-        }
-        self.note(at, &Fact::SaidAll)?;
-        self.wake_later(at);
-        Ok(())
-    }
-
-    fn act(&mut self, at: usize, output: Output) {
-        self.remember_tickets(&output);
-        match output {
-            Output::Read => self.push_job(at, Job::Read),
-            Output::Write { write, over, record } => self.write(at, write, over, Some(record)),
-            Output::WriteUnsigned { write, over } => self.write(at, write, over, None),
-            Output::TenureBegan { tenure, settles_in, resumes_after, .. } => {
-                self.tenure_began(at, (tenure, resumes_after), settles_in);
-            }
-            Output::RightUntil(until) => self.servers[at].right_until = until,
-            Output::Follow(active) => self.follow(at, active),
-            Output::MirrorSnapshot(batch) => self.tell_new_mirror(at, Input::MirrorSnapshot(*batch)),
-            Output::MirrorChanged(batch) => self.tell_mirrors(at, &batch),
-            Output::Ended(_) => {}
-            Output::Settled => {
-                if let Some(board) = &mut self.servers[at].board {
-                    board.settle();
-                }
-            }
-            Output::TenureEnded { why, .. } => {
-                self.reach(match why {
-                    TenureEnd::RightEnded => "right ended",
-                    TenureEnd::Lost => "lost to another holder",
-                    TenureEnd::Behind => "a ticket showed higher numbers",
-                    TenureEnd::Shutdown => "shut down while active",
-                });
-                (self.servers[at].board, self.servers[at].tenure) = (None, None);
-                self.end_streams_handled_by(at);
-                self.end_mirrors_of(at);
-            }
-            Output::Stopped => self.process_gone(at),
-            Output::Reply { call, reply } => self.reply(at, call, reply),
-            Output::Event { stream, version, event } => self.send_event(at, stream, version, event),
-            Output::Close { stream, why } => {
-                let superseded = why == Some(Reject::Superseded);
-                if superseded {
-                    self.reach("stream superseded");
-                }
-                self.end_stream(stream, superseded);
-            }
-            Output::Changed(change) => {
-                self.reach_change(&change);
-                if let Some(board) = &mut self.servers[at].board {
-                    board.apply(change);
-                }
-            }
-        }
-    }
-
-    fn write(&mut self, at: usize, write: WriteId, over: Over, record: Option<Box<Record>>) {
-        let sent = self.servers[at].local(self.now);
-        self.push_job(at, Job::Write { write, over, record, sent });
-    }
-
-    fn tenure_began(&mut self, at: usize, (tenure, resumes_after): (Tenure, Option<Revision>), settles_in: Millis) {
+    fn tenure_began(&mut self, at: usize, tenure: Tenure, settles_in: Millis) {
         self.reach(if settles_in == Millis(0) { "tenure began settled" } else { "tenure began with a wait" });
         let history = self.rng.index(40) + 3;
         let server = &mut self.servers[at];
         (server.was_active, server.tenure) = (true, Some(tenure));
         server.knows = server.knows.max((tenure, Millis(0)));
-        server.board = Some(Board::resuming(tenure, history, resumes_after));
+        server.board = TenureBoard::remembering(history);
         // What was handed over is put to the test by a crash soon after.
         if settles_in == Millis(0) && self.plan.faults.contains(&Fault::Crash) && !self.calm && self.rng.chance(200) {
             let soon = if self.rng.chance(500) { 400 } else { 5000 };
@@ -120,6 +86,18 @@ impl World {
             let delay = self.rng.millis(0, settles_in.0);
             self.after(delay, Event::Replay);
         }
+    }
+
+    fn tenure_ended(&mut self, at: usize, why: TenureEnd) {
+        self.reach(match why {
+            TenureEnd::RightEnded => "right ended",
+            TenureEnd::Lost => "lost to another holder",
+            TenureEnd::Behind => "a ticket showed higher numbers",
+            TenureEnd::Shutdown => "shut down while active",
+        });
+        self.servers[at].tenure = None;
+        self.end_streams_handled_by(at);
+        self.end_mirrors_of(at);
     }
 
     fn reach_change(&mut self, change: &Change) {
@@ -136,5 +114,82 @@ impl World {
             Why::Ended(End::SteppedDown) => "leader stepped down",
             Why::Ended(End::NotGranted) => "leader not granted",
         });
+    }
+}
+
+impl Speaker<'_> {
+    fn note(&mut self, fact: &Fact<'_>) {
+        let noted = self.world.note(self.at, fact);
+        self.broken = self.broken.take().or(noted.err());
+    }
+}
+
+impl Ports<(), CallId, u64> for Speaker<'_> {
+    fn said(&mut self, output: &Output) {
+        let at = self.at;
+        self.world.trace(|| format!("    r{at}: {output:?}"));
+        if matches!(output, Output::TenureEnded { why: TenureEnd::Shutdown, .. }) {
+            let read = self.world.last_words_to_observers(at);
+            self.broken = self.broken.take().or(read.err());
+        }
+        self.note(&Fact::Said(output));
+        self.world.remember_tickets(output);
+        match output {
+            Output::Changed(change) => self.world.reach_change(change),
+            // Nobody hears what a process says of itself when it exits.
+            Output::Stopped => self.world.process_gone(at),
+            _ => {}
+        }
+    }
+
+    fn read(&mut self) {
+        self.world.push_job(self.at, Job::Read);
+    }
+
+    fn write(&mut self, Write { write, over, record, sent }: Write) {
+        self.world.push_job(self.at, Job::Write { write, over, record: Some(record), sent });
+    }
+
+    fn write_unsigned(&mut self, write: WriteId, over: Over, sent: Time) {
+        self.world.push_job(self.at, Job::Write { write, over, record: None, sent });
+    }
+
+    fn answer(&mut self, call: CallId, answer: Answer) {
+        self.world.reply(self.at, call, answer);
+    }
+
+    fn send(&mut self, (stream, ()): (StreamId, &mut ()), item: StreamItem) -> Result<(), Gone> {
+        match item {
+            StreamItem::Event(word) => self.world.send_event(self.at, stream, word),
+            StreamItem::Close(why) => {
+                let superseded = why.as_deref() == Some(&Reject::Superseded);
+                if superseded {
+                    self.world.reach("stream superseded");
+                }
+                self.world.end_stream(stream, superseded);
+            }
+        }
+        // The end of a stream is noticed when word of it comes, and not by sending.
+        Ok(())
+    }
+
+    fn mirror(&mut self, stream: &u64, news: News) -> Result<(), Gone> {
+        self.world.tell_news(self.at, *stream, news);
+        Ok(())
+    }
+
+    fn board(&mut self, news: &BoardNews<'_>) {
+        self.world.servers[self.at].board.apply(news);
+    }
+
+    fn follow(&mut self, active: Option<Active>) {
+        self.world.follow(self.at, active);
+    }
+
+    fn fact(&mut self, fact: TenureFact) {
+        match fact {
+            TenureFact::Began { tenure, settles_in } => self.world.tenure_began(self.at, tenure, settles_in),
+            TenureFact::Ended(_, why) => self.world.tenure_ended(self.at, why),
+        }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) enum Fact<'a> {
     Started { clock: Clock },
     /// The process is gone without a word.
     Crashed,
-    /// The core is told this.
+    /// The replica's shell is told this.
     Told(&'a Input),
     /// The core says this.
     Said(&'a Output),

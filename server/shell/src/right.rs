@@ -1,0 +1,72 @@
+//! Whether a replica may answer as the active one, as every task can see without asking the loop.
+
+use leasehold_core::{Tenure, Time};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The right to be active. The shell extends and ends it; everybody else only looks.
+#[derive(Debug, Default)]
+pub struct Right {
+    until: AtomicU64,
+    /// A right that was given back would have lasted until then.
+    spare: AtomicU64,
+    may_lapse: bool,
+}
+
+impl Right {
+    /// No right yet. With `may_lapse` it may end with its time and come back in the same tenure:
+    /// nobody else can become active while this process has the lock of its file.
+    #[must_use]
+    pub fn new(may_lapse: bool) -> Self {
+        Self { until: AtomicU64::new(0), spare: AtomicU64::new(0), may_lapse }
+    }
+
+    /// The right lasts until then.
+    pub fn extend(&self, until: Time) {
+        self.until.store(until.0, Ordering::Release);
+    }
+
+    /// The right is given back, unless it was before.
+    pub(crate) fn end(&self) {
+        let until = self.until.swap(0, Ordering::AcqRel);
+        if until != 0 {
+            self.spare.store(until, Ordering::Release);
+        }
+    }
+
+    /// Whether it lasts. Ask with a clock that is read after whatever may have waited: an answer
+    /// that was held up past the end of the right isn't given.
+    #[must_use]
+    pub fn lasts(&self, now: Time) -> bool {
+        now < self.until()
+    }
+
+    /// Whether what was said in this tenure may be told. Without a tenure nothing needs a right.
+    #[must_use]
+    pub fn allows(&self, tenure: Tenure, now: Time) -> bool {
+        tenure == Tenure(0) || self.lasts(now)
+    }
+
+    /// Until when it lasts, or lasted; 0 without a tenure.
+    #[must_use]
+    pub fn until(&self) -> Time {
+        Time(self.until.load(Ordering::Acquire))
+    }
+
+    /// Whether a right that has ended with its time may come back.
+    #[must_use]
+    pub fn may_lapse(&self) -> bool {
+        self.may_lapse
+    }
+
+    /// Whether it has ended with its time, and may come back.
+    #[must_use]
+    pub fn has_lapsed(&self, now: Time) -> bool {
+        self.may_lapse && self.until() != Time(0) && !self.lasts(now)
+    }
+
+    /// Whether nobody else can have become active since it was given back.
+    #[must_use]
+    pub fn would_last(&self, now: Time) -> bool {
+        now.0 < self.spare.load(Ordering::Acquire)
+    }
+}

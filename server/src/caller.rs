@@ -1,0 +1,78 @@
+//! Who calls, and whom the call is meant for: read from the request itself, by whoever handles it.
+//!
+//! Nothing is asked of the loop or of the board without a [`Caller`], and nothing makes one but a
+//! request. So a handler may spawn, or hold a call up: the tenure that a call is meant for goes
+//! wherever the call goes.
+
+use crate::ledger::Peer;
+use crate::line::{Line, Owner, Turn};
+use leasehold_core::{Subject, Tenure};
+use std::sync::Arc;
+use tonic::Request;
+use tonic::codegen::http::{Extensions, HeaderMap, HeaderName};
+
+/// Names the tenure that a standby has forwarded a call to.
+pub(crate) const TENURE: HeaderName = HeaderName::from_static("leasehold-tenure");
+
+/// Whoever makes a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// A test calls without a connection.
+    peer: Option<Peer>,
+    tenure: Option<Tenure>,
+}
+
+impl Caller {
+    /// The caller of this request.
+    pub(crate) fn of<T>(request: &Request<T>) -> Self {
+        Self::with(request.metadata().as_ref(), request.extensions())
+    }
+
+    /// The caller of a request with these headers and extensions.
+    pub(crate) fn with(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        // What is no number names no tenure that there ever was.
+        let tenure = headers.get(&TENURE).map(|tenure| tenure.to_str().ok().and_then(|text| text.parse().ok()));
+        let tenure = tenure.map(|tenure| Tenure(tenure.unwrap_or(0)));
+        Self { peer: extensions.get::<Peer>().cloned(), tenure }
+    }
+
+    /// The tenure that a standby has forwarded the call to; `None` if it came straight from its
+    /// sender.
+    pub(crate) fn tenure(&self) -> Option<Tenure> {
+        self.tenure
+    }
+
+    /// Who it is: nobody is asked yet.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject::anonymous()
+    }
+
+    /// The caller of what is asked of one replica and answered by that one, in whichever tenure.
+    pub(crate) fn of_any_tenure(self) -> Self {
+        Self { tenure: None, ..self }
+    }
+
+    /// For work that costs little.
+    pub(crate) fn connection(&self) -> Owner {
+        self.peer.as_ref().map_or(Owner::Connection(0), Peer::connection)
+    }
+
+    /// For work that costs much.
+    pub(crate) fn host(&self) -> Owner {
+        self.peer.as_ref().map_or(Owner::Connection(0), Peer::host)
+    }
+
+    /// A turn for a call that costs much. Nobody gets one who doesn't read the answers that were
+    /// made before.
+    pub(crate) async fn turn(&self, line: &Arc<Line>, cost: usize) -> Turn {
+        loop {
+            if let Some(peer) = &self.peer {
+                peer.room().await;
+            }
+            let turn = line.turn(self.host(), cost as u64).await;
+            if self.peer.as_ref().is_none_or(Peer::has_room) {
+                return turn;
+            }
+        }
+    }
+}
