@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds Leasehold, starts a server and three workers, kills the one that leads, and shows the next one.
-# Everything it starts ends with it.
+# Builds Leasehold, starts a server and three workers, kills the one that leads, and shows the next
+# one. Everything it starts ends with it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,7 +23,8 @@ LEASEHOLD_ENDPOINT=http://$(sed -n 's/.* listening on \([^ ]*\) .*/\1/p' "$data/
 export LEASEHOLD_ENDPOINT
 echo "server: $LEASEHOLD_ENDPOINT"
 
-# The work: say so once a second, with the token that a real worker would hand to the resource it writes to.
+# The work: say so once a second, with the token that a real worker would hand to the resource it
+# writes to.
 work='while :; do echo "    $LEASEHOLD_CANDIDATE works with fencing token $LEASEHOLD_FENCING_TOKEN"; sleep 1; done'
 declare -A worker
 for name in worker-1 worker-2 worker-3; do

@@ -1,4 +1,5 @@
-//! The contract of Leasehold, generated from `proto/leasehold/v1`: messages, clients and servers, and nothing else.
+//! The contract of Leasehold, generated from `proto/leasehold/v1`: messages, clients and servers,
+//! and nothing else.
 
 pub mod codec;
 

@@ -198,7 +198,8 @@ async fn messages() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Found by fuzzing: an error travels in headers, and one that showed all that was sent never reached its caller.
+/// Found by fuzzing: an error travels in headers, and one that showed all that was sent never
+/// reached its caller.
 #[tokio::test]
 async fn errors_arrive_however_long_that_is_what_was_sent() -> anyhow::Result<()> {
     let server = Server::start().await?;

@@ -1,5 +1,5 @@
-//! What the contract promises to whoever reads it naively, by raw gRPC: entries that are sent twice, words that cross, holds, and
-//! observers that resume.
+//! What the contract promises to whoever reads it naively, by raw gRPC: entries that are sent
+//! twice, words that cross, holds, and observers that resume.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{

@@ -1,4 +1,5 @@
-//! Elections by raw gRPC: the order of grants, tries, replacing, resigning, streams that break and are opened again.
+//! Elections by raw gRPC: the order of grants, tries, replacing, resigning, streams that break and
+//! are opened again.
 
 use anyhow::ensure;
 use leasehold_harness::{Campaign, Server, assert_refused, leased, milliseconds, reopened, stream_bound};
@@ -72,7 +73,8 @@ async fn max_wait_ends_a_candidacy_that_waits_and_none_that_leads() -> anyhow::R
     Ok(())
 }
 
-/// An interceptor may put a deadline on every call. What it cuts isn't an end: the candidacies go on.
+/// An interceptor may put a deadline on every call. What it cuts isn't an end: the candidacies go
+/// on.
 #[tokio::test]
 async fn a_grpc_deadline_cuts_the_stream_and_ends_no_candidacy() -> anyhow::Result<()> {
     let server = Server::start().await?;
@@ -181,7 +183,8 @@ async fn a_leased_candidacy_outlives_its_stream_and_the_ticket_opens_it_again() 
     assert_eq!(leader.elected().await?.fencing_token, token);
     let mut waiter = Campaign::open(&mut client, reopened(&waiting_ticket)).await?;
     assert_eq!(waiter.waiting().await?.ahead, 1);
-    // Opened once more while it is open: the newer stream goes on, the older one ends with an error.
+    // Opened once more while it is open: the newer stream goes on, the older one ends with an
+    // error.
     let mut newer = Campaign::open(&mut client, reopened(&waiting_ticket)).await?;
     let status = waiter.failure().await?;
     assert_refused(&status, Code::Aborted, "SUPERSEDED", &["another Campaign stream"]);

@@ -1,4 +1,5 @@
-//! The real server and three real workers in Python: a crash, a resignation, a pause, a server that hangs or restarts.
+//! The real server and three real workers in Python: a crash, a resignation, a pause, a server that
+//! hangs or restarts.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Language, Observer, PATIENCE, Seen, Server, Worker, seen, token_in};
@@ -6,11 +7,13 @@ use leasehold_proto::v1::ChangeReason;
 use std::time::{Duration, Instant};
 
 const TTL: Duration = Duration::from_secs(3);
-/// How long the server waits for a worker that says nothing more: a twentieth longer than the worker.
+/// How long the server waits for a worker that says nothing more: a twentieth longer than the
+/// worker.
 const LEASE: Duration = Duration::from_millis(3_150);
 const ELECTION: &str = "billing/nightly-report";
 
-/// Starts three workers, one after the other, so that their order is known: the first one leads, and works.
+/// Starts three workers, one after the other, so that their order is known: the first one leads,
+/// and works.
 async fn three_workers(server: &Server) -> anyhow::Result<[Worker; 3]> {
     let first = Worker::start(Language::Python, server, ELECTION, "first", TTL)?;
     first.says("elected token=", PATIENCE).await?;
@@ -138,7 +141,8 @@ async fn a_leader_whose_server_hangs_stops_in_time() -> anyhow::Result<()> {
     let lost = first.says("lost reason=DEADLINE", PATIENCE).await?;
     let steps = first.process.lines();
     let last = steps.iter().rfind(|line| line.text.starts_with("task step")).context("it worked")?;
-    // Its last KeepAlive was sent before the server hung, so its time ends one TTL after that at most.
+    // Its last KeepAlive was sent before the server hung, so its time ends one TTL after that at
+    // most.
     let slack = Duration::from_millis(500);
     ensure!(
         last.index < lost.index && last.at < hung + TTL + slack,
@@ -147,7 +151,8 @@ async fn a_leader_whose_server_hangs_stops_in_time() -> anyhow::Result<()> {
     );
     ensure!(!worked(&second) && !worked(&third));
     server.process().sigcont()?;
-    // Someone leads again: the first with its token, if the service puts it back, or another one with a higher one.
+    // Someone leads again: the first with its token, if the service puts it back, or another one
+    // with a higher one.
     let before = token_in(&elected_line(&first)?)?;
     let since = Instant::now();
     let (candidate, next) = loop {

@@ -1,4 +1,5 @@
-//! docs/errors.md is the table of all errors: what the server can answer, and what the Rust client makes of it, must be in it.
+//! docs/errors.md is the table of all errors: what the server can answer, and what the Rust client
+//! makes of it, must be in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

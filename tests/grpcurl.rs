@@ -16,7 +16,8 @@ fn stream(server: &Server, data: &str, method: &str) -> anyhow::Result<Process> 
     Process::spawn("grpcurl", grpcurl(server, &["-d", data], &[method])?)
 }
 
-/// Waits until the `number`-th message of a stream is there, and gives it. grpcurl prints each over several lines.
+/// Waits until the `number`-th message of a stream is there, and gives it. grpcurl prints each over
+/// several lines.
 async fn message(process: &Process, number: usize) -> anyhow::Result<Value> {
     let seen = std::sync::Mutex::new(0);
     let nth_end = |line: &str| {

@@ -1,4 +1,5 @@
-//! A leader that is unhealthy or hangs makes way long before its ttl is over: the worker in Python, and the hook of the Rust client.
+//! A leader that is unhealthy or hangs makes way long before its ttl is over: the worker in Python,
+//! and the hook of the Rust client.
 
 use anyhow::{Context as _, ensure};
 use leasehold::{Client, HealthCheck, Lost};

@@ -80,7 +80,8 @@ async fn grpc_health_knows_the_service() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks for the list of services and for the file of one, over one version of the reflection protocol.
+/// Asks for the list of services and for the file of one, over one version of the reflection
+/// protocol.
 macro_rules! reflect {
     ($version:ident, $server:expr) => {{
         use tonic_reflection::pb::$version::ServerReflectionRequest;

@@ -1,4 +1,5 @@
-//! Leases by raw gRPC: KeepAlive, running out of time, and leaderships that an operator ends with care.
+//! Leases by raw gRPC: KeepAlive, running out of time, and leaderships that an operator ends with
+//! care.
 
 use anyhow::ensure;
 use leasehold_harness::{

@@ -1,4 +1,5 @@
-//! Limits by raw gRPC: each is reached, refused with a text that names it, and free again when something ends.
+//! Limits by raw gRPC: each is reached, refused with a text that names it, and free again when
+//! something ends.
 
 use anyhow::ensure;
 use leasehold_harness::{

@@ -1,4 +1,5 @@
-//! Tickets that a crash or a restart has made old: which ones are put back, and which are refused for good.
+//! Tickets that a crash or a restart has made old: which ones are put back, and which are refused
+//! for good.
 
 use anyhow::ensure;
 use leasehold_harness::{Campaign, ElectionClient, Keeper, Server, keep_alive, leased, reopened};
@@ -16,8 +17,8 @@ async fn assert_expired(client: &mut ElectionClient, ticket: &[u8]) -> anyhow::R
     Ok(())
 }
 
-/// A leader falls silent past its ttl, its election goes to another; then the server restarts, and the former leader's
-/// ticket comes first.
+/// A leader falls silent past its ttl, its election goes to another; then the server restarts, and
+/// the former leader's ticket comes first.
 async fn overtaken_while_paused(crash: bool) -> anyhow::Result<()> {
     let mut server = Server::builder().arg("--max-ttl").arg("5s").start().await?;
     let mut client = server.elections().await?;

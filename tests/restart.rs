@@ -1,4 +1,5 @@
-//! Restarts of a real server, after a crash and after an orderly stop: who leads, who waits, and for how long.
+//! Restarts of a real server, after a crash and after an orderly stop: who leads, who waits, and
+//! for how long.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{

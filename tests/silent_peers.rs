@@ -52,7 +52,8 @@ async fn a_stream_bound_leader_that_freezes_is_succeeded_when_its_connection_is_
     let mut client = server.elections().await?;
     let mut heir = Campaign::open(&mut client, leased("jobs/frozen", "heir", 15_000)).await?;
     assert_eq!(heir.waiting().await?.ahead, 1);
-    // The kernel goes on to take what arrives: the connection stays open, and nobody is at its other end.
+    // The kernel goes on to take what arrives: the connection stays open, and nobody is at its
+    // other end.
     frozen.sigstop().await?;
     let since = Instant::now();
     let keeper = leasehold_harness::Keeper::start(&client, &[&heir], Duration::from_secs(3));

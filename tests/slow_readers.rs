@@ -1,4 +1,5 @@
-//! Readers that don't read: the server's memory stays bounded, they get the newest state, and others don't notice.
+//! Readers that don't read: the server's memory stays bounded, they get the newest state, and
+//! others don't notice.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Campaign, ElectionClient, Keeper, Observer, Server, leased, rss_bytes, stream_bound};
@@ -19,7 +20,8 @@ async fn leaders(client: &mut ElectionClient, number: usize) -> anyhow::Result<V
     Ok(open)
 }
 
-/// Changes the values of all elections, at the same time, again and again; each value ends with its number.
+/// Changes the values of all elections, at the same time, again and again; each value ends with its
+/// number.
 async fn proclaim(client: &ElectionClient, leaders: &[Campaign], rounds: usize, filler: usize) -> anyhow::Result<()> {
     let mut tasks = Vec::new();
     for leader in leaders {
@@ -111,7 +113,8 @@ async fn two_thousand_streams_that_nobody_reads_are_bounded_and_nobody_notices()
     Ok(())
 }
 
-/// 1,000 observers of everything and 1,000 candidates of one election, over four connections, never read.
+/// 1,000 observers of everything and 1,000 candidates of one election, over four connections, never
+/// read.
 async fn unread_streams(server: &Server) -> anyhow::Result<(Vec<Observer>, Vec<Campaign>)> {
     let (mut observers, mut campaigns) = (Vec::new(), Vec::new());
     for _ in 0..4 {

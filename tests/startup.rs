@@ -40,7 +40,8 @@ async fn a_second_process_on_the_same_data_folder() -> anyhow::Result<()> {
     let mut first = Server::start().await?;
     let second = Server::builder().data_dir(first.data_dir()).run_to_end().await?;
     assert_failed(&second, &[text(first.data_dir()), "--data-dir"]);
-    // The first one hasn't noticed, and its end frees the folder: a lock, not a file that stays behind.
+    // The first one hasn't noticed, and its end frees the folder: a lock, not a file that stays
+    // behind.
     Campaign::open(&mut first.elections().await?, leased("jobs/x", "x", 5_000)).await?.elected().await?;
     first.kill9().await?;
     first.restart().await
@@ -142,7 +143,8 @@ async fn a_state_file_that_is_gone() -> anyhow::Result<()> {
     std::fs::remove_file(server.data_dir().join("state.json"))?;
     let stopped = Instant::now();
     server.restart().await?;
-    // Leaders may be out there that it knows nothing of, so it waits; and the clock vouches for the numbers.
+    // Leaders may be out there that it knows nothing of, so it waits; and the clock vouches for the
+    // numbers.
     let mut next = Campaign::open(&mut client, stream_bound("jobs/gone", "y")).await?;
     let next_token = next.elected().await?.fencing_token;
     ensure!(stopped.elapsed() >= Duration::from_millis(2_100), "a grant after {:?}", stopped.elapsed());

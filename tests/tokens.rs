@@ -1,4 +1,5 @@
-//! Fencing tokens and task tokens by raw gRPC: which ones the server vouches for, and values that leaders proclaim.
+//! Fencing tokens and task tokens by raw gRPC: which ones the server vouches for, and values that
+//! leaders proclaim.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Campaign, ElectionClient, Keeper, Server, assert_refused, leased, stream_bound};

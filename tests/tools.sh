@@ -1,4 +1,5 @@
-# What the tests need beside Rust, Go, Python, Node and npm: installed once into a cache outside the tree. Sourced by tests/run.
+# What the tests need beside Rust, Go, Python, Node and npm: installed once into a cache outside the
+# tree. Sourced by tests/run.
 
 buf_version=1.75.0
 grpcurl_version=v1.9.4
@@ -33,8 +34,8 @@ apt_install() {
     apt-get update -q && apt-get install -q -y --no-install-recommends "$@"
 }
 
-# once FOLDER NAME COMMAND...: runs the command, which fills FOLDER, unless it has done so before. Two runs at a time wait
-# for each other; one that was interrupted begins again.
+# once FOLDER NAME COMMAND...: runs the command, which fills FOLDER, unless it has done so before.
+# Two runs at a time wait for each other; one that was interrupted begins again.
 once() {
     local folder=$1 name=$2
     shift 2
@@ -142,8 +143,8 @@ need_node_worker() {
     need_node
     wanted=$(node --version | cat - examples/node/{package.json,package-lock.json} | sha256sum | cut -c 1-12)
     once "$cache/node-worker-$wanted" "Node packages" install_node_worker
-    # A module finds only packages that lie in a folder above it, so a copy of the worker stands beside them; and the
-    # worker reads ../../proto.
+    # A module finds only packages that lie in a folder above it, so a copy of the worker stands
+    # beside them; and the worker reads ../../proto.
     mkdir -p "$folder"
     cp examples/node/{worker.js,election.js,package.json} "$folder"
     ln -s "$cache/node-worker-$wanted/node_modules" "$folder"
@@ -155,7 +156,8 @@ install_node_worker() {
     cp examples/node/{package.json,package-lock.json} "$1" && npm ci --prefix "$1" --no-audit --no-fund --loglevel=error
 }
 
-# What a cluster is made of beside Go modules. One that runs elsewhere on this machine isn't touched.
+# What a cluster is made of beside Go modules. One that runs elsewhere on this machine isn't
+# touched.
 need_cluster() {
     need_go
     [[ $(id -u) == 0 ]] || die "the part 'cluster' makes namespaces and cgroups: run it as root"

@@ -1,5 +1,5 @@
-//! Workers in Python, Go and Node in one election; what networks and settings do to them; and pauses of those in Go and
-//! Node (`end_to_end`: those in Python).
+//! Workers in Python, Go and Node in one election; what networks and settings do to them; and
+//! pauses of those in Go and Node (`end_to_end`: those in Python).
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Language, Observer, PATIENCE, Seen, Server, Way, Worker, seen, token_in};
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 const LANGUAGES: [Language; 3] = [Language::Python, Language::Go, Language::Node];
 const TTL: Duration = Duration::from_secs(2);
-/// How long the server waits for a worker that says nothing more: a twentieth longer than the worker.
+/// How long the server waits for a worker that says nothing more: a twentieth longer than the
+/// worker.
 const LEASE: Duration = Duration::from_millis(2_100);
 /// Shorter than what is left of a lease after any KeepAlive, as those come every third of the TTL.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -34,14 +35,16 @@ fn worked(worker: &Worker) -> bool {
     worker.process.lines().iter().any(|line| line.text.starts_with("task step"))
 }
 
-/// Waits for a step that hasn't come yet and pauses the worker right after it, so far away from the next one's check.
+/// Waits for a step that hasn't come yet and pauses the worker right after it, so far away from the
+/// next one's check.
 async fn pause_after_a_step(worker: &Worker) -> anyhow::Result<()> {
     let seen = worker.process.lines().len();
     worker.process.wait_for_line_from(seen, |line| line.starts_with("task step"), PATIENCE).await?;
     worker.process.sigstop().await
 }
 
-/// The three in this order in one election: the first is killed, the second resigns, the third leads.
+/// The three in this order in one election: the first is killed, the second resigns, the third
+/// leads.
 async fn lead_in_turn(server: &Server, order: [Language; 3]) -> anyhow::Result<()> {
     let election = format!("workers/{order:?}").to_lowercase().replace(['[', ']', ' '], "").replace(',', "-");
     let mut observer = Observer::of(&mut server.elections().await?, &election).await?;
@@ -218,7 +221,8 @@ async fn a_worker_that_the_service_will_always_refuse_says_why_and_ends() -> any
     Ok(())
 }
 
-/// A leader that is paused until another one leads: it says that it lost before it does anything else.
+/// A leader that is paused until another one leads: it says that it lost before it does anything
+/// else.
 async fn knows_it_when_it_wakes(language: Language) -> anyhow::Result<()> {
     let server = Server::start().await?;
     let (first, token) = leading(language, &server, "workers/paused").await?;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates the Go package leasehold/v1 from proto/, beside this script. It needs go, and protoc or the grpcio-tools of a
-# Python; PYTHON, if set, names one that has them, and goes before protoc.
+# Generates the Go package leasehold/v1 from proto/, beside this script. It needs go, and protoc or
+# the grpcio-tools of a Python; PYTHON, if set, names one that has them, and goes before protoc.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # The plugins, in the versions that go.mod names.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Generates the Python package `leasehold` from proto/. stubs.sh [FOLDER]; without FOLDER: beside this script.
+# Generates the Python package `leasehold` from proto/. stubs.sh [FOLDER]; without FOLDER: beside
+# this script.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${1:-$here}

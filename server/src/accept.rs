@@ -1,4 +1,5 @@
-//! Accepts connections, for gRPC and for HTTP: whoever says nothing makes room for whoever comes later.
+//! Accepts connections, for gRPC and for HTTP: whoever says nothing makes room for whoever comes
+//! later.
 
 use crate::net::{TcpListener, TcpStream};
 use std::collections::VecDeque;

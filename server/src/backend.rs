@@ -1,4 +1,5 @@
-//! Where a server keeps its record and its keys: in a directory of its own, or in a cluster that it shares with other replicas.
+//! Where a server keeps its record and its keys: in a directory of its own, or in a cluster that it
+//! shares with other replicas.
 
 use crate::keys::Keys;
 use crate::kubernetes::{self, Cluster, LeaseStore, Objects, Signature};

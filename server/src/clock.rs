@@ -7,14 +7,16 @@ use std::time::Duration;
 #[cfg(not(turmoil))]
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// CLOCK_BOOTTIME goes on while the machine is suspended; std's `Instant` stands still then, and a replica that woke up would
-/// believe that its right hasn't ended. On macOS it is CLOCK_MONOTONIC that goes on.
+/// CLOCK_BOOTTIME goes on while the machine is suspended; std's `Instant` stands still then, and a
+/// replica that woke up would believe that its right hasn't ended. On macOS it is CLOCK_MONOTONIC
+/// that goes on.
 #[cfg(all(not(turmoil), any(target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(any(turmoil, target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
-/// 2025-01-01T00:00:00Z in milliseconds since 1970: the line of numbers counts from here, so that it stays below 2^53 for centuries.
+/// 2025-01-01T00:00:00Z in milliseconds since 1970: the line of numbers counts from here, so that
+/// it stays below 2^53 for centuries.
 const LINE_EPOCH_MS: u64 = 1_735_689_600_000;
 /// So many numbers are set aside for each second since then.
 const NUMBERS_PER_SECOND: u64 = 1 << 20;
@@ -37,7 +39,8 @@ fn running() -> Duration {
     turmoil::sim_elapsed().unwrap_or_default()
 }
 
-/// Seconds since 1970-01-01T00:00:00Z by the wall clock, which may be set forth and back: only for dates that others read.
+/// Seconds since 1970-01-01T00:00:00Z by the wall clock, which may be set forth and back: only for
+/// dates that others read.
 #[must_use]
 pub fn unix_seconds() -> u64 {
     unix_millis() / 1000
@@ -60,8 +63,9 @@ fn since_1970() -> Duration {
     turmoil::since_epoch().unwrap_or_default()
 }
 
-/// The lowest number at which a tenure that begins now may start: seconds since 2025-01-01T00:00:00Z, times 2^20, to the
-/// millisecond; 0 before that date. It keeps numbers rising where the record was lost or restored from a backup.
+/// The lowest number at which a tenure that begins now may start: seconds since
+/// 2025-01-01T00:00:00Z, times 2^20, to the millisecond; 0 before that date. It keeps numbers
+/// rising where the record was lost or restored from a backup.
 #[must_use]
 pub fn clock_floor() -> u64 {
     floor_at(unix_millis())

@@ -1,4 +1,5 @@
-//! The table of errors: what the core and the checks refuse, as gRPC statuses with `google.rpc.ErrorInfo`.
+//! The table of errors: what the core and the checks refuse, as gRPC statuses with
+//! `google.rpc.ErrorInfo`.
 
 use crate::ticket::TicketError;
 use leasehold_core::{BadWord, Reject};
@@ -206,7 +207,8 @@ impl Refusal {
     }
 }
 
-/// What a caller has sent, as a message may show it. An error travels in headers: clients that find them too long never see it.
+/// What a caller has sent, as a message may show it. An error travels in headers: clients that find
+/// them too long never see it.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(MAX_SHOWN).collect();

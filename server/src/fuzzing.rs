@@ -1,4 +1,5 @@
-//! What the fuzzers in tests/fuzz reach of this crate's insides: there with the feature `fuzzing` only, and for nobody else.
+//! What the fuzzers in tests/fuzz reach of this crate's insides: there with the feature `fuzzing`
+//! only, and for nobody else.
 
 mod services;
 

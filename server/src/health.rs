@@ -1,5 +1,5 @@
-//! Health, in the words of gRPC and of the HTTP port. Readiness doesn't depend on being active: a rolling update would wait for
-//! standbys that wait for the active replica's end.
+//! Health, in the words of gRPC and of the HTTP port. Readiness doesn't depend on being active: a
+//! rolling update would wait for standbys that wait for the active replica's end.
 
 use crate::http::Health;
 use crate::service::{Admin, Elections};

@@ -1,4 +1,5 @@
-//! The HTTP port: health, metrics and public keys, for probes, Prometheus and whoever checks task tokens.
+//! The HTTP port: health, metrics and public keys, for probes, Prometheus and whoever checks task
+//! tokens.
 
 mod port;
 
@@ -31,7 +32,8 @@ leasehold-server: leader election over gRPC. This port speaks HTTP:
 /.well-known/jwks.json   public keys of task tokens
 ";
 
-/// How the server is, as its loop says. When the loop is gone, so is the sender of this, and that is all it takes to know.
+/// How the server is, as its loop says. When the loop is gone, so is the sender of this, and that
+/// is all it takes to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
     /// It doesn't serve calls yet.
@@ -57,7 +59,8 @@ pub struct HttpState {
     pub beat: Arc<Beat>,
 }
 
-/// Serves probes while the server can't start yet because the API server can't be reached: the process is well, and not ready.
+/// Serves probes while the server can't start yet because the API server can't be reached: the
+/// process is well, and not ready.
 #[cfg(not(turmoil))]
 pub(crate) async fn serve_while_waiting(listener: TcpListener) {
     let (_sender, health) = watch::channel(Health::NotReady("waiting for the API server, to read the keys".to_owned()));
@@ -86,7 +89,8 @@ fn router(state: HttpState) -> Router {
         .with_state(state)
 }
 
-/// Whether whoever drives the replica is still there, and goes round. A process that stops in good order is well.
+/// Whether whoever drives the replica is still there, and goes round. A process that stops in good
+/// order is well.
 fn alive(state: &HttpState) -> Result<(), &'static str> {
     if *state.health.borrow() == Health::Stopping {
         Ok(())

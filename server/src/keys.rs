@@ -56,7 +56,8 @@ impl Keys {
         Self { ticket, signing: signing.as_ref().to_vec() }
     }
 
-    /// Checks secrets that come from elsewhere: a ticket key of [`TICKET_KEY_BYTES`], and an Ed25519 key pair in PKCS#8 version 2.
+    /// Checks secrets that come from elsewhere: a ticket key of [`TICKET_KEY_BYTES`], and an
+    /// Ed25519 key pair in PKCS#8 version 2.
     ///
     /// # Errors
     /// [`BadKeys`] that says which one is unusable.

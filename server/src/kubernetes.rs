@@ -1,4 +1,5 @@
-//! Kubernetes: the Lease through which replicas elect the active one, and the Secret with their keys.
+//! Kubernetes: the Lease through which replicas elect the active one, and the Secret with their
+//! keys.
 
 #[cfg(not(turmoil))]
 mod access;
@@ -55,8 +56,8 @@ impl Cluster {
     /// When neither is there, or can't be used.
     pub(crate) async fn connect(settings: &ReplicaSettings) -> anyhow::Result<Self> {
         let mut config = api_config().await?;
-        // The core decides when to try again. A retry that the core doesn't know of could be applied
-        // after the right of this replica has ended.
+        // The core decides when to try again. A retry that the core doesn't know of could be
+        // applied after the right of this replica has ended.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());

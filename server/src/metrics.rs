@@ -1,4 +1,5 @@
-//! Metrics: what a server counts and measures of itself, as OpenMetrics text. No globals: each server has its own.
+//! Metrics: what a server counts and measures of itself, as OpenMetrics text. No globals: each
+//! server has its own.
 
 mod lateness;
 mod watched;
@@ -188,7 +189,8 @@ impl Metrics {
         }
     }
 
-    /// What the replica is and holds, how many Campaign streams are open, and how many calls wait in the inbox, and how many standbys mirror.
+    /// What the replica is and holds, how many Campaign streams are open, and how many calls wait
+    /// in the inbox, and how many standbys mirror.
     pub fn set_status(&self, status: &Status, campaign_streams: usize, inbox_depth: usize, mirrors: usize) {
         let settled = status.tenure.is_some() && status.settling == Millis(0);
         self.active.set(i64::from(status.tenure.is_some()));

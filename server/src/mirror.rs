@@ -1,4 +1,5 @@
-//! The mirror between replicas: the active one tells standbys its state, so that an orderly end costs nobody anything.
+//! The mirror between replicas: the active one tells standbys its state, so that an orderly end
+//! costs nobody anything.
 
 mod frame;
 mod reader;

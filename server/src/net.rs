@@ -1,4 +1,5 @@
-//! The network: the system's, or a simulated one (`--cfg turmoil`), in which whole servers run in the tests.
+//! The network: the system's, or a simulated one (`--cfg turmoil`), in which whole servers run in
+//! the tests.
 
 use leasehold_core::Address;
 use std::time::Duration;

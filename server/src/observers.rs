@@ -1,4 +1,5 @@
-//! Observers: the board under a lock, and whom to wake when it changes. Nothing is queued for anybody.
+//! Observers: the board under a lock, and whom to wake when it changes. Nothing is queued for
+//! anybody.
 
 use crate::caller::Caller;
 use crate::clock;
@@ -149,8 +150,8 @@ impl Observer {
         Ok(batch)
     }
 
-    /// Whether what was read before may still be told. Waits while the right has lapsed. The last words of a
-    /// tenure that has ended in good order may be told while nobody else can be active.
+    /// Whether what was read before may still be told. Waits while the right has lapsed. The last
+    /// words of a tenure that has ended in good order may be told while nobody else can be active.
     pub(crate) async fn check(&self) -> Result<(), Reject> {
         let lasts = self.observers.right.back().await;
         let (tenure, _) = self.observers.board().peek()?;
@@ -161,7 +162,8 @@ impl Observer {
         if lasts && tenure == self.tenure { Ok(()) } else { Err(Reject::NotActive) }
     }
 
-    /// Why there will be nothing more to read than what is there, when the tenure has ended in good order.
+    /// Why there will be nothing more to read than what is there, when the tenure has ended in good
+    /// order.
     pub(crate) fn ended(&self) -> Option<Reject> {
         self.observers.board().begun().err()
     }

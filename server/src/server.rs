@@ -1,4 +1,5 @@
-//! A whole server: the loop, the store, gRPC and HTTP, started together and ended in the right order.
+//! A whole server: the loop, the store, gRPC and HTTP, started together and ended in the right
+//! order.
 
 use crate::backend::Backend;
 use crate::calls::{self, CallsLayer};
@@ -32,8 +33,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The answer to a KeepAlive is longer than its request by a task token for each ticket; together they stay below the 4 MiB that gRPC
-/// clients take, unless told otherwise.
+/// The answer to a KeepAlive is longer than its request by a task token for each ticket; together
+/// they stay below the 4 MiB that gRPC clients take, unless told otherwise.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 /// Operators send names.
 const MAX_ADMIN_REQUEST_BYTES: usize = 64 * 1024;
@@ -47,7 +48,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// floods it holds up the others for as long as that takes: with 1000 for a tenth of a second at
 /// most, with 4096 for two seconds (tests/resets.rs, in a debug build).
 const MAX_PENDING_RESETS: usize = 1000;
-/// Calls that cost much are worked at so many at a time: the others wait in line, and cheap ones don't.
+/// Calls that cost much are worked at so many at a time: the others wait in line, and cheap ones
+/// don't.
 const COSTLY_CALLS: usize = 2;
 /// How long connections get to end after their streams have been ended.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -157,14 +159,15 @@ impl Server {
         self.addresses
     }
 
-    /// Until it serves: as the active replica, or as a standby that has read the Lease. `false` if the server ended before.
+    /// Until it serves: as the active replica, or as a standby that has read the Lease. `false` if
+    /// the server ended before.
     pub async fn serves(&mut self) -> bool {
         let serves = |phase: &Phase| !matches!(phase, Phase::Standby { heard: false, .. });
         !matches!(self.phases.wait_for(serves).await.as_deref(), Ok(Phase::Stopped) | Err(_))
     }
 
-    /// Serves until `shutdown`, then ends in good order: streams first, then the last record, then the connections. Takes
-    /// less than 5 s.
+    /// Serves until `shutdown`, then ends in good order: streams first, then the last record, then
+    /// the connections. Takes less than 5 s.
     ///
     /// # Errors
     /// [`ServerError`] when the loop or gRPC ended by itself.

@@ -1,4 +1,5 @@
-//! The gRPC services: requests are checked and converted here, in the callers' tasks; the loop sees the core's types only.
+//! The gRPC services: requests are checked and converted here, in the callers' tasks; the loop sees
+//! the core's types only.
 
 mod admin;
 mod campaign;
@@ -23,7 +24,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tonic::{Response, Status};
 
-/// Streams carry something at least this often. Some load balancers cut what is idle for 60 s, and don't count PINGs.
+/// Streams carry something at least this often. Some load balancers cut what is idle for 60 s, and
+/// don't count PINGs.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// When a stream on which something has just been sent needs its next heartbeat.

@@ -39,7 +39,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// How to be one of several replicas; `None`: the only one, with a file.
     pub replica: Option<ReplicaSettings>,
-    /// The longest TTL that Campaign accepts; also how long a new tenure waits before its first grant.
+    /// The longest TTL that Campaign accepts; also how long a new tenure waits before its first
+    /// grant.
     pub max_ttl: Millis,
     /// Limits on what the replica holds.
     pub limits: Limits,
@@ -180,8 +181,8 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// From the process's command line, environment and config file, in this order of precedence. Prints and exits where
-    /// `--help`, `--version` or a word that isn't understood asks for it.
+    /// From the process's command line, environment and config file, in this order of precedence.
+    /// Prints and exits where `--help`, `--version` or a word that isn't understood asks for it.
     ///
     /// # Errors
     /// [`SettingsError`].
@@ -189,7 +190,8 @@ impl Settings {
         Self::from_words(std::env::args_os())
     }
 
-    /// As [`Settings::load`], with these words for the command line; the first one is the program's name.
+    /// As [`Settings::load`], with these words for the command line; the first one is the program's
+    /// name.
     ///
     /// # Errors
     /// [`SettingsError`].

@@ -1,4 +1,5 @@
-//! The embedded store: keys and record in one small file, in a directory that is locked against a second process.
+//! The embedded store: keys and record in one small file, in a directory that is locked against a
+//! second process.
 //!
 //! ```text
 //! DIR/lock             locked while a server runs; its text is that server's process id, and ends
@@ -169,11 +170,12 @@ struct Own {
 }
 
 impl StateFile {
-    /// Makes the directory (mode 0700) if there is none, takes away what rights others have to it, locks it, and stores new keys if
-    /// it has no state. Blocks for as long as the disk takes.
+    /// Makes the directory (mode 0700) if there is none, takes away what rights others have to it,
+    /// locks it, and stores new keys if it has no state. Blocks for as long as the disk takes.
     ///
     /// # Errors
-    /// [`StateFileError`]: somebody else has it, it can't be used, or what is in it can't be understood.
+    /// [`StateFileError`]: somebody else has it, it can't be used, or what is in it can't be
+    /// understood.
     pub fn open(dir: &Path) -> Result<Self, StateFileError> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("make the directory", dir))?;
         private::close_folder(dir)?;
@@ -258,10 +260,10 @@ impl StateFile {
         record.bounded(ended_at)
     }
 
-    /// Stores a record in place of the former one. `sent` is the moment that its `renewed_at` stands
-    /// for, or an earlier one. A record for which this returns `Ok` outlives a loss of power. After
-    /// an error either the old or the new record is there, whole. Blocks for as long as the disk
-    /// takes.
+    /// Stores a record in place of the former one. `sent` is the moment that its `renewed_at`
+    /// stands for, or an earlier one. A record for which this returns `Ok` outlives a loss of
+    /// power. After an error either the old or the new record is there, whole. Blocks for as long
+    /// as the disk takes.
     ///
     /// # Errors
     /// [`StateFileError`].
@@ -362,8 +364,8 @@ impl StateFile {
         if own.overtaken { Err(StateFileError::Overtaken { path: self.path() }) } else { Ok(()) }
     }
 
-    /// The text of the file. A handover that makes it too long to be read again is left out, and the
-    /// next tenure starts as after a crash.
+    /// The text of the file. A handover that makes it too long to be read again is left out, and
+    /// the next tenure starts as after a crash.
     fn encode(&self, lost: bool, record: Option<&Record>, began: Option<Began>) -> Vec<u8> {
         let bytes = format::encode(&self.keys, lost, record, began.clone());
         match record {
@@ -376,8 +378,9 @@ impl StateFile {
         }
     }
 
-    /// Whether the lock at the path is still this process's. Somebody who deletes the directory of a
-    /// running server frees its name for a second server, whose state the first one would replace.
+    /// Whether the lock at the path is still this process's. Somebody who deletes the directory of
+    /// a running server frees its name for a second server, whose state the first one would
+    /// replace.
     fn check_lock(&self) -> Result<(), StateFileError> {
         let path = self.dir.join("lock");
         let ours = self.lock.metadata();

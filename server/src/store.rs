@@ -1,4 +1,5 @@
-//! The store: a file that a thread of its own reads and writes, so that a slow disk never holds up the loop; or a Lease.
+//! The store: a file that a thread of its own reads and writes, so that a slow disk never holds up
+//! the loop; or a Lease.
 
 use crate::clock;
 use crate::kubernetes::LeaseStore;
@@ -16,7 +17,8 @@ const READ_RETRY: Duration = Duration::from_secs(1);
 /// So often the log is told of what fails again and again.
 const SAY_AGAIN: Millis = Millis(60_000);
 
-/// What the loop asks of the store. The core has at most one of these under way, and one more when it stops.
+/// What the loop asks of the store. The core has at most one of these under way, and one more when
+/// it stops.
 #[derive(Debug)]
 enum FileRequest {
     Read,

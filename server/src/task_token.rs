@@ -29,7 +29,8 @@ pub struct Claims {
     pub fence: u64,
     /// When this was signed: seconds since 1970-01-01T00:00:00Z.
     pub iat: u64,
-    /// From when on this is worth nothing: the end of the lease, in seconds since 1970-01-01T00:00:00Z.
+    /// From when on this is worth nothing: the end of the lease, in seconds since
+    /// 1970-01-01T00:00:00Z.
     pub exp: u64,
 }
 
@@ -51,12 +52,14 @@ pub enum TaskTokenError {
     },
 }
 
-/// Signs task tokens and checks them: some 20 and 40 us each, so never in the loop. [`Signer`] signs many.
+/// Signs task tokens and checks them: some 20 and 40 us each, so never in the loop. [`Signer`]
+/// signs many.
 pub struct TaskTokens {
     pair: Ed25519KeyPair,
     issuer: String,
     kid: String,
-    /// The one header that is ever written or accepted, in base64url. The algorithm is never taken from a token.
+    /// The one header that is ever written or accepted, in base64url. The algorithm is never taken
+    /// from a token.
     header: String,
 }
 
@@ -79,7 +82,8 @@ impl TaskTokens {
         &self.issuer
     }
 
-    /// The claims as a compact JWT. Only one with [`TaskTokens::issuer`] as `iss` will be accepted here.
+    /// The claims as a compact JWT. Only one with [`TaskTokens::issuer`] as `iss` will be accepted
+    /// here.
     #[must_use]
     pub fn sign(&self, claims: &Claims) -> String {
         let claims = serde_json::to_vec(claims).expect("strings and numbers have a JSON form");
@@ -91,8 +95,9 @@ impl TaskTokens {
         token
     }
 
-    /// What a token says, if this service signed it and `now_unix` (seconds since 1970) is before its end. Nothing in it is looked at
-    /// before its signature was found right. Whether its fencing token is still the leader's is another question.
+    /// What a token says, if this service signed it and `now_unix` (seconds since 1970) is before
+    /// its end. Nothing in it is looked at before its signature was found right. Whether its
+    /// fencing token is still the leader's is another question.
     ///
     /// # Errors
     /// [`TaskTokenError`].

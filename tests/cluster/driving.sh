@@ -1,5 +1,6 @@
-# How scripts drive a cluster: start it, ask until something is so, show how long it took, end it. Sourced by scripts that have set
-# `tools` (by tests/cluster/build) and `work`, a folder for what is in the way otherwise.
+# How scripts drive a cluster: start it, ask until something is so, show how long it took, end it.
+# Sourced by scripts that have set `tools` (by tests/cluster/build) and `work`, a folder for what is
+# in the way otherwise.
 
 cluster_pid=
 passed=0

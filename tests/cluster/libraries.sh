@@ -1,7 +1,7 @@
 # What images need of the machine that they are made on. Sourced by the scripts that make them.
 
-# libraries FILE...: the shared libraries that the programs and libraries need, the loader included, each as an item for
-# `image`.
+# libraries FILE...: the shared libraries that the programs and libraries need, the loader included,
+# each as an item for `image`.
 libraries() {
     local file
     for file in "$@"; do

@@ -1,8 +1,10 @@
-// Command cluster runs a real Kubernetes with two nodes for tests, on one machine and beside everything else on it.
+// Command cluster runs a real Kubernetes with two nodes for tests, on one machine and beside
+// everything else on it.
 //
 //	cluster up --dir DIR [--image TAR]...   the cluster, until stdin is closed: see package up
 //
-// It starts itself again for the parts that live in namespaces of their own: see packages inside and node.
+// It starts itself again for the parts that live in namespaces of their own: see packages inside
+// and node.
 package main
 
 import (
@@ -22,7 +24,8 @@ func main() {
 	if len(os.Args) < 2 {
 		usage("which command?")
 	}
-	// The kernel ends what is inside when the thread that started it ends. This one lasts as long as the process.
+	// The kernel ends what is inside when the thread that started it ends. This one lasts as long as
+	// the process.
 	runtime.LockOSThread()
 	var err error
 	switch args := os.Args[2:]; os.Args[1] {

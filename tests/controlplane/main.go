@@ -1,5 +1,5 @@
-// Command controlplane runs a real Kubernetes API server and its etcd for tests: RBAC and service accounts are on,
-// there are no nodes and no controllers.
+// Command controlplane runs a real Kubernetes API server and its etcd for tests: RBAC and service
+// accounts are on, there are no nodes and no controllers.
 //
 //	controlplane up --dir DIR           both, as child processes, until stdin is closed: see package up
 //	controlplane etcd FLAG...           etcd alone
@@ -25,7 +25,8 @@ func main() {
 	}
 	switch args := os.Args[2:]; os.Args[1] {
 	case "up":
-		// The kernel ends the children when the thread that started them ends. This one lasts as long as the process.
+		// The kernel ends the children when the thread that started them ends. This one lasts as long as
+		// the process.
 		runtime.LockOSThread()
 		if err := up.Main(args); err != nil {
 			fmt.Fprintln(os.Stderr, "controlplane:", err)

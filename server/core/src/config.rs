@@ -1,13 +1,9 @@
 //! Settings of a replica, checked together.
 
-use crate::{Holder, Millis};
+use crate::{Holder, MAX_MAX_TTL, Millis};
 
 /// No TTL may be shorter than this.
 pub const MIN_TTL: Millis = Millis(1000);
-/// No TTL may be longer than this, whatever `max_ttl` says: a day.
-pub const MAX_MAX_TTL: Millis = Millis(86_400_000);
-/// The longest hold that Campaign accepts: a day.
-pub const MAX_HOLD: Millis = Millis(86_400_000);
 /// A Lease's duration is no shorter than this: failover isn't faster than the clocks and networks
 /// of a cluster allow.
 pub const MIN_LEASE_DURATION: Millis = Millis(2000);

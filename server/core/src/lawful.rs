@@ -5,6 +5,10 @@ use std::ops::RangeInclusive;
 
 /// The longest time that a ticket or a record tells of: 285,000 years.
 pub const LONGEST: Millis = Millis(NUMBER_LIMIT - 1);
+/// No TTL may be longer than this, whatever `max_ttl` says: a day.
+pub const MAX_MAX_TTL: Millis = Millis(86_400_000);
+/// The longest hold that Campaign accepts: a day.
+pub const MAX_HOLD: Millis = Millis(86_400_000);
 
 /// Why parts make no ticket, no record or no batch: which part is wrong, and what it must be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

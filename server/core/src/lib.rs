@@ -40,11 +40,11 @@ mod time;
 pub use address::{Address, BadAddress};
 pub use board::{Batch, Board, Cursor, Seen, Selection};
 pub use config::{
-    BadConfig, CANDIDACY_BYTES, Config, Limits, MAX_HOLD, MAX_LEASE_DURATION, MAX_MAX_CANDIDACIES, MAX_MAX_TTL,
-    MIN_LEASE_DURATION, MIN_TTL, Store,
+    BadConfig, CANDIDACY_BYTES, Config, Limits, MAX_LEASE_DURATION, MAX_MAX_CANDIDACIES, MIN_LEASE_DURATION, MIN_TTL,
+    Store,
 };
 pub use input::{Ask, CallId, Entry, Input, StreamId, WriteId};
-pub use lawful::{LONGEST, Unlawful};
+pub use lawful::{LONGEST, MAX_HOLD, MAX_MAX_TTL, Unlawful};
 pub use lease::{Content, Holder, Lease, Newer, Outcome, Over, Signed, Version};
 pub use mirror::{BatchParts, MirrorBatch};
 pub use name::{

@@ -1,4 +1,5 @@
-//! The mirror: what a standby knows of the active replica's candidacies, so that an orderly end costs nobody anything.
+//! The mirror: what a standby knows of the active replica's candidacies, so that an orderly end
+//! costs nobody anything.
 //!
 //! The active replica counts each change of state of a leased candidacy. A release names the last
 //! number of its tenure. A standby whose mirror has reached that number knows everything.

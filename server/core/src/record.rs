@@ -28,11 +28,12 @@ pub struct RecordParts {
     pub ended_at: Option<Millis>,
     /// The longest TTL that any live candidacy may have. Only rises.
     pub longest_ttl: Millis,
-    /// The number of its last change of state, if it ended in good order after it had settled, with a Lease as its store: a standby
-    /// whose mirror has reached that number knows everything, and nobody waits.
+    /// The number of its last change of state, if it ended in good order after it had settled, with
+    /// a Lease as its store: a standby whose mirror has reached that number knows everything, and
+    /// nobody waits.
     pub last_change: Option<u64>,
-    /// Everything that the next tenure must know, if this one ended in good order after it had settled, with a file as its store:
-    /// then nobody waits.
+    /// Everything that the next tenure must know, if this one ended in good order after it had
+    /// settled, with a file as its store: then nobody waits.
     pub handover: Option<Handover>,
     /// The last change that observers were told of, if the tenure ended in good order after it had
     /// settled: whoever has seen it can resume in the next tenure.
@@ -98,8 +99,8 @@ impl Record {
         Self::made(RecordParts { ceiling, ..self.0 })
     }
 
-    /// When the right of its tenure had ended, counted from the beginning of the tenure, if this was
-    /// the tenure's last record.
+    /// When the right of its tenure had ended, counted from the beginning of the tenure, if this
+    /// was the tenure's last record.
     #[must_use]
     pub fn right_ended(&self) -> Millis {
         self.renewed_at + (self.duration - self.margin)

@@ -1,4 +1,5 @@
-//! Tickets: what a candidacy carries from one tenure to the next. The shell seals them; here they are plain data.
+//! Tickets: what a candidacy carries from one tenure to the next. The shell seals them; here they
+//! are plain data.
 
 use crate::lawful::{LONGEST, Unlawful, lawful, number, time, within};
 use crate::{
@@ -37,8 +38,8 @@ pub struct TicketParts {
     pub accepted_at: Millis,
     /// How long the election is on hold: from the grant, or, once it leads, from `accepted_at`.
     pub hold: Millis,
-    /// The tenure that issued this ticket: a later one for a drain that was handed over, as that isn't
-    /// kept alive.
+    /// The tenure that issued this ticket: a later one for a drain that was handed over, as that
+    /// isn't kept alive.
     pub issued: Tenure,
 }
 
@@ -61,7 +62,8 @@ impl TicketParts {
         within("issued", self.issued.0, self.tenure.0..=NUMBER_LIMIT - 1)?;
         within("ttl", self.ttl.0, 1..=MAX_MAX_TTL.0)?;
         time("accepted_at", self.accepted_at)?;
-        // A leader's hold counts from its last KeepAlive, and lasts longer than the one it asked for.
+        // A leader's hold counts from its last KeepAlive, and lasts longer than the one it asked
+        // for.
         within("hold", self.hold.0, 0..=if self.token.is_some() { LONGEST.0 } else { MAX_HOLD.0 })
     }
 }

@@ -1,4 +1,5 @@
-//! What no worker and no replica does, and only a fuzzer thought of: the core takes it without breaking.
+//! What no worker and no replica does, and only a fuzzer thought of: the core takes it without
+//! breaking.
 
 use leasehold_core::{
     Address, Ask, BatchParts, CallId, CandidateName, Carried, ClockFloor, Config, Content, ElectionName, Enrolment,
@@ -91,8 +92,8 @@ fn campaign(replica: &mut Replica, now: u64) -> Vec<Output> {
     handle(replica, now, Input::Campaign { stream: StreamId(1), entry })
 }
 
-/// Whoever may write the Lease can write a ceiling into it that leaves no numbers. The leaders of the tenure before then ended
-/// every replica, again and again, by being put back.
+/// Whoever may write the Lease can write a ceiling into it that leaves no numbers. The leaders of
+/// the tenure before then ended every replica, again and again, by being put back.
 #[test]
 fn at_the_end_of_all_numbers_nothing_is_granted_and_nothing_breaks() {
     let found = record(NUMBER_LIMIT - 2000, NUMBER_LIMIT);
@@ -120,9 +121,9 @@ fn a_resigned_ticket_of_a_later_tenure_ends_nobody_else() {
     assert!(replica.tenure().is_some_and(|next| next.0 > tenure + 1_000_000));
 }
 
-/// The ticket of a drain that was handed over says which tenure last accepted a KeepAlive. It has to show as
-/// well which one has issued it, and told its worker of it: after a restore that worker listened to
-/// nobody any more.
+/// The ticket of a drain that was handed over says which tenure last accepted a KeepAlive. It has
+/// to show as well which one has issued it, and told its worker of it: after a restore that worker
+/// listened to nobody any more.
 #[test]
 fn a_drain_that_was_handed_over_shows_the_tenure_that_told_of_it() {
     let candidacies =

@@ -54,16 +54,16 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Leaders, queues, ends and their reasons, answers, records, deadlines: all as the model says, with invariants checked
-    /// after every step; and the same inputs give the same outputs.
+    /// Leaders, queues, ends and their reasons, answers, records, deadlines: all as the model says,
+    /// with invariants checked after every step; and the same inputs give the same outputs.
     #[test]
     fn the_replica_does_what_the_model_says(limits in limits(), steps in steps(1..120)) {
         run(&limits, steps);
     }
 }
 
-/// Random steps that never get anywhere would prove nothing: some hundred runs reach every kind of end, in and after the
-/// wait, and every refusal.
+/// Random steps that never get anywhere would prove nothing: some hundred runs reach every kind of
+/// end, in and after the wait, and every refusal.
 #[test]
 fn the_steps_reach_what_matters() {
     let mut runner = TestRunner::deterministic();

@@ -1,7 +1,8 @@
-//! Transcripts of several replicas that compete for one Lease, as golden text, one file a rule or a scenario.
+//! Transcripts of several replicas that compete for one Lease, as golden text, one file a rule or a
+//! scenario.
 //!
-//! `REWRITE=1 cargo test -p leasehold-core --test replicas` writes the answers anew; `RUN=released.txt` picks a file.
-//! The words of the language stand in `replicas/language.rs`.
+//! `REWRITE=1 cargo test -p leasehold-core --test replicas` writes the answers anew;
+//! `RUN=released.txt` picks a file. The words of the language stand in `replicas/language.rs`.
 
 #[path = "replicas/api.rs"]
 mod api;

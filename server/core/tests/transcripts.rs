@@ -1,7 +1,7 @@
 //! Transcripts: what a replica is told and what it says, as golden text, one file a theme.
 //!
-//! `REWRITE=1 cargo test -p leasehold-core --test transcripts` writes the answers anew; `RUN=resign.txt` picks a file.
-//! The words of the language stand in `bench/language.rs`.
+//! `REWRITE=1 cargo test -p leasehold-core --test transcripts` writes the answers anew;
+//! `RUN=resign.txt` picks a file. The words of the language stand in `bench/language.rs`.
 
 #[path = "bench/args.rs"]
 mod args;

@@ -1,5 +1,5 @@
-//! The body of a forwarded answer: when the connection breaks, or another replica is active, it ends with a status that says so, and
-//! not with a reset that every client reads in its own way.
+//! The body of a forwarded answer: when the connection breaks, or another replica is active, it
+//! ends with a status that says so, and not with a reset that every client reads in its own way.
 
 use crate::errors::Refusal;
 use bytes::Bytes;

@@ -12,14 +12,17 @@ use tonic::transport::Channel;
 /// A connection that is silent is noticed after both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
-/// What the active replica may send of a stream before somebody reads it, and of all streams of a connection together: as many as
-/// a connection may have, so that those that aren't read never hold up the others.
+/// What the active replica may send of a stream before somebody reads it, and of all streams of a
+/// connection together: as many as a connection may have, so that those that aren't read never hold
+/// up the others.
 const STREAM_WINDOW: u32 = 16 * 1024;
 const CONNECTION_WINDOW: u32 = 4096 * STREAM_WINDOW;
-/// KeepAlives have connections of their own, so that they wait behind nothing; and observers, who may read slowly.
+/// KeepAlives have connections of their own, so that they wait behind nothing; and observers, who
+/// may read slowly.
 const FOR_KEEP_ALIVES: usize = 1;
 const FOR_OBSERVERS: usize = 2;
-/// For all other calls: each connection holds as many streams as `max_streams_per_connection` allows.
+/// For all other calls: each connection holds as many streams as `max_streams_per_connection`
+/// allows.
 const FOR_CALLS: usize = 5;
 
 /// Connections to whoever is active now.

@@ -1,4 +1,5 @@
-//! The way to the API server: in a pod with the pod's own service account, elsewhere with a kubeconfig.
+//! The way to the API server: in a pod with the pod's own service account, elsewhere with a
+//! kubeconfig.
 
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};

@@ -19,7 +19,8 @@ use tokio::task::JoinHandle;
 /// Facts that wait to be written. A tenure has two: more of them wait only while the API server is
 /// silent.
 const WAITING: usize = 8;
-/// How long a process that ends waits for its last Event. What matters more has been stored by then.
+/// How long a process that ends waits for its last Event. What matters more has been stored by
+/// then.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Who says so.
 const CONTROLLER: &str = "leasehold.dev/server";

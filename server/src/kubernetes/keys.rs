@@ -1,4 +1,5 @@
-//! The Secret with the keys that replicas share: made by the first one, and made again when it is gone.
+//! The Secret with the keys that replicas share: made by the first one, and made again when it is
+//! gone.
 
 use super::object::keys_in_use;
 use super::{ApiError, Cluster, bounded};
@@ -19,8 +20,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// Secret.
 const RETRY: Duration = Duration::from_secs(1);
 /// New keys make every ticket worthless that is out there. So a new replica that finds no Secret
-/// waits this long before it makes one: a replica that runs makes a lost Secret again, with the keys
-/// in use, within [`CHECK_INTERVAL`].
+/// waits this long before it makes one: a replica that runs makes a lost Secret again, with the
+/// keys in use, within [`CHECK_INTERVAL`].
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The keys of this service. Waits for as long as the API server can't be reached.

@@ -1,7 +1,8 @@
 //! The Lease as Kubernetes has it, and as the core sees it.
 //!
-//! `spec` is used as every Kubernetes tool expects; what the next tenure has to know stands in annotations. Whatever else the object
-//! has (labels, other annotations, owners) is kept as it was found.
+//! `spec` is used as every Kubernetes tool expects; what the next tenure has to know stands in
+//! annotations. Whatever else the object has (labels, other annotations, owners) is kept as it was
+//! found.
 
 use crate::clock::clock_floor;
 use crate::record::{self, numbers, record};

@@ -1,6 +1,6 @@
-//! The store on Kubernetes. It reads and writes the Lease, one request after the other. Each request
-//! has a time limit, and a task of its own sends them, so that a hung API server never holds up the
-//! loop.
+//! The store on Kubernetes. It reads and writes the Lease, one request after the other. Each
+//! request has a time limit, and a task of its own sends them, so that a hung API server never
+//! holds up the loop.
 
 use super::events::EventWriter;
 use super::object::{self, FORMAT, Signature, seen, sign, strip, version, vouched};
@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// So many objects are kept, those that were seen last. A write replaces one of them, and keeps what
-/// others have put into it.
+/// So many objects are kept, those that were seen last. A write replaces one of them, and keeps
+/// what others have put into it.
 const OBJECTS: usize = 8;
 /// The core has at most one request under way, and one more when it stops.
 const REQUESTS: usize = 4;

@@ -1,5 +1,5 @@
-//! How much of its TTL a candidacy had used up when its KeepAlive came: a histogram without a lock, as there may be tens of thousands a
-//! second.
+//! How much of its TTL a candidacy had used up when its KeepAlive came: a histogram without a lock,
+//! as there may be tens of thousands a second.
 
 use leasehold_core::Millis;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
@@ -8,7 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Upper bounds, in percent. A client that does well sends a KeepAlive after a third; at 100 its own deadline has passed.
+/// Upper bounds, in percent. A client that does well sends a KeepAlive after a third; at 100 its
+/// own deadline has passed.
 const BOUNDS_PERCENT: [u64; 9] = [10, 25, 40, 50, 60, 75, 90, 95, 100];
 
 /// The histogram. Clones are one.

@@ -1,4 +1,5 @@
-//! Elections with metrics of their own: those that the settings name, as anybody could make any number of others.
+//! Elections with metrics of their own: those that the settings name, as anybody could make any
+//! number of others.
 
 use leasehold_core::{Change, ElectionName};
 use prometheus_client::encoding::EncodeLabelSet;

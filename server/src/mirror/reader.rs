@@ -16,8 +16,8 @@ use tonic::{Code, Status, Streaming};
 const LONGEST_SILENCE: Duration = Duration::from_secs(12);
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(300);
-/// Between two tries with a replica whose frames can't be read. Each try makes that replica send all
-/// that it has.
+/// Between two tries with a replica whose frames can't be read. Each try makes that replica send
+/// all that it has.
 const RETRY_UNREADABLE: Duration = Duration::from_secs(30);
 /// A batch has at most so many frames: all candidacies, a long value each.
 const MAX_FRAMES: usize = MAX_MAX_CANDIDACIES / 100;

@@ -1,5 +1,6 @@
-//! Seals what replicas say to each other. Each stream has keys of its own, derived from the key that replicas share and from random
-//! bytes of both sides; within it the nonce counts, so a frame is valid in its place only.
+//! Seals what replicas say to each other. Each stream has keys of its own, derived from the key
+//! that replicas share and from random bytes of both sides; within it the nonce counts, so a frame
+//! is valid in its place only.
 
 use crate::keys::Keys;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};

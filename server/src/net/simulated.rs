@@ -1,4 +1,5 @@
-//! turmoil's network. It has hosts by name, one of them the API server; no TLS, and no files to read a configuration from.
+//! turmoil's network. It has hosts by name, one of them the API server; no TLS, and no files to
+//! read a configuration from.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy;

@@ -39,7 +39,8 @@ async fn start(dir: &std::path::Path) -> Server {
     server
 }
 
-/// Calls a server whose handlers do their work in tasks of their own, behind the layer that forwards.
+/// Calls a server whose handlers do their work in tasks of their own, behind the layer that
+/// forwards.
 async fn call(server: &Server, method: &str, message: &impl prost::Message, tenure: Option<&str>) -> Response<Body> {
     let message = message.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();

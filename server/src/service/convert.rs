@@ -12,7 +12,8 @@ use leasehold_core::{
 use leasehold_proto::v1;
 use std::time::Duration;
 
-/// How long the task token of a stream-bound leader is good for: it has no lease whose end could be named.
+/// How long the task token of a stream-bound leader is good for: it has no lease whose end could be
+/// named.
 const STREAM_BOUND_TASK_TOKEN: Millis = Millis(60_000);
 
 /// A duration that was asked for. One that isn't whole milliseconds is refused: cut, it would be
@@ -170,7 +171,8 @@ impl Context {
         }
     }
 
-    /// What a task token says. Nothing when the lease is over: what says otherwise may have been held up on its way.
+    /// What a task token says. Nothing when the lease is over: what says otherwise may have been
+    /// held up on its way.
     fn claims(&self, election: &ElectionName, candidate: &CandidateName, fence: u64, end: Time) -> Option<Claims> {
         let left = end.since(clock::now());
         if left == Millis(0) {
@@ -188,7 +190,8 @@ impl Context {
         })
     }
 
-    /// What the task token of a candidacy says that was kept alive `at` that moment or a little later, if it leads.
+    /// What the task token of a candidacy says that was kept alive `at` that moment or a little
+    /// later, if it leads.
     pub(crate) fn claims_of(&self, kept: &Kept, at: Time) -> Option<Claims> {
         match kept {
             Kept::Leading { ticket, .. } => {

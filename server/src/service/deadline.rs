@@ -1,11 +1,13 @@
-//! The deadline that a caller has set on its call: tonic doesn't enforce it on a stream once the headers are sent.
+//! The deadline that a caller has set on its call: tonic doesn't enforce it on a stream once the
+//! headers are sent.
 
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::Sleep;
 use tonic::codegen::http::HeaderMap;
 
-/// What the header `grpc-timeout` says: up to eight digits and a unit. What isn't that is ignored, as gRPC servers do.
+/// What the header `grpc-timeout` says: up to eight digits and a unit. What isn't that is ignored,
+/// as gRPC servers do.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

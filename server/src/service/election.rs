@@ -67,8 +67,9 @@ impl Elections {
         Ok(v1::KeepAliveResponse { tenure: number(tenure), results: results.collect() })
     }
 
-    /// How many were accepted, and how late they were: by the server's clock, from one accepted KeepAlive to the next. A ticket of an
-    /// earlier tenure counts from the beginning of another time.
+    /// How many were accepted, and how late they were: by the server's clock, from one accepted
+    /// KeepAlive to the next. A ticket of an earlier tenure counts from the beginning of another
+    /// time.
     fn count(&self, opened: &[Result<Ticket, Refusal>], kept: &[Kept]) {
         let mut accepted = 0;
         for (before, kept) in opened.iter().flatten().zip(kept) {

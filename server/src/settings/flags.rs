@@ -1,4 +1,5 @@
-//! Settings as typed: on the command line, in the environment, in a file. Nothing is filled in here.
+//! Settings as typed: on the command line, in the environment, in a file. Nothing is filled in
+//! here.
 
 use super::SettingsError;
 use crate::memory::Size;
@@ -30,7 +31,8 @@ Examples:
 Each setting may also stand in the environment (names as shown) or in the config file (names as the flags). A flag goes before
 the environment, and that before the file.";
 
-/// Leader election over gRPC: workers campaign, one of them leads, and each grant has a higher fencing token than the last.
+/// Leader election over gRPC: workers campaign, one of them leads, and each grant has a higher
+/// fencing token than the last.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "leasehold-server", version, after_help = EXAMPLES)]
 pub struct CommandLine {
@@ -55,12 +57,14 @@ pub struct Flags {
     #[serde(alias = "http_listen")]
     pub http_listen: Option<SocketAddr>,
 
-    /// Keep keys and numbers here; one server at a time [default: $XDG_STATE_HOME/leasehold or ~/.local/state/leasehold]
+    /// Keep keys and numbers here; one server at a time [default: $XDG_STATE_HOME/leasehold or
+    /// ~/.local/state/leasehold]
     #[arg(long, value_name = "DIR", env = "LEASEHOLD_DATA_DIR", hide_env_values = true)]
     #[serde(alias = "data_dir")]
     pub data_dir: Option<PathBuf>,
 
-    /// Run as one of several replicas, which elect the active one through a Lease: in a pod, or with a kubeconfig
+    /// Run as one of several replicas, which elect the active one through a Lease: in a pod, or
+    /// with a kubeconfig
     #[arg(
         long, value_name = "BOOL", env = "LEASEHOLD_KUBERNETES", hide_env_values = true, num_args = 0..=1,
         require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(),
@@ -76,20 +80,24 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", env = "LEASEHOLD_LEASE", hide_env_values = true)]
     pub lease: Option<String>,
 
-    /// The Secret with the keys that replicas share; the first one makes it [default: leasehold-keys]
+    /// The Secret with the keys that replicas share; the first one makes it [default:
+    /// leasehold-keys]
     #[arg(long, value_name = "NAME", env = "LEASEHOLD_KEYS_SECRET", hide_env_values = true)]
     #[serde(alias = "keys_secret")]
     pub keys_secret: Option<String>,
 
-    /// The name of this replica in the Lease; each start adds a random part [default: $POD_NAME, or the name of the host]
+    /// The name of this replica in the Lease; each start adds a random part [default: $POD_NAME, or
+    /// the name of the host]
     #[arg(long, value_name = "NAME", env = "LEASEHOLD_REPLICA", hide_env_values = true)]
     pub replica: Option<String>,
 
-    /// Where other replicas and clients reach this one [default: $POD_IP and the port of --listen, or --listen]
+    /// Where other replicas and clients reach this one [default: $POD_IP and the port of --listen,
+    /// or --listen]
     #[arg(long, value_name = "HOST:PORT", env = "LEASEHOLD_ADVERTISE", hide_env_values = true)]
     pub advertise: Option<String>,
 
-    /// How long the Lease is good for without a renewal, 2s to 10m: so long a crash goes unnoticed [default: 8s]
+    /// How long the Lease is good for without a renewal, 2s to 10m: so long a crash goes unnoticed
+    /// [default: 8s]
     #[arg(long, value_name = "TIME", env = "LEASEHOLD_LEASE_DURATION", hide_env_values = true)]
     #[serde(alias = "lease_duration")]
     pub lease_duration: Option<Span>,
@@ -104,12 +112,14 @@ pub struct Flags {
     #[serde(alias = "request_timeout")]
     pub request_timeout: Option<Span>,
 
-    /// The active replica stops so much before the Lease runs out: at least a twentieth of its duration [default: 1s]
+    /// The active replica stops so much before the Lease runs out: at least a twentieth of its
+    /// duration [default: 1s]
     #[arg(long, value_name = "TIME", env = "LEASEHOLD_LEASE_MARGIN", hide_env_values = true)]
     #[serde(alias = "lease_margin")]
     pub lease_margin: Option<Span>,
 
-    /// The longest TTL a worker may ask for, 1s to 1day; so long a killed server waits before it grants [default: 15s]
+    /// The longest TTL a worker may ask for, 1s to 1day; so long a killed server waits before it
+    /// grants [default: 15s]
     #[arg(long, value_name = "TIME", env = "LEASEHOLD_MAX_TTL", hide_env_values = true)]
     #[serde(alias = "max_ttl")]
     pub max_ttl: Option<Span>,
@@ -139,8 +149,8 @@ pub struct Flags {
     #[serde(alias = "max_observers")]
     pub max_observers: Option<usize>,
 
-    /// What this process may take: more is refused before it has taken that [default: the limit of its control group, or half of
-    /// the machine's memory]
+    /// What this process may take: more is refused before it has taken that [default: the limit of
+    /// its control group, or half of the machine's memory]
     #[arg(long, value_name = "SIZE", env = "LEASEHOLD_MAX_MEMORY", hide_env_values = true)]
     #[serde(alias = "max_memory")]
     pub max_memory: Option<Size>,
@@ -155,7 +165,8 @@ pub struct Flags {
     #[serde(alias = "max_streams_per_connection")]
     pub max_streams_per_connection: Option<u32>,
 
-    /// Calls that may lie before the loop; more wait in a fair line for 2 s, then are refused [default: 1024]
+    /// Calls that may lie before the loop; more wait in a fair line for 2 s, then are refused
+    /// [default: 1024]
     #[arg(long, value_name = "N", env = "LEASEHOLD_INBOX", hide_env_values = true)]
     pub inbox: Option<usize>,
 
@@ -196,7 +207,8 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Reads a config file: TOML, keys as the flags (`max-ttl` or `max_ttl`). Keys that aren't known are an error.
+    /// Reads a config file: TOML, keys as the flags (`max-ttl` or `max_ttl`). Keys that aren't
+    /// known are an error.
     ///
     /// # Errors
     /// [`SettingsError::Unreadable`], [`SettingsError::BadFile`].

@@ -107,7 +107,8 @@ impl<'de, T: Packed> Deserialize<'de> for Text<T> {
     }
 }
 
-/// The text of the file. It is written once, into one buffer: a handover may be as long as all that the server holds.
+/// The text of the file. It is written once, into one buffer: a handover may be as long as all that
+/// the server holds.
 pub(crate) fn encode(keys: &Keys, lost: bool, record: Option<&Record>, began: Option<Began>) -> Vec<u8> {
     let named = |numbers: [Option<u64>; 9]| NAMES.map(Cow::from).into_iter().zip(numbers);
     let numbers = |record| named(numbers(record)).filter_map(|(name, number)| Some((name, number?))).collect();

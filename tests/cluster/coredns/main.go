@@ -1,4 +1,5 @@
-// Command coredns is CoreDNS with the plugins that the test cluster's Corefile names: the rest would double the build.
+// Command coredns is CoreDNS with the plugins that the test cluster's Corefile names: the rest
+// would double the build.
 package main
 
 import (

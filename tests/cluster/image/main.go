@@ -1,10 +1,11 @@
-// Command image makes a container image, as a docker-archive with one layer, from files and folders.
+// Command image makes a container image, as a docker-archive with one layer, from files and
+// folders.
 //
 //	image --name NAME --out TAR [--entrypoint JSON] [--env NAME=VALUE]... [--user UID] [--workdir DIR] ITEM...
 //
-// An ITEM is SOURCE:TARGET or SOURCE:TARGET:MODE, MODE being octal. A folder is taken with all that is in it, and its
-// MODE is for itself only. Without SOURCE, as in `:/tmp:1777`, TARGET is an empty folder. All belongs to root, and has
-// no time of its own: the same content makes the same image.
+// An ITEM is SOURCE:TARGET or SOURCE:TARGET:MODE, MODE being octal. A folder is taken with all that
+// is in it, and its MODE is for itself only. Without SOURCE, as in `:/tmp:1777`, TARGET is an empty
+// folder. All belongs to root, and has no time of its own: the same content makes the same image.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Package inside is what runs in the cluster's process namespace, in the network namespace of the control plane.
+// Package inside is what runs in the cluster's process namespace, in the network namespace of the
+// control plane.
 package inside
 
 import (
@@ -10,8 +11,9 @@ import (
 	"leasehold.example/cluster/layout"
 )
 
-// Init is the first process in there: it prepares the mount namespace, starts the supervisor, and takes over the
-// processes whose parents have ended, as the first process of every system does. Whenever it ends, the kernel kills all.
+// Init is the first process in there: it prepares the mount namespace, starts the supervisor, and
+// takes over the processes whose parents have ended, as the first process of every system does.
+// Whenever it ends, the kernel kills all.
 func Init(args []string) error {
 	if os.Getpid() != 1 {
 		return fmt.Errorf("%s is started by `cluster up` only", layout.InitCommand)
@@ -42,7 +44,8 @@ func Init(args []string) error {
 	}
 }
 
-// prepareMounts changes nothing outside. /run is empty: sockets and names of namespaces are the cluster's own.
+// prepareMounts changes nothing outside. /run is empty: sockets and names of namespaces are the
+// cluster's own.
 func prepareMounts() error {
 	return errors.Join(
 		syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""),

@@ -38,7 +38,8 @@ func nameNamespace(name string, pid int) error {
 	return part.Run("ip", "netns", "attach", name, strconv.Itoa(pid))
 }
 
-// makeControlNetwork makes the bridge in this network namespace, with the control plane's address on it.
+// makeControlNetwork makes the bridge in this network namespace, with the control plane's address
+// on it.
 func makeControlNetwork() error {
 	return ip(
 		"link set lo up",
@@ -48,7 +49,8 @@ func makeControlNetwork() error {
 	)
 }
 
-// joinNode joins a node to the bridge. Pods have routes from everywhere, and no way to anywhere outside.
+// joinNode joins a node to the bridge. Pods have routes from everywhere, and no way to anywhere
+// outside.
 func joinNode(node layout.Node) error {
 	outer := "to-" + node.Name
 	if err := ip(
@@ -62,7 +64,8 @@ func joinNode(node layout.Node) error {
 		"link set lo up",
 		fmt.Sprintf("address add %s/%d dev eth0", node.Address, layout.PrefixBits),
 		"link set eth0 up",
-		// Never used: kube-proxy changes such a destination on its way. But the first look for a route is before that.
+		// Never used: kube-proxy changes such a destination on its way. But the first look for a route is
+		// before that.
 		fmt.Sprintf("route add %s dev eth0", layout.ServiceRange),
 	}
 	for _, other := range layout.Nodes() {
@@ -73,8 +76,8 @@ func joinNode(node layout.Node) error {
 	return ipIn(node.Name, lines...)
 }
 
-// routeServices makes the addresses of services reachable from the control plane's namespace, where tests may have
-// clients: the first node's kube-proxy sends them on.
+// routeServices makes the addresses of services reachable from the control plane's namespace, where
+// tests may have clients: the first node's kube-proxy sends them on.
 func routeServices() error {
 	return ip(fmt.Sprintf("route add %s via %s", layout.ServiceRange, layout.Nodes()[0].Address))
 }

@@ -29,7 +29,8 @@ func (c *cluster) startPlane() error {
 	return err
 }
 
-// startNode starts the first process of a node, in namespaces of its own, and joins these to the network.
+// startNode starts the first process of a node, in namespaces of its own, and joins these to the
+// network.
 func (c *cluster) startNode(node layout.Node) error {
 	folder := c.folder.Node(node.Name)
 	if err := os.Mkdir(string(folder), 0o755); err != nil {
@@ -59,7 +60,8 @@ func (c *cluster) startNode(node layout.Node) error {
 	return joinNode(node)
 }
 
-// startControllers starts what stands beside the API server. Each acts as the user that has its rights by default.
+// startControllers starts what stands beside the API server. Each acts as the user that has its
+// rights by default.
 func (c *cluster) startControllers() error {
 	plane := c.folder.ControlPlane()
 	manager, err := layout.WriteKubeconfig(c.folder, c.folder.Path("kube-controller-manager.kubeconfig"), "system:kube-controller-manager")
@@ -101,7 +103,8 @@ func (c *cluster) startDNS() error {
 	return c.startProgram("coredns", "coredns", "-conf", path)
 }
 
-// startProgram starts a program; one that holds several is told by the first argument which of them to be.
+// startProgram starts a program; one that holds several is told by the first argument which of them
+// to be.
 func (c *cluster) startProgram(program, name string, flags ...string) error {
 	path, err := layout.Program(program)
 	if err != nil {

@@ -19,7 +19,8 @@ const (
 	probeTimeout = 5 * time.Second
 )
 
-// waitUntilReady waits until a pod that is made now would run, and could find services by their names.
+// waitUntilReady waits until a pod that is made now would run, and could find services by their
+// names.
 func (c *cluster) waitUntilReady(ctx context.Context) error {
 	for _, ready := range []func(context.Context) error{c.nodesReady, c.accountThere, dnsReady} {
 		for {

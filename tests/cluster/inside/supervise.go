@@ -84,7 +84,8 @@ func (c *cluster) obey(ctx context.Context, line string) error {
 	}
 }
 
-// start brings up the control plane and both nodes at the same time, and what needs the API server afterwards.
+// start brings up the control plane and both nodes at the same time, and what needs the API server
+// afterwards.
 func (c *cluster) start(ctx context.Context, images []string) error {
 	started := time.Now()
 	say := func(what string) {

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// WriteKubeconfig writes one that acts as a user of these groups: the administrator, impersonating it. So the API server
-// sees the user that it would see in a real cluster, and nobody has to sign certificates.
+// WriteKubeconfig writes one that acts as a user of these groups: the administrator, impersonating
+// it. So the API server sees the user that it would see in a real cluster, and nobody has to sign
+// certificates.
 func WriteKubeconfig(folder Folder, path, user string, groups ...string) (string, error) {
 	text, err := os.ReadFile(folder.Kubeconfig())
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package layout says what the cluster's addresses, files and commands are: what its processes have to agree on.
+// Package layout says what the cluster's addresses, files and commands are: what its processes have
+// to agree on.
 package layout
 
 import (
@@ -17,7 +18,8 @@ const (
 
 // Addresses exist in the cluster's network namespaces only.
 const (
-	// Control is the name of the network namespace of the API server, etcd, the controllers and CoreDNS.
+	// Control is the name of the network namespace of the API server, etcd, the controllers and
+	// CoreDNS.
 	Control = "control"
 	// ControlAddress is theirs. CoreDNS answers on its port 53.
 	ControlAddress = "10.250.0.1"
@@ -89,7 +91,8 @@ func (f Folder) Data() string {
 	return f.Path("lib")
 }
 
-// ID names the cluster where it shares something with others on the machine: in the cgroups and under /run.
+// ID names the cluster where it shares something with others on the machine: in the cgroups and
+// under /run.
 func (f Folder) ID() string {
 	return fmt.Sprintf("leasehold-%x", sha256.Sum256([]byte(f)))[:len("leasehold-")+8]
 }
@@ -99,8 +102,8 @@ func (f Folder) Cgroup(node string) string {
 	return "/" + filepath.Join(f.ID(), node)
 }
 
-// MustBeInside refuses to do what would change the machine's own network and mounts: the first process must be this
-// program.
+// MustBeInside refuses to do what would change the machine's own network and mounts: the first
+// process must be this program.
 func MustBeInside(command string) error {
 	self, err := os.Executable()
 	if err != nil {

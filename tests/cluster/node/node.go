@@ -1,5 +1,6 @@
-// Package node is one node of the cluster: containerd, kubelet and kube-proxy in a mount namespace and a network
-// namespace of their own. Each therefore uses the paths and ports that it uses on a real node, and sees no other's.
+// Package node is one node of the cluster: containerd, kubelet and kube-proxy in a mount namespace
+// and a network namespace of their own. Each therefore uses the paths and ports that it uses on a
+// real node, and sees no other's.
 package node
 
 import (
@@ -34,7 +35,8 @@ type node struct {
 	failures chan error
 }
 
-// Main runs the command line `cluster node DIR NAME`: it obeys stdin until that is closed, or a process of it ends.
+// Main runs the command line `cluster node DIR NAME`: it obeys stdin until that is closed, or a
+// process of it ends.
 func Main(args []string) error {
 	if err := layout.MustBeInside(layout.NodeCommand); err != nil {
 		return err
@@ -83,8 +85,9 @@ func (n *node) obey(line string) error {
 	}
 }
 
-// prepareMounts gives the node its own data, logs and sockets at the usual places. Nobody outside sees these mounts, nor
-// those that the kubelet and containerd add: they are gone with the last process of the node.
+// prepareMounts gives the node its own data, logs and sockets at the usual places. Nobody outside
+// sees these mounts, nor those that the kubelet and containerd add: they are gone with the last
+// process of the node.
 func (n *node) prepareMounts() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return err
@@ -103,8 +106,8 @@ func (n *node) prepareMounts() error {
 func prepareNetwork() error {
 	return errors.Join(
 		sysctl("net/ipv4/ip_forward", "1"),
-		// It sends packets for services back through the interface that they came from. That is no reason to tell the
-		// sender of a shorter way: there is none.
+		// It sends packets for services back through the interface that they came from. That is no reason
+		// to tell the sender of a shorter way: there is none.
 		sysctl("net/ipv4/conf/all/send_redirects", "0"),
 		sysctl("net/ipv4/conf/default/send_redirects", "0"),
 	)

@@ -1,4 +1,5 @@
-// Package part starts the processes that the cluster consists of, gives each a log, and notices when one ends.
+// Package part starts the processes that the cluster consists of, gives each a log, and notices
+// when one ends.
 package part
 
 import (
@@ -19,7 +20,8 @@ type Part struct {
 	logPath string
 }
 
-// Start starts it with its output in the log. Its end, whatever brings it about, is a message in failures.
+// Start starts it with its output in the log. Its end, whatever brings it about, is a message in
+// failures.
 func Start(name, logPath string, command *exec.Cmd, failures chan<- error) (*Part, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

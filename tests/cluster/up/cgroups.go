@@ -15,8 +15,8 @@ import (
 // How long the kernel may take to forget a cgroup's last process.
 const cgroupTimeout = 10 * time.Second
 
-// makeCgroups makes each node's cgroup in each hierarchy. The kubelets would find each other's pods in a common one, and
-// kill them as orphans.
+// makeCgroups makes each node's cgroup in each hierarchy. The kubelets would find each other's pods
+// in a common one, and kill them as orphans.
 func makeCgroups(folder layout.Folder) error {
 	hierarchies, err := cgroupHierarchies("cgroup")
 	if err != nil {
@@ -53,8 +53,8 @@ func inherit(cgroup, setting string) error {
 	return os.WriteFile(filepath.Join(cgroup, setting), value, 0o644)
 }
 
-// removeCgroups removes those of a cluster whose processes are gone. The kubelets make them in cgroup v2 too, if that is
-// mounted beside v1.
+// removeCgroups removes those of a cluster whose processes are gone. The kubelets make them in
+// cgroup v2 too, if that is mounted beside v1.
 func removeCgroups(id string) error {
 	hierarchies, err := cgroupHierarchies("cgroup", "cgroup2")
 	if err != nil {
@@ -74,7 +74,8 @@ func removeCgroups(id string) error {
 	return nil
 }
 
-// removeCgroup removes it with all below it: the files in it are the kernel's, only its folders can be removed.
+// removeCgroup removes it with all below it: the files in it are the kernel's, only its folders can
+// be removed.
 func removeCgroup(cgroup string) error {
 	var folders []string
 	err := filepath.WalkDir(cgroup, func(path string, entry fs.DirEntry, err error) error {

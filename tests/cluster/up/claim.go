@@ -13,8 +13,9 @@ import (
 	"leasehold.example/cluster/layout"
 )
 
-// Where each cluster of this machine has a file: locked as long as its outermost process lives. Its first line is the
-// cluster's folder; its second the boot, and the id and the start time of the first process inside.
+// Where each cluster of this machine has a file: locked as long as its outermost process lives. Its
+// first line is the cluster's folder; its second the boot, and the id and the start time of the
+// first process inside.
 const claims = "/run/leasehold-cluster"
 
 // How long a process may take to be gone after SIGKILL.
@@ -26,12 +27,14 @@ type claim struct {
 	id   string
 }
 
-// claimFolder cleans up after all clusters whose outermost process was killed, and makes sure that this folder has none.
+// claimFolder cleans up after all clusters whose outermost process was killed, and makes sure that
+// this folder has none.
 func claimFolder(folder layout.Folder) (*claim, error) {
 	if err := os.MkdirAll(claims, 0o700); err != nil {
 		return nil, err
 	}
-	// One at a time: a file that is made and not locked yet would be taken for one that was left behind.
+	// One at a time: a file that is made and not locked yet would be taken for one that was left
+	// behind.
 	all, err := lockFile(filepath.Join(claims, "lock"), syscall.LOCK_EX)
 	if err != nil {
 		return nil, err
@@ -92,8 +95,8 @@ func (c *claim) release() error {
 	return os.Remove(c.file.Name())
 }
 
-// killInside kills the first process inside, if it is still that one. The kernel has done so already, unless something
-// went very wrong.
+// killInside kills the first process inside, if it is still that one. The kernel has done so
+// already, unless something went very wrong.
 func killInside(process string) error {
 	words := strings.Fields(process)
 	if len(words) != 3 {
@@ -131,7 +134,8 @@ func startTime(pid int) string {
 	if err != nil {
 		return ""
 	}
-	// Behind the name in brackets, which may hold anything: it is the 22nd field, the name being the second.
+	// Behind the name in brackets, which may hold anything: it is the 22nd field, the name being the
+	// second.
 	text := string(stat)
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	return fields[22-3]

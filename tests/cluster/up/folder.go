@@ -39,7 +39,8 @@ exec nsenter --target %[3]d --pid --mount nsenter --target "$pid" --mount --net 
 // mark is the file that says that a folder is a cluster's.
 const mark = ".cluster"
 
-// emptyFolder takes away what an earlier cluster has left. It touches no folder that is anything else.
+// emptyFolder takes away what an earlier cluster has left. It touches no folder that is anything
+// else.
 func emptyFolder(folder layout.Folder) error {
 	entries, err := os.ReadDir(string(folder))
 	if err != nil {
@@ -63,10 +64,11 @@ func emptyFolder(folder layout.Folder) error {
 	return os.Mkdir(folder.Path("netns"), 0o755)
 }
 
-// removeData removes what takes up space: images, containers and etcd's files. Mounts in there were gone with the last
-// process that could see them.
+// removeData removes what takes up space: images, containers and etcd's files. Mounts in there were
+// gone with the last process that could see them.
 func removeData(folder layout.Folder) error {
-	// It may have been killed before it had written its name down, and it refuses a folder that is something else.
+	// It may have been killed before it had written its name down, and it refuses a folder that is
+	// something else.
 	if _, err := os.Stat(folder.Path(mark)); folder == "" || err != nil {
 		return nil
 	}

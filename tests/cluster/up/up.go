@@ -1,21 +1,24 @@
-// Package up is the outermost process of the cluster: the only one that others see, and the one that cleans up.
+// Package up is the outermost process of the cluster: the only one that others see, and the one
+// that cleans up.
 //
 //	cluster up --dir DIR [--image TAR]...
 //
-// Everything else runs in a process namespace, a mount namespace and network namespaces of its own below it. Killing
-// the first process in there makes the kernel kill all others, containers included; and with the last of them the
-// mounts, the interfaces and the network namespaces are gone. That happens however this process ends, `kill -9`
-// included. What the kernel doesn't take away are cgroups and files: those are taken away here at the end, or else by
-// the next `up` on this machine, of whatever folder.
+// Everything else runs in a process namespace, a mount namespace and network namespaces of its own
+// below it. Killing the first process in there makes the kernel kill all others, containers
+// included; and with the last of them the mounts, the interfaces and the network namespaces are
+// gone. That happens however this process ends, `kill -9` included. What the kernel doesn't take
+// away are cgroups and files: those are taken away here at the end, or else by the next `up` on
+// this machine, of whatever folder.
 //
-// Once both nodes are Ready, CoreDNS answers and the images are loaded, it prints one line: the path of a kubeconfig.
-// Then it obeys stdin line by line, and answers each with `ok` or `failed: why`:
+// Once both nodes are Ready, CoreDNS answers and the images are loaded, it prints one line: the
+// path of a kubeconfig. Then it obeys stdin line by line, and answers each with `ok` or
+// `failed: why`:
 //
 //	load TAR                  loads a docker-archive into both nodes
 //	freeze|thaw|stop|start [etcd|kube-apiserver]...   as `controlplane up` does
 //
-// It ends when stdin is closed, on SIGTERM and SIGINT, when its parent dies, and when a part of the cluster ends by
-// itself. What DIR holds is described in folder.go.
+// It ends when stdin is closed, on SIGTERM and SIGINT, when its parent dies, and when a part of the
+// cluster ends by itself. What DIR holds is described in folder.go.
 package up
 
 import (
@@ -38,7 +41,8 @@ import (
 // How often it looks whether its parent is still there.
 const parentInterval = 200 * time.Millisecond
 
-// Main runs the command line `cluster up ARGS`. It must be called on a thread that lasts as long as the process.
+// Main runs the command line `cluster up ARGS`. It must be called on a thread that lasts as long as
+// the process.
 func Main(args []string) (err error) {
 	folder, images, err := parse(args)
 	if err != nil {
@@ -84,7 +88,8 @@ func parse(args []string) (layout.Folder, []string, error) {
 	if err := os.MkdirAll(*dir, 0o755); err != nil {
 		return "", nil, err
 	}
-	// By its real name: it also names the cluster on this machine, and symlinks may lead elsewhere inside.
+	// By its real name: it also names the cluster on this machine, and symlinks may lead elsewhere
+	// inside.
 	path, err := filepath.Abs(*dir)
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)

@@ -1,4 +1,5 @@
-// Command kubectl is kubectl itself, of the API server's version: no test relies on an installed one.
+// Command kubectl is kubectl itself, of the API server's version: no test relies on an installed
+// one.
 package main
 
 import (

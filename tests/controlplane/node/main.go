@@ -1,5 +1,5 @@
-// Command node is what a Kubernetes cluster runs beside its API server, of the API server's version: the two controllers
-// of the control plane, and the two processes of each node.
+// Command node is what a Kubernetes cluster runs beside its API server, of the API server's
+// version: the two controllers of the control plane, and the two processes of each node.
 //
 //	node kube-controller-manager|kube-scheduler|kubelet|kube-proxy FLAG...
 package main

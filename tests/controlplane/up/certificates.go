@@ -14,14 +14,15 @@ import (
 	"time"
 )
 
-// For how long certificates are valid; they begin to be a day early, for tests with a wall clock that is behind.
+// For how long certificates are valid; they begin to be a day early, for tests with a wall clock
+// that is behind.
 const (
 	certificateLife  = 10 * 365 * 24 * time.Hour
 	certificateEarly = 24 * time.Hour
 )
 
-// makeCertificates makes an authority, and with it the API server's certificate. It gives back the authority's. Its key
-// isn't kept. 127.0.0.1 is among the names, for a proxy in between.
+// makeCertificates makes an authority, and with it the API server's certificate. It gives back the
+// authority's. Its key isn't kept. 127.0.0.1 is among the names, for a proxy in between.
 func makeCertificates(f *files) ([]byte, error) {
 	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -72,7 +73,8 @@ func template(name string) *x509.Certificate {
 	}
 }
 
-// makeAccountKey makes the key that signs service-account tokens: of the kind that most clusters have.
+// makeAccountKey makes the key that signs service-account tokens: of the kind that most clusters
+// have.
 func makeAccountKey(path string) error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

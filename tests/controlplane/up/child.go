@@ -104,7 +104,8 @@ func (c *child) kill() error {
 	}
 }
 
-// freeze stops all of its threads, and waits until they stand still: the signal alone may take effect later.
+// freeze stops all of its threads, and waits until they stand still: the signal alone may take
+// effect later.
 func (c *child) freeze() error {
 	if err := c.signal(syscall.SIGSTOP); err != nil {
 		return err

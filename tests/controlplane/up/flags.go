@@ -12,8 +12,8 @@ const (
 	apiServerService = "10.96.0.1"
 )
 
-// etcdFlags: it needn't wait for the disk. What it wrote outlives its process, and no test takes the machine's power
-// away.
+// etcdFlags: it needn't wait for the disk. What it wrote outlives its process, and no test takes
+// the machine's power away.
 func etcdFlags(f *files) []string {
 	client := "http://" + hostPort(f.address, etcdPort)
 	peer := "http://" + hostPort(f.address, etcdPeerPort)
@@ -54,7 +54,8 @@ func apiServerFlags(f *files) []string {
 		"--profiling=false",
 	}
 	if address, err := netip.ParseAddr(f.address); err == nil && address.IsLoopback() {
-		// The default refuses such an address. On others it is what makes the API server's service lead anywhere.
+		// The default refuses such an address. On others it is what makes the API server's service lead
+		// anywhere.
 		flags = append(flags, "--endpoint-reconciler-type=none")
 	}
 	return flags

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Ports on the control plane's address. They lie below those that the system gives to outgoing connections: nobody gets
-// them while the control plane is stopped.
+// Ports on the control plane's address. They lie below those that the system gives to outgoing
+// connections: nobody gets them while the control plane is stopped.
 const (
 	etcdPort      = 2379
 	etcdPeerPort  = 2380
@@ -20,7 +20,8 @@ const (
 // How long the ports of a process that was killed may stay taken.
 const portTimeout = 10 * time.Second
 
-// unusedLoopback finds an address on which all ports are free: a control plane of its own for each test at a time.
+// unusedLoopback finds an address on which all ports are free: a control plane of its own for each
+// test at a time.
 func unusedLoopback() (string, error) {
 	var err error
 	for range 100 {

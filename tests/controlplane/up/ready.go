@@ -54,7 +54,8 @@ func (p *prober) waitForEtcd(ctx context.Context, etcd *child) error {
 	return p.wait(ctx, etcd, "http://"+hostPort(p.files.address, etcdPort)+"/readyz")
 }
 
-// waitForAPI waits until the API server is ready, has its default roles and has made the namespaces that tests use.
+// waitForAPI waits until the API server is ready, has its default roles and has made the namespaces
+// that tests use.
 func (p *prober) waitForAPI(ctx context.Context, api *child) error {
 	server := p.files.server()
 	return p.wait(ctx, api, server+"/readyz", server+"/api/v1/namespaces/default", server+"/api/v1/namespaces/kube-system")

@@ -1,19 +1,21 @@
-// Package up starts etcd and kube-apiserver as child processes, and does with them what tests ask for.
+// Package up starts etcd and kube-apiserver as child processes, and does with them what tests ask
+// for.
 //
-// When both serve, it prints one line: the path of a kubeconfig of an administrator. From then on it reads commands
-// from stdin, one a line, and answers each with one line, `ok` or `failed: WHY`:
+// When both serve, it prints one line: the path of a kubeconfig of an administrator. From then on
+// it reads commands from stdin, one a line, and answers each with one line, `ok` or `failed: WHY`:
 //
 //	freeze [NAME...]  SIGSTOP; answered once no thread runs any more
 //	thaw [NAME...]    SIGCONT
 //	stop [NAME...]    SIGKILL; answered once the process is gone
 //	start [NAME...]   starts what doesn't run, with its data and its address; answered once it serves
 //
-// NAME is `etcd` or `kube-apiserver`; without one the command is for both. It kills both and ends when stdin is closed,
-// on SIGTERM and SIGINT, and when its parent process dies; both also die with it, however it ends.
+// NAME is `etcd` or `kube-apiserver`; without one the command is for both. It kills both and ends
+// when stdin is closed, on SIGTERM and SIGINT, and when its parent process dies; both also die with
+// it, however it ends.
 //
-// What DIR holds: `kubeconfig`, the files NAME.pid (there as long as the process is), NAME.log, `audit.log` (one line
-// of JSON for each write that the API server has answered), and what the two keep for themselves. A later `up` with the
-// same DIR goes on with all of it.
+// What DIR holds: `kubeconfig`, the files NAME.pid (there as long as the process is), NAME.log,
+// `audit.log` (one line of JSON for each write that the API server has answered), and what the two
+// keep for themselves. A later `up` with the same DIR goes on with all of it.
 package up
 
 import (
@@ -38,7 +40,8 @@ const (
 // How often it looks whether its parent is still there.
 const parentInterval = 200 * time.Millisecond
 
-// Main runs the command line `controlplane up ARGS`. It must be called on a thread that lasts as long as the process.
+// Main runs the command line `controlplane up ARGS`. It must be called on a thread that lasts as
+// long as the process.
 func Main(args []string) error {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	dir := flags.String("dir", "", "folder for `DIR`'s data, logs and kubeconfig; made if it isn't there")

@@ -1,4 +1,5 @@
-//! The core and its shell: any sequence of what its shell may tell it, with whatever the decoders let through, at any time.
+//! The core and its shell: any sequence of what its shell may tell it, with whatever the decoders
+//! let through, at any time.
 
 use crate::script::{Script, fixed, ticket};
 use crate::trace;
@@ -205,7 +206,8 @@ impl World {
         self.outputs();
     }
 
-    /// However long it is left alone, with a store that works, a replica doesn't ask to be woken again and again in one moment.
+    /// However long it is left alone, with a store that works, a replica doesn't ask to be woken
+    /// again and again in one moment.
     fn wake_for_a_while(&mut self) {
         let began = self.now;
         for _ in 0..32 {
@@ -394,7 +396,8 @@ impl World {
         fixed(MirrorBatch::from_parts(parts))
     }
 
-    /// One that was handed out, one like it, or one that only a replica with other ideas can have sealed.
+    /// One that was handed out, one like it, or one that only a replica with other ideas can have
+    /// sealed.
     fn ticket(&self, script: &mut Script<'_>) -> Ticket {
         let kind = script.byte();
         let Some(known) = self.said.tickets.iter().rev().nth(usize::from(kind & 15)).filter(|_| kind < 0xe0) else {

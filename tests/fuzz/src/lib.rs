@@ -1,4 +1,5 @@
-//! The targets of the fuzzers: each a function of bytes that panics when a promise is broken. docs/fuzzing.md says how to run them.
+//! The targets of the fuzzers: each a function of bytes that panics when a promise is broken.
+//! docs/fuzzing.md says how to run them.
 
 pub mod core;
 pub mod lease;

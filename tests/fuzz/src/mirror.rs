@@ -1,4 +1,5 @@
-//! The mirror's frames: what an active replica of another version, or a broken one, tells a standby.
+//! The mirror's frames: what an active replica of another version, or a broken one, tells a
+//! standby.
 
 use crate::script::{Script, fixed};
 use leasehold_core::{BatchParts, Enrolment, MirrorBatch, Tenure};
@@ -51,8 +52,8 @@ fn batch(script: &mut Script<'_>) -> MirrorBatch {
     fixed(MirrorBatch::from_parts(parts))
 }
 
-/// Any byte that is changed, and any frame that isn't in its place, is noticed. One that is missing at the end is the reader's
-/// business: a frame says whether another one follows.
+/// Any byte that is changed, and any frame that isn't in its place, is noticed. One that is missing
+/// at the end is the reader's business: a frame says whether another one follows.
 fn damaged(script: &mut Script<'_>, mut sealed: Vec<Vec<u8>>) {
     let which = usize::from(script.byte()) % sealed.len();
     let at = script.number() as usize % sealed[which].len();

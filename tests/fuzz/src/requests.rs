@@ -1,4 +1,5 @@
-//! Requests: every call of every service, with messages of any content, on a server whose core is checked after each input.
+//! Requests: every call of every service, with messages of any content, on a server whose core is
+//! checked after each input.
 
 use crate::script::Script;
 use crate::service::Service;
@@ -14,7 +15,8 @@ use leasehold_server::fuzzing::Events;
 use prost::Message;
 use tonic::{Code, Request, Response, Status};
 
-/// Clients take so many bytes of headers unless told otherwise; an error stands in them, and one that is longer never arrives.
+/// Clients take so many bytes of headers unless told otherwise; an error stands in them, and one
+/// that is longer never arrives.
 const MAX_HEADER_BYTES: usize = 8192;
 /// So many calls an input makes at most.
 const MOST_CALLS: usize = 64;
@@ -33,8 +35,8 @@ struct World {
 /// Calls with any content, between which time passes.
 ///
 /// # Panics
-/// If a request is let through that the contract doesn't allow, if one is refused in a way that isn't documented, if an
-/// answer breaks the contract, or if the core's invariants are broken.
+/// If a request is let through that the contract doesn't allow, if one is refused in a way that
+/// isn't documented, if an answer breaks the contract, or if the core's invariants are broken.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let limits = Limits { elections: 3, candidacies: 6, candidacies_per_election: 4, ..Limits::default() };
@@ -375,7 +377,8 @@ fn allowed(message: &v1::CampaignRequest) -> bool {
         && whole(&message.max_wait)
 }
 
-/// A worker's life; a leader that is observed, verified, told to step down; and everything else that can be asked.
+/// A worker's life; a leader that is observed, verified, told to step down; and everything else
+/// that can be asked.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let campaign = v1::CampaignRequest {

@@ -1,5 +1,6 @@
-//! How a target reads what the fuzzer made up: a byte decides, more bytes fill in. What isn't there any more is zero, so that every
-//! input means something, and cutting or joining inputs makes new ones that do as well.
+//! How a target reads what the fuzzer made up: a byte decides, more bytes fill in. What isn't there
+//! any more is zero, so that every input means something, and cutting or joining inputs makes new
+//! ones that do as well.
 
 use leasehold_core::{
     Attempt, CandidateName, Carried, ElectionName, Enrolment, FencingToken, Handover, Held, LONGEST, MAX_HOLD,
@@ -101,7 +102,8 @@ impl<'a> Script<'a> {
         text
     }
 
-    /// Makes a text as long as one of [`LENGTHS`], sometimes, so that short inputs reach the limits.
+    /// Makes a text as long as one of [`LENGTHS`], sometimes, so that short inputs reach the
+    /// limits.
     pub fn stretch(&mut self, text: &mut String) {
         let kind = self.byte();
         if kind < 0xc0 {

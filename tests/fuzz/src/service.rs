@@ -1,5 +1,5 @@
-//! The services on a shell without a clock or a task: whoever fuzzes them says when time passes, and
-//! a call is answered before it returns. The right never ends by the machine's clock.
+//! The services on a shell without a clock or a task: whoever fuzzes them says when time passes,
+//! and a call is answered before it returns. The right never ends by the machine's clock.
 
 use futures::{Stream, StreamExt};
 use leasehold_core::{ClockFloor, Config, Found, Input, Millis, Outcome, Over, StreamId, Time, WriteId};

@@ -1,5 +1,5 @@
-//! The targets without a fuzzer: their seeds, and what a few thousand careless changes make of them. Whoever has no C++ compiler
-//! finds at least what is near.
+//! The targets without a fuzzer: their seeds, and what a few thousand careless changes make of
+//! them. Whoever has no C++ compiler finds at least what is near.
 
 use super::script::Script;
 use super::{TARGETS, lease, mirror, state_file, ticket};

@@ -51,7 +51,8 @@ pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// `target/debug` or `target/release`: tests run from a folder `deps` in it, tools from the folder itself.
+/// `target/debug` or `target/release`: tests run from a folder `deps` in it, tools from the folder
+/// itself.
 fn built_beside() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("the path of the running binary isn't known")?;
     let folder = own.parent().context("the running binary has no folder")?;

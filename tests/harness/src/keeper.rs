@@ -48,7 +48,8 @@ impl Keeper {
         self.lock()[index].ticket.clone()
     }
 
-    /// Waits until a KeepAlive of a candidacy was answered in a later tenure than `former`; the latest result.
+    /// Waits until a KeepAlive of a candidacy was answered in a later tenure than `former`; the
+    /// latest result.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! What the integration tests share: real processes started and ended, raw gRPC clients, and what /proc says about them.
+//! What the integration tests share: real processes started and ended, raw gRPC clients, and what
+//! /proc says about them.
 
 mod binaries;
 mod campaign;

@@ -30,7 +30,8 @@ pub fn open_files(pid: u32) -> anyhow::Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{pid}/fd")).with_context(|| gone(pid))?.count())
 }
 
-/// Processor time that all threads of a process have used so far, user and system, in steps of 10 ms.
+/// Processor time that all threads of a process have used so far, user and system, in steps of 10
+/// ms.
 ///
 /// # Errors
 ///

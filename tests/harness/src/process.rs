@@ -43,7 +43,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`. `name` stands for it in errors. Its stdin is empty, stdout and stderr are captured.
+    /// Starts `command`. `name` stands for it in errors. Its stdin is empty, stdout and stderr are
+    /// captured.
     ///
     /// # Errors
     ///
@@ -93,7 +94,8 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// When none has come within `timeout`, or the output has ended: the error shows all output so far.
+    /// When none has come within `timeout`, or the output has ended: the error shows all output so
+    /// far.
     pub async fn wait_for_line(
         &self,
         predicate: impl Fn(&str) -> bool + Send,
@@ -159,7 +161,8 @@ impl Process {
         self.signal(Signal::TERM)
     }
 
-    /// Pauses it (SIGSTOP), and waits until all of it stands still: the signal alone may take effect later.
+    /// Pauses it (SIGSTOP), and waits until all of it stands still: the signal alone may take
+    /// effect later.
     ///
     /// # Errors
     ///
@@ -241,7 +244,8 @@ impl Process {
     }
 }
 
-/// A pipe that holds as much as it can, so that whoever writes to it waits. It isn't full any more once somebody reads.
+/// A pipe that holds as much as it can, so that whoever writes to it waits. It isn't full any more
+/// once somebody reads.
 ///
 /// # Errors
 ///

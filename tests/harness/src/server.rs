@@ -293,8 +293,9 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Shows what the server has logged: the test runner keeps it to itself unless the test fails. A task of it that panicked takes
-    /// down one call, and a test may pass all the same: its own words tell.
+    /// Shows what the server has logged: the test runner keeps it to itself unless the test fails.
+    /// A task of it that panicked takes down one call, and a test may pass all the same: its own
+    /// words tell.
     fn drop(&mut self) {
         let stderr = self.process.stderr();
         eprintln!("--- log of the server at {}\n{stderr}\n---", self.address);
@@ -325,8 +326,8 @@ impl DataDir {
     }
 }
 
-/// A loopback address that no other test uses. A server that is restarted needs its port back: on a shared address
-/// another server, or a client's outgoing connection, may have got it meanwhile.
+/// A loopback address that no other test uses. A server that is restarted needs its port back: on a
+/// shared address another server, or a client's outgoing connection, may have got it meanwhile.
 fn own_loopback() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let pid = std::process::id();

@@ -44,7 +44,8 @@ pub struct Honest {
 }
 
 impl Honest {
-    /// Starts them. They share an address if they are told to come from where the attacks come from.
+    /// Starts them. They share an address if they are told to come from where the attacks come
+    /// from.
     ///
     /// # Errors
     ///

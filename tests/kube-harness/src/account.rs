@@ -1,4 +1,5 @@
-//! Service accounts: made, given exactly some rights, and equipped with a token of the TokenRequest API.
+//! Service accounts: made, given exactly some rights, and equipped with a token of the TokenRequest
+//! API.
 
 use crate::Kubectl;
 use anyhow::{Context as _, bail};
@@ -11,7 +12,8 @@ const RIGHTS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a token is valid: longer than any test.
 const TOKEN_DURATION: &str = "--duration=4h";
 
-/// Makes namespace and account, unless they are there, and gives the account a Role of its own with `rules`.
+/// Makes namespace and account, unless they are there, and gives the account a Role of its own with
+/// `rules`.
 pub(crate) async fn equip(admin: &Kubectl, namespace: &str, name: &str, rules: &str) -> anyhow::Result<()> {
     let former = rules_of(admin, namespace, name).await?;
     admin.apply(&manifests(namespace, name, rules)).await?;

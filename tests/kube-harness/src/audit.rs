@@ -11,7 +11,8 @@ pub struct Write {
     pub user: String,
     /// `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
-    /// The kind of object in the plural, e.g. `leases`; with a slash and the part of it that was meant, if any.
+    /// The kind of object in the plural, e.g. `leases`; with a slash and the part of it that was
+    /// meant, if any.
     pub resource: String,
     /// Its namespace; empty for an object without one.
     pub namespace: String,

@@ -17,8 +17,8 @@ pub(crate) struct Binaries {
 }
 
 impl Binaries {
-    /// Those in the folder that `LEASEHOLD_CONTROLPLANE` names; without it, those that `tests/controlplane/build` finds
-    /// or builds.
+    /// Those in the folder that `LEASEHOLD_CONTROLPLANE` names; without it, those that
+    /// `tests/controlplane/build` finds or builds.
     pub(crate) async fn find() -> anyhow::Result<Self> {
         let folder = match std::env::var_os("LEASEHOLD_CONTROLPLANE") {
             Some(folder) => PathBuf::from(folder),

@@ -1,4 +1,5 @@
-//! `kubectl proxy`: an API server by plain HTTP, with one user's rights, for tests that look into the requests or answer them.
+//! `kubectl proxy`: an API server by plain HTTP, with one user's rights, for tests that look into
+//! the requests or answer them.
 
 use anyhow::{Context as _, bail};
 use std::net::SocketAddr;

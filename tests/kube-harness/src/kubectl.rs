@@ -14,7 +14,8 @@ use tokio::process::Command;
 /// How long one request of kubectl may take, where nothing else is said. One call makes several.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a whole call of kubectl may take: it asks up to five times what the server can do before it gives up.
+/// How long a whole call of kubectl may take: it asks up to five times what the server can do
+/// before it gives up.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How a call of kubectl ended.
@@ -54,13 +55,14 @@ impl Kubectl {
         Self { kubeconfig: kubeconfig.to_path_buf(), ..self.clone() }
     }
 
-    /// The same with another time for each request; without this: 10 s. A whole call may take 60 s in any case.
+    /// The same with another time for each request; without this: 10 s. A whole call may take 60 s
+    /// in any case.
     pub fn with_request_timeout(&self, request_timeout: Duration) -> Self {
         Self { request_timeout, ..self.clone() }
     }
 
-    /// The same user, who reaches the API server through a TCP proxy at `proxy`. The proxy's IP address must be
-    /// 127.0.0.1: the certificate names that and the API server's own.
+    /// The same user, who reaches the API server through a TCP proxy at `proxy`. The proxy's IP
+    /// address must be 127.0.0.1: the certificate names that and the API server's own.
     ///
     /// # Errors
     ///
@@ -72,7 +74,8 @@ impl Kubectl {
         self.with_config(&config).await
     }
 
-    /// Somebody without a password, who reaches an API server by plain HTTP: what `serve_http` serves, or a proxy before it.
+    /// Somebody without a password, who reaches an API server by plain HTTP: what `serve_http`
+    /// serves, or a proxy before it.
     ///
     /// # Errors
     ///
@@ -85,7 +88,8 @@ impl Kubectl {
         self.with_config(&config).await
     }
 
-    /// Serves the API of this user, without a password, by plain HTTP on a port of 127.0.0.1 (`kubectl proxy`).
+    /// Serves the API of this user, without a password, by plain HTTP on a port of 127.0.0.1
+    /// (`kubectl proxy`).
     ///
     /// # Errors
     ///
@@ -108,7 +112,8 @@ impl Kubectl {
         &self.kubeconfig
     }
 
-    /// Runs `kubectl ARGS`, and gives back its end, whatever it is. Without `stdin` its input is empty.
+    /// Runs `kubectl ARGS`, and gives back its end, whatever it is. Without `stdin` its input is
+    /// empty.
     ///
     /// # Errors
     ///

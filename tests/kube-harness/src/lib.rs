@@ -1,8 +1,9 @@
-//! A real Kubernetes API server with its etcd, for tests: started, frozen, stopped, started again, and its writes
-//! counted.
+//! A real Kubernetes API server with its etcd, for tests: started, frozen, stopped, started again,
+//! and its writes counted.
 //!
-//! The programs come from `tests/controlplane`. Everything is asked through kubectl as a process; no Kubernetes crate
-//! is involved, so that what a test claims doesn't rest on the crate that it tests.
+//! The programs come from `tests/controlplane`. Everything is asked through kubectl as a process;
+//! no Kubernetes crate is involved, so that what a test claims doesn't rest on the crate that it
+//! tests.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {

@@ -24,7 +24,8 @@ const API_SERVER_PORT: u16 = 6443;
 pub enum Part {
     /// Both: the whole control plane.
     Both,
-    /// The API server only. Connections to it are refused while it is stopped, and hang while it is frozen.
+    /// The API server only. Connections to it are refused while it is stopped, and hang while it is
+    /// frozen.
     ApiServer,
     /// etcd only: the API server takes requests, and can't answer most of them.
     Etcd,
@@ -51,9 +52,10 @@ pub struct Pids {
     pub api_server: Option<u32>,
 }
 
-/// An API server and its etcd on a loopback address of their own, with their data in a temporary folder. RBAC is on;
-/// there are no nodes and no controllers, so nobody makes the account `default` of a namespace, and a namespace that is
-/// deleted stays there. Both processes are killed when this is dropped, and when the process that owns it dies.
+/// An API server and its etcd on a loopback address of their own, with their data in a temporary
+/// folder. RBAC is on; there are no nodes and no controllers, so nobody makes the account `default`
+/// of a namespace, and a namespace that is deleted stays there. Both processes are killed when this
+/// is dropped, and when the process that owns it dies.
 #[derive(Debug)]
 pub struct ControlPlane {
     // Before the folder: it is dropped first.
@@ -64,18 +66,20 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts one and waits until it serves. Builds the programs first, if they aren't built yet and
-    /// `LEASEHOLD_CONTROLPLANE` doesn't say where they are.
+    /// Starts one and waits until it serves. Builds the programs first, if they aren't built yet
+    /// and `LEASEHOLD_CONTROLPLANE` doesn't say where they are.
     ///
     /// # Errors
     ///
-    /// When they can't be built, or don't serve within 60 s each: the error shows the end of their logs.
+    /// When they can't be built, or don't serve within 60 s each: the error shows the end of their
+    /// logs.
     pub async fn start() -> anyhow::Result<Self> {
         Self::start_with(&[]).await
     }
 
-    /// As `start`, on an address of this machine that others can reach: for replicas in network namespaces. Its ports
-    /// 6443, 2379 and 2380 must be free there, and whoever reaches the latter two needs no password.
+    /// As `start`, on an address of this machine that others can reach: for replicas in network
+    /// namespaces. Its ports 6443, 2379 and 2380 must be free there, and whoever reaches the latter
+    /// two needs no password.
     ///
     /// # Errors
     ///
@@ -147,8 +151,8 @@ impl ControlPlane {
         Ok(Pids { supervisor, etcd: self.pid("etcd.pid").await?, api_server })
     }
 
-    /// Freezes it, as a paused machine would be (SIGSTOP), and waits until no thread runs any more. Connections stay
-    /// open, and new ones are accepted by the kernel: nothing is answered.
+    /// Freezes it, as a paused machine would be (SIGSTOP), and waits until no thread runs any more.
+    /// Connections stay open, and new ones are accepted by the kernel: nothing is answered.
     ///
     /// # Errors
     ///
@@ -157,7 +161,8 @@ impl ControlPlane {
         self.supervisor.command(&format!("freeze {}", part.names()), SIGNAL_TIMEOUT).await
     }
 
-    /// Lets it go on after `freeze`. Requests that were held up are answered now, unless their time was over.
+    /// Lets it go on after `freeze`. Requests that were held up are answered now, unless their time
+    /// was over.
     ///
     /// # Errors
     ///
@@ -166,7 +171,8 @@ impl ControlPlane {
         self.supervisor.command(&format!("thaw {}", part.names()), SIGNAL_TIMEOUT).await
     }
 
-    /// Kills it (SIGKILL), and waits until it is gone. Its data stays. Connections are refused from now on.
+    /// Kills it (SIGKILL), and waits until it is gone. Its data stays. Connections are refused from
+    /// now on.
     ///
     /// # Errors
     ///
@@ -175,8 +181,8 @@ impl ControlPlane {
         self.supervisor.command(&format!("stop {}", part.names()), SIGNAL_TIMEOUT).await
     }
 
-    /// Starts it after `stop`, with its data, on its address, and waits until it serves. What runs already isn't
-    /// touched. Without etcd the API server is started and not waited for.
+    /// Starts it after `stop`, with its data, on its address, and waits until it serves. What runs
+    /// already isn't touched. Without etcd the API server is started and not waited for.
     ///
     /// # Errors
     ///
@@ -185,10 +191,11 @@ impl ControlPlane {
         self.supervisor.command(&format!("start {}", part.names()), START_TIMEOUT).await
     }
 
-    /// Makes the namespace and the service account, unless they are there, gives the account a Role of its own with
-    /// `rules` (YAML or JSON: a list, as in a Role; empty for no rights), waits until the API server acts on it, and
-    /// gets a token. Gives back kubectl as that account; its kubeconfig is for any other client too. Called again, the
-    /// new rules take the place of the old ones, and earlier tokens stay valid.
+    /// Makes the namespace and the service account, unless they are there, gives the account a Role
+    /// of its own with `rules` (YAML or JSON: a list, as in a Role; empty for no rights), waits
+    /// until the API server acts on it, and gets a token. Gives back kubectl as that account; its
+    /// kubeconfig is for any other client too. Called again, the new rules take the place of the
+    /// old ones, and earlier tokens stay valid.
     ///
     /// # Errors
     ///
@@ -209,7 +216,8 @@ impl ControlPlane {
         Ok(self.admin.with_kubeconfig(&path))
     }
 
-    /// A token of a service account for an audience, e.g. `leasehold`: what a pod would have in a projected volume.
+    /// A token of a service account for an audience, e.g. `leasehold`: what a pod would have in a
+    /// projected volume.
     ///
     /// # Errors
     ///
@@ -218,8 +226,9 @@ impl ControlPlane {
         account::token(&self.admin, namespace, name, Some(audience)).await
     }
 
-    /// All writes that the API server has answered since the first start, refused ones included, those of the
-    /// administrator and of the API server itself too. One that was answered just now may come some milliseconds late.
+    /// All writes that the API server has answered since the first start, refused ones included,
+    /// those of the administrator and of the API server itself too. One that was answered just now
+    /// may come some milliseconds late.
     ///
     /// # Errors
     ///

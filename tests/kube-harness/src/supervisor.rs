@@ -59,8 +59,8 @@ impl Supervisor {
         self.child.id()
     }
 
-    /// Has it do what `line` says, and waits until that is done. A call that is cancelled, or takes longer than
-    /// `timeout`, ends the control plane.
+    /// Has it do what `line` says, and waits until that is done. A call that is cancelled, or takes
+    /// longer than `timeout`, ends the control plane.
     pub(crate) async fn command(&self, line: &str, timeout: Duration) -> anyhow::Result<()> {
         let answer = self.ask(Some(line), timeout).await.with_context(|| format!("`{line}`"))?;
         match answer.strip_prefix("failed: ") {

@@ -1,5 +1,5 @@
-//! The control plane does what the other tests rely on: rights, faults, data that stays, counts, and no process left
-//! over.
+//! The control plane does what the other tests rely on: rights, faults, data that stays, counts,
+//! and no process left over.
 
 use leasehold_kube_harness::{ControlPlane, Kubectl, Part};
 use std::io::{BufRead as _, BufReader};
@@ -22,7 +22,8 @@ const RULES: &str = "
 /// Short enough for a test, long enough for a busy machine.
 const SHORT: Duration = Duration::from_secs(3);
 
-/// The newest state of all Leases, asked for in one request: nothing before it to learn what the server can do.
+/// The newest state of all Leases, asked for in one request: nothing before it to learn what the
+/// server can do.
 const LEASES: [&str; 3] = ["get", "--raw", "/apis/coordination.k8s.io/v1/namespaces/default/leases"];
 
 fn lease(name: &str, holder: &str) -> String {
@@ -57,7 +58,8 @@ fn assert_forbidden<T: std::fmt::Debug>(result: anyhow::Result<T>) {
     assert!(text.contains("Forbidden"), "it fails for another reason: {text}");
 }
 
-/// Waits until the log of writes has what was just answered, and a little longer: no write comes uncounted later.
+/// Waits until the log of writes has what was just answered, and a little longer: no write comes
+/// uncounted later.
 async fn settled_count(plane: &ControlPlane, name: &str, wanted: usize) -> usize {
     let deadline = Instant::now() + SHORT;
     while plane.write_count("default", name).await.expect("the log is there") < wanted && Instant::now() < deadline {
@@ -221,7 +223,8 @@ async fn the_death_of_the_parent_ends_it_and_a_later_one_goes_on_with_its_folder
     assert_eq!(kubeconfigs[0], kubeconfigs[1], "clients needn't know that it was away");
 }
 
-/// Stands for a test's process that dies while another one still holds its pipe to `controlplane up` open.
+/// Stands for a test's process that dies while another one still holds its pipe to
+/// `controlplane up` open.
 struct Shell(Child);
 
 impl Shell {

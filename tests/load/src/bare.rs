@@ -1,4 +1,5 @@
-//! The bare service: the messages of Campaign and Resign over tonic, and no logic. The measure for the real server.
+//! The bare service: the messages of Campaign and Resign over tonic, and no logic. The measure for
+//! the real server.
 
 use anyhow::{Context as _, Result};
 use leasehold_proto::v1::election_service_server::ElectionServiceServer;
@@ -48,7 +49,8 @@ fn router(messages: &Exchange) -> Result<tonic::transport::server::Router> {
         .add_service(service))
 }
 
-/// Returns when this process has got another parent: the one that started it is gone, however it ended.
+/// Returns when this process has got another parent: the one that started it is gone, however it
+/// ended.
 async fn parent_ends() {
     let parent = rustix::process::getppid();
     while rustix::process::getppid() == parent {

@@ -1,4 +1,5 @@
-//! `cycles`: campaign and resign against the bare service and the real server in turns, and the ratio of what they cost.
+//! `cycles`: campaign and resign against the bare service and the real server in turns, and the
+//! ratio of what they cost.
 
 use anyhow::{Result, ensure};
 use leasehold_harness::ElectionClient;
@@ -41,7 +42,8 @@ pub(crate) struct Args {
     /// The run fails when the median of real / bare server CPU is larger.
     #[arg(long, default_value_t = 1.5)]
     max_ratio: f64,
-    /// Compares the bare service with a second one instead of the real server: the ratio shows the noise of the method.
+    /// Compares the bare service with a second one instead of the real server: the ratio shows the
+    /// noise of the method.
     #[arg(long)]
     against_itself: bool,
     /// Asks for a task token with each grant, which the real server has to sign.
@@ -71,7 +73,8 @@ struct Target {
 ///
 /// # Errors
 ///
-/// When a server doesn't start, a cycle doesn't go as it must, or the median ratio is above the limit.
+/// When a server doesn't start, a cycle doesn't go as it must, or the median ratio is above the
+/// limit.
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let real = args.real.start().await?;
     let connections = usize::from(args.connections);

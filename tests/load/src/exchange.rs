@@ -1,4 +1,5 @@
-//! One campaign and its resign, message by message: what a cycle is, and what the bare service imitates.
+//! One campaign and its resign, message by message: what a cycle is, and what the bare service
+//! imitates.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use leasehold_harness::ElectionClient;
@@ -21,8 +22,8 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Makes one cycle: Campaign, to be granted at once, with a task token if the request wants one and without it if not;
-    /// Resign; the end of the stream.
+    /// Makes one cycle: Campaign, to be granted at once, with a task token if the request wants one
+    /// and without it if not; Resign; the end of the stream.
     ///
     /// # Errors
     ///

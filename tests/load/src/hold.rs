@@ -36,7 +36,8 @@ pub(crate) struct Args {
     /// Leased candidacies to hold.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     candidacies: u32,
-    /// Elections that they are spread over evenly; one candidacy of each leads. Without this: half as many as candidacies.
+    /// Elections that they are spread over evenly; one candidacy of each leads. Without this: half
+    /// as many as candidacies.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     elections: Option<u32>,
     /// Seconds to hold them, from when all are enrolled.

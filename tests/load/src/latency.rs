@@ -32,7 +32,8 @@ impl Latency {
         self.0.len()
     }
 
-    /// The duration in milliseconds that this percentage didn't exceed; 0 when nothing was recorded.
+    /// The duration in milliseconds that this percentage didn't exceed; 0 when nothing was
+    /// recorded.
     pub(crate) fn percentile_ms(&self, percentage: f64) -> f64 {
         to_ms(self.0.value_at_percentile(percentage))
     }

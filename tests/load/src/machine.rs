@@ -85,7 +85,8 @@ impl Reading {
     }
 }
 
-/// Processor time that all processes have used, from the text of /proc/stat: user, nice, system, irq and softirq.
+/// Processor time that all processes have used, from the text of /proc/stat: user, nice, system,
+/// irq and softirq.
 fn busy_time(stat: &str) -> Option<Duration> {
     let fields = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let fields: Vec<u64> = fields.split_whitespace().map_while(|field| field.parse().ok()).collect();

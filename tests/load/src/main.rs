@@ -15,10 +15,11 @@ use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Loads a leasehold-server that it starts itself, on free ports of this machine, and says what that cost.
+/// Loads a leasehold-server that it starts itself, on free ports of this machine, and says what
+/// that cost.
 ///
-/// Every run ends by itself, and ends the servers it started. The exit code is 0 when the run kept its promise, 1 when it
-/// didn't, or couldn't be made.
+/// Every run ends by itself, and ends the servers it started. The exit code is 0 when the run kept
+/// its promise, 1 when it didn't, or couldn't be made.
 #[derive(Debug, Parser)]
 #[command(name = "leasehold-load", version)]
 struct Cli {
@@ -28,7 +29,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Campaign and resign, again and again, beside a bare tonic service with the same messages and no logic.
+    /// Campaign and resign, again and again, beside a bare tonic service with the same messages and
+    /// no logic.
     Cycles(cycles::Args),
     /// Hold many leased candidacies with KeepAlives, and look for one that is lost.
     Hold(hold::Args),

@@ -1,4 +1,5 @@
-//! `observe`: one election that changes often, many observers, all of which must see the last change.
+//! `observe`: one election that changes often, many observers, all of which must see the last
+//! change.
 
 use anyhow::{Context as _, Result};
 use leasehold_harness::Server;
@@ -68,7 +69,8 @@ struct Outcome {
 ///
 /// # Errors
 ///
-/// When the server doesn't start, or an observer sees something wrong, or doesn't see the last change.
+/// When the server doesn't start, or an observer sees something wrong, or doesn't see the last
+/// change.
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let server = args.real.start().await?;
     report::print_head(args);

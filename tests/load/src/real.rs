@@ -11,10 +11,12 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How the server under load is started.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RealArgs {
-    /// What leasehold-server logs. At info, its default, each grant and each end of a leadership is a line.
+    /// What leasehold-server logs. At info, its default, each grant and each end of a leadership is
+    /// a line.
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log_level: String,
-    /// An argument for leasehold-server, e.g. --server-arg=--max-ttl=60s; may be given more than once.
+    /// An argument for leasehold-server, e.g. --server-arg=--max-ttl=60s; may be given more than
+    /// once.
     #[arg(long = "server-arg", value_name = "ARG", allow_hyphen_values = true)]
     server_args: Vec<String>,
 }

@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result, bail};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs `work`, but drops it, and with it the servers it started, on SIGINT, SIGTERM or after `limit`.
+/// Runs `work`, but drops it, and with it the servers it started, on SIGINT, SIGTERM or after
+/// `limit`.
 ///
 /// # Errors
 ///

@@ -1,5 +1,6 @@
-// Command client-go competes for a Lease as any Go program does that uses client-go's leader election with its usual
-// settings. KUBECONFIG says where. It prints `leading` and `lost` as that happens; SIGTERM has it let go.
+// Command client-go competes for a Lease as any Go program does that uses client-go's leader
+// election with its usual settings. KUBECONFIG says where. It prints `leading` and `lost` as that
+// happens; SIGTERM has it let go.
 //
 //	client-go NAMESPACE LEASE IDENTITY
 package main

@@ -1,4 +1,5 @@
-//! `client-go`: a Go program that competes for the Lease of the replicas by the rules of Kubernetes' own library.
+//! `client-go`: a Go program that competes for the Lease of the replicas by the rules of
+//! Kubernetes' own library.
 
 use crate::group::{LEASE, NAMESPACE};
 use anyhow::{Context as _, ensure};
@@ -68,7 +69,8 @@ impl ClientGo {
     }
 }
 
-/// The one that `LEASEHOLD_CLIENT_GO` names; without it, the one that `tests/replicas/client-go/build` finds or builds.
+/// The one that `LEASEHOLD_CLIENT_GO` names; without it, the one that
+/// `tests/replicas/client-go/build` finds or builds.
 async fn program() -> anyhow::Result<PathBuf> {
     if let Some(program) = std::env::var_os("LEASEHOLD_CLIENT_GO") {
         return Ok(PathBuf::from(program));

@@ -84,7 +84,8 @@ impl GroupBuilder {
         self
     }
 
-    /// A Lease of 4 s and TTLs of up to 6 s: where it doesn't matter how long a failover takes with the defaults.
+    /// A Lease of 4 s and TTLs of up to 6 s: where it doesn't matter how long a failover takes with
+    /// the defaults.
     pub fn quick(self) -> Self {
         let settings = [
             ("--lease-duration", "4s"),
@@ -115,13 +116,15 @@ impl GroupBuilder {
         self
     }
 
-    /// The replicas reach the API server by plain HTTP, over a proxy that can refuse requests for it: `Replica::http`, before `api`.
+    /// The replicas reach the API server by plain HTTP, over a proxy that can refuse requests for
+    /// it: `Replica::http`, before `api`.
     pub fn over_http(mut self) -> Self {
         self.over_http = true;
         self
     }
 
-    /// Starts the API server, makes the Lease as the manifest does (without a spec), and starts the replicas.
+    /// Starts the API server, makes the Lease as the manifest does (without a spec), and starts the
+    /// replicas.
     ///
     /// # Errors
     ///
@@ -238,7 +241,8 @@ impl Group {
         ways.collect::<Vec<_>>().join(",")
     }
 
-    /// Waits until one replica says that it is active, and gives back its number. Those that don't answer are passed over.
+    /// Waits until one replica says that it is active, and gives back its number. Those that don't
+    /// answer are passed over.
     ///
     /// # Errors
     ///
@@ -281,7 +285,8 @@ impl Group {
                 [(number, _)] => return Ok(number),
                 [] if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(20)).await,
                 [] => bail!("no replica is active within {timeout:?}"),
-                // One after the other was asked: between the two questions the lead may have changed.
+                // One after the other was asked: between the two questions the lead may have
+                // changed.
                 _ if Instant::now() < deadline => {}
                 _ => bail!("several replicas say that they are active: {found:?}"),
             }
@@ -294,7 +299,8 @@ impl Group {
         (0..self.replicas.len()).filter(|number| *number != than).collect()
     }
 
-    /// Waits until each of these standbys has as many candidacies in its mirror as the active replica holds.
+    /// Waits until each of these standbys has as many candidacies in its mirror as the active
+    /// replica holds.
     ///
     /// # Errors
     ///

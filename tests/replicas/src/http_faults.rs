@@ -1,4 +1,5 @@
-//! A proxy that understands HTTP, between a replica and the API server: it refuses requests in the API server's name.
+//! A proxy that understands HTTP, between a replica and the API server: it refuses requests in the
+//! API server's name.
 
 use anyhow::Context as _;
 use axum::body::Body;

@@ -56,8 +56,8 @@ impl Lease {
         self.object["spec"]["renewTime"].as_str()
     }
 
-    /// The same on the clock of this process, to the millisecond: replicas of the tests have the same wall clock. A right that this
-    /// renewal gave counts from a moment that isn't later.
+    /// The same on the clock of this process, to the millisecond: replicas of the tests have the
+    /// same wall clock. A right that this renewal gave counts from a moment that isn't later.
     ///
     /// # Panics
     ///

@@ -1,4 +1,5 @@
-//! Replicas of Leasehold as real processes on a real API server, with the rights that the manifests give them and no others.
+//! Replicas of Leasehold as real processes on a real API server, with the rights that the manifests
+//! give them and no others.
 
 mod client_go;
 mod group;

@@ -1,4 +1,5 @@
-//! A worker with a single replica, by raw gRPC: which of its calls that replica accepted until when, and how it refused the others.
+//! A worker with a single replica, by raw gRPC: which of its calls that replica accepted until
+//! when, and how it refused the others.
 
 use anyhow::{Context as _, bail};
 use leasehold_harness::{Campaign, ElectionClient, Observer, Server, leased};
@@ -88,7 +89,8 @@ impl Probe {
         self.observer.is_finished()
     }
 
-    /// Waits until both methods are refused as UNAVAILABLE and the Observe stream has ended as that; the moment when all of it was so.
+    /// Waits until both methods are refused as UNAVAILABLE and the Observe stream has ended as
+    /// that; the moment when all of it was so.
     ///
     /// # Errors
     ///

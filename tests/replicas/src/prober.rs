@@ -26,11 +26,13 @@ pub struct Probes {
     pub what: String,
     /// Answers that named the leader.
     pub answers: usize,
-    /// Calls that failed, and those whose answer was that it can't be known yet: how long that took, and why.
+    /// Calls that failed, and those whose answer was that it can't be known yet: how long that
+    /// took, and why.
     pub failures: Vec<(Duration, String)>,
     /// Answers that can't be true.
     pub wrong: Vec<Election>,
-    /// The longest time between two answers, without that by which the asking task itself was late: the machine was busy then.
+    /// The longest time between two answers, without that by which the asking task itself was late:
+    /// the machine was busy then.
     pub longest_gap: Duration,
     /// The longest time by which it was late.
     pub longest_delay: Duration,

@@ -1,4 +1,5 @@
-//! A TCP proxy that a test controls: it passes, delays nothing, goes silent in one direction or both, or refuses.
+//! A TCP proxy that a test controls: it passes, delays nothing, goes silent in one direction or
+//! both, or refuses.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -81,7 +82,8 @@ impl Proxy {
         self.address
     }
 
-    /// Nothing passes any more, in either direction, and nobody is told: as if packets were dropped.
+    /// Nothing passes any more, in either direction, and nobody is told: as if packets were
+    /// dropped.
     pub fn cut(&self) {
         self.set(true, true);
     }

@@ -1,11 +1,12 @@
-//! What most tests of faults begin with: replicas that have settled, workers that lead, and somebody who takes notes.
+//! What most tests of faults begin with: replicas that have settled, workers that lead, and
+//! somebody who takes notes.
 
 use crate::{Conduct, Group, GroupBuilder, Leading, Lease, Probe, Proxy, Record, Term, Terms, Witness};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// How long replicas may take from nothing to the first grant: nobody knows who held the Lease before, so its duration, then the
-/// longest TTL.
+/// How long replicas may take from nothing to the first grant: nobody knows who held the Lease
+/// before, so its duration, then the longest TTL.
 pub const START: Duration = Duration::from_secs(90);
 
 /// The elections that are led for as long as that goes well.
@@ -52,7 +53,8 @@ impl Scene {
         Self::of(builder.start().await?, ttl, None).await
     }
 
-    /// The same, of replicas that run already. The workers know of one more endpoint, if there is one, which may lead to nothing yet.
+    /// The same, of replicas that run already. The workers know of one more endpoint, if there is
+    /// one, which may lead to nothing yet.
     ///
     /// # Errors
     ///
@@ -110,7 +112,8 @@ impl Scene {
         Calm { tenures: self.tenures(), leads: self.steady(), breaks: self.witness.breaks() }
     }
 
-    /// Asserts that since then nobody has noticed anything: no tenure began, no leader changed, no call was refused, no stream broke.
+    /// Asserts that since then nobody has noticed anything: no tenure began, no leader changed, no
+    /// call was refused, no stream broke.
     ///
     /// # Panics
     ///

@@ -1,4 +1,5 @@
-//! Asks all replicas again and again whether they are active: at no moment are two, and tenures rise.
+//! Asks all replicas again and again whether they are active: at no moment are two, and tenures
+//! rise.
 
 use crate::{Group, Replica};
 use anyhow::{Context as _, ensure};

@@ -1,4 +1,5 @@
-//! What workers and an observer see while replicas fail, noted as it happens, and what must be true of it in the end.
+//! What workers and an observer see while replicas fail, noted as it happens, and what must be true
+//! of it in the end.
 
 mod record;
 mod worker;
@@ -106,7 +107,8 @@ impl Witness {
         self.led_since(election, since, timeout).await
     }
 
-    /// Waits for a grant in an election that a worker was told of at this moment or later: the first one.
+    /// Waits for a grant in an election that a worker was told of at this moment or later: the
+    /// first one.
     ///
     /// # Errors
     ///
@@ -137,7 +139,8 @@ impl Witness {
         self.notes.lock().errors.iter().filter(|error| error.starts_with("observer")).count()
     }
 
-    /// Stops all, and checks what holds always: one leader at a time, tokens that rise and aren't repeated, news that are true.
+    /// Stops all, and checks what holds always: one leader at a time, tokens that rise and aren't
+    /// repeated, news that are true.
     ///
     /// # Errors
     ///

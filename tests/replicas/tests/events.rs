@@ -1,4 +1,5 @@
-//! Events on the Lease: who became active, and how the last tenure ended. Without the right to write them nothing else changes.
+//! Events on the Lease: who became active, and how the last tenure ended. Without the right to
+//! write them nothing else changes.
 
 use leasehold_replica_tests::{Group, LEASE, NAMESPACE, RULES};
 use serde_json::Value;
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 const START: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(10);
 
-/// Reason and reporting replica of each Event on the Lease, in the order in which they were written.
+/// Reason and reporting replica of each Event on the Lease, in the order in which they were
+/// written.
 async fn events(group: &Group) -> anyhow::Result<Vec<(String, String)>> {
     let lease = group.lease().await?;
     let list = group.plane.admin().json(&["get", "events.events.k8s.io", "--namespace", NAMESPACE]).await?;

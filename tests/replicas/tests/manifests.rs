@@ -1,5 +1,5 @@
-//! The manifests in deploy/ on a real API server: it takes each of them, pods pass the strictest standard, rights are as documented,
-//! and applying them again touches nothing.
+//! The manifests in deploy/ on a real API server: it takes each of them, pods pass the strictest
+//! standard, rights are as documented, and applying them again touches nothing.
 
 use anyhow::{Context as _, ensure};
 use leasehold_kube_harness::{ControlPlane, Kubectl};
@@ -29,7 +29,8 @@ async fn applied() -> anyhow::Result<ControlPlane> {
     Ok(plane)
 }
 
-/// What an account may do, a line each. (kubectl turns columns into spaces, of which names here have none.)
+/// What an account may do, a line each. (kubectl turns columns into spaces, of which names here
+/// have none.)
 async fn rights(kubectl: &Kubectl) -> anyhow::Result<BTreeSet<String>> {
     let list = kubectl.run(&["auth", "can-i", "--list", "--namespace=leasehold"]).await?;
     Ok(list.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
@@ -117,13 +118,15 @@ async fn the_rights_are_those_that_are_documented() -> anyhow::Result<()> {
         "secrets [] [leasehold-keys] [get]",
     ];
     assert_eq!(more, documented);
-    // A worker may do what every account of a cluster may: ask who it is, and what the API server can do.
+    // A worker may do what every account of a cluster may: ask who it is, and what the API server
+    // can do.
     let nobody = plane.service_account_kubeconfig("elsewhere", "nobody", "").await?;
     assert_eq!(worker, rights(&nobody).await?);
     Ok(())
 }
 
-/// Each object, and the version that it has: kubectl says `configured` also where nothing came of it.
+/// Each object, and the version that it has: kubectl says `configured` also where nothing came of
+/// it.
 async fn versions(plane: &ControlPlane) -> anyhow::Result<BTreeSet<String>> {
     let mut versions = BTreeSet::new();
     for name in FOLDERS {

@@ -42,7 +42,8 @@ pub(crate) struct Api {
     slow_until: Time,
     /// The replicas that don't reach it.
     cuts: Vec<(usize, Way, Time)>,
-    /// An older Lease was put back; until a replica has written again nobody may start, and not all may die who know better.
+    /// An older Lease was put back; until a replica has written again nobody may start, and not all
+    /// may die who know better.
     pub(crate) restored: bool,
     restored_at: Option<Time>,
     /// So often it is deleted again, as soon as it is repaired.
@@ -160,7 +161,8 @@ impl World {
             newer: None,
         });
         let replaced = self.api.lease.take().map(|lease| lease.content);
-        // One that was stripped deceives nobody any more, but says nothing of the numbers either; nor does the end of a tenure before.
+        // One that was stripped deceives nobody any more, but says nothing of the numbers either;
+        // nor does the end of a tenure before.
         let newest = self.checks.truth.last_written().unwrap_or_default();
         if record.is_some_and(|record| record.tenure >= newest) {
             self.api.restored = false;

@@ -45,8 +45,8 @@ pub(crate) struct Violation {
     pub(crate) detail: String,
 }
 
-/// Watches one promise. `now` is the simulation's clock; `truth` is what was so before the fact, with the clock of the replica that it is
-/// about.
+/// Watches one promise. `now` is the simulation's clock; `truth` is what was so before the fact,
+/// with the clock of the replica that it is about.
 trait Guarantee: std::fmt::Debug {
     fn name(&self) -> &'static str;
     fn note(&mut self, now: Time, truth: &Truth, fact: &Fact<'_>) -> Result<(), String>;

@@ -16,7 +16,8 @@ impl World {
         Ok(())
     }
 
-    /// The process dies: from now on it believes nothing. Its streams break, which the server notices when it does.
+    /// The process dies: from now on it believes nothing. Its streams break, which the server
+    /// notices when it does.
     pub(crate) fn worker_crashes(&mut self, worker: usize) -> Result<(), Violation> {
         if !self.workers[worker].up {
             return Ok(());
@@ -146,8 +147,8 @@ impl World {
         }
     }
 
-    /// A Campaign of which it has heard nothing, and whose stream is over or silent, is sent once more if it has a
-    /// name.
+    /// A Campaign of which it has heard nothing, and whose stream is over or silent, is sent once
+    /// more if it has a name.
     fn asks_again(&mut self, worker: usize) -> bool {
         let now = self.now;
         let (life, manners) = (self.workers[worker].life, self.workers[worker].who.manners.clone());

@@ -94,7 +94,8 @@ impl World {
     /// From here on all is well, and all replicas run within that time.
     fn promises_fall_due(&mut self, starting: Millis) {
         let longest = self.plan.longest_ttl();
-        // Messages that were late are still on their way, and a process that was told to stop takes its time.
+        // Messages that were late are still on their way, and a process that was told to stop takes
+        // its time.
         let mut due = self.now + starting + self.latest() + Millis(3000) + longest.with_drift();
         if self.plan.replicas > 0 {
             // By the slowest clock.

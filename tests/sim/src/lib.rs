@@ -1,11 +1,13 @@
-//! A discrete-event simulation of Leasehold: replicas and a Lease, or one process and a file, a network and workers, everything from
-//! one seed.
+//! A discrete-event simulation of Leasehold: replicas and a Lease, or one process and a file, a
+//! network and workers, everything from one seed.
 //!
-//! A run has a safety phase, in which processes crash and stand still, writes hang and fail, messages come late or never; then
-//! faults end, and a liveness phase follows. The [guarantees](GUARANTEES) are checked all along. The same seed gives the same run.
+//! A run has a safety phase, in which processes crash and stand still, writes hang and fail,
+//! messages come late or never; then faults end, and a liveness phase follows. The
+//! [guarantees](GUARANTEES) are checked all along. The same seed gives the same run.
 //!
-//! The replicas are the real core in the real shell; what surrounds them is modelled: the API server, and clients that follow
-//! the rules of the real ones (deadlines from before the send, the latest ticket, nothing from lower tenures, no ticket after its end).
+//! The replicas are the real core in the real shell; what surrounds them is modelled: the API
+//! server, and clients that follow the rules of the real ones (deadlines from before the send, the
+//! latest ticket, nothing from lower tenures, no ticket after its end).
 
 mod api;
 mod checks;
@@ -61,12 +63,14 @@ pub struct Failure {
 /// Runs one seed. With `trace`, a failure carries the last events before it, and the run is slower.
 ///
 /// # Errors
-/// [`Failure`] when a promise was broken. Whoever calls this sets the panic hook: a panic of the core is caught and reported.
+/// [`Failure`] when a promise was broken. Whoever calls this sets the panic hook: a panic of the
+/// core is caught and reported.
 pub fn run(seed: u64, trace: bool) -> Result<Report, Box<Failure>> {
     run_world(World::new(seed, trace), seed)
 }
 
-/// The same failure in a smaller world, if there is one: fewer kinds of faults, fewer workers, fewer events.
+/// The same failure in a smaller world, if there is one: fewer kinds of faults, fewer workers,
+/// fewer events.
 #[must_use]
 pub fn minimise(failure: &Failure) -> Failure {
     minimise::minimise(failure)

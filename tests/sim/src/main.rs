@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 /// How often a long run says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
-/// Simulates replicas and a Lease, or one process and a file, with a network and workers, and checks the guarantees.
+/// Simulates replicas and a Lease, or one process and a file, with a network and workers, and
+/// checks the guarantees.
 #[derive(Debug, Parser)]
 struct Args {
     /// How many seeds to run.
@@ -74,7 +75,8 @@ fn rate(seeds: u64, time: Duration) -> f64 {
     seeds / time.as_secs_f64().max(0.001)
 }
 
-/// Runs the seed once more, to show what came before: in a smaller world, if that fails in the same way.
+/// Runs the seed once more, to show what came before: in a smaller world, if that fails in the same
+/// way.
 fn tell_failure(failure: &Failure) {
     let seed = failure.seed;
     let mut out = std::io::stderr().lock();

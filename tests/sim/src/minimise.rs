@@ -1,4 +1,5 @@
-//! Makes the world of a failure smaller as long as it fails in the same way: a short story is easier to read.
+//! Makes the world of a failure smaller as long as it fails in the same way: a short story is
+//! easier to read.
 
 use crate::plan::{Fault, Plan};
 use crate::rng::Rng;

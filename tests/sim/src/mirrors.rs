@@ -1,4 +1,5 @@
-//! The streams through which standbys mirror the active replica: late, cut, begun anew, or with a buffer that overflows.
+//! The streams through which standbys mirror the active replica: late, cut, begun anew, or with a
+//! buffer that overflows.
 
 use crate::checks::Violation;
 use crate::network::Party;

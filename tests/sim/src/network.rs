@@ -1,4 +1,5 @@
-//! The network between workers and replicas, and among replicas: it delays, drops, and parts any from any.
+//! The network between workers and replicas, and among replicas: it delays, drops, and parts any
+//! from any.
 
 mod calls;
 mod streams;
@@ -51,7 +52,8 @@ impl World {
         lost
     }
 
-    /// Nothing that the one sends reaches the other until then; nor the other way, unless it is only one way.
+    /// Nothing that the one sends reaches the other until then; nor the other way, unless it is
+    /// only one way.
     pub(crate) fn part(&mut self, one: Party, other: Party, until: Time, one_way: bool) {
         self.network.apart.insert((one, other), until);
         if !one_way {
@@ -59,8 +61,8 @@ impl World {
         }
     }
 
-    /// From here on everything comes through. What was said on the streams of those that were parted might come much later still: they
-    /// break.
+    /// From here on everything comes through. What was said on the streams of those that were
+    /// parted might come much later still: they break.
     pub(crate) fn heal(&mut self) {
         for (from, to) in std::mem::take(&mut self.network.apart).into_keys() {
             for party in [from, to] {

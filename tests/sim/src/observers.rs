@@ -1,4 +1,5 @@
-//! Observers: they read the board of an active replica at their own pace, and come back after each break.
+//! Observers: they read the board of an active replica at their own pace, and come back after each
+//! break.
 
 use crate::checks::Violation;
 use crate::plan::Plan;
@@ -72,7 +73,8 @@ impl World {
         Ok(())
     }
 
-    /// A tenure ends in good order: most of its observers read the rest, and are told how far that is.
+    /// A tenure ends in good order: most of its observers read the rest, and are told how far that
+    /// is.
     pub(crate) fn last_words_to_observers(&mut self, at: usize) -> Result<(), Violation> {
         for observer in 0..self.observers.len() {
             let connected = self.observers[observer].cursor.as_ref().is_some_and(|(whose, _)| *whose == at);

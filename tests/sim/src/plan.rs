@@ -1,4 +1,5 @@
-//! What kind of world a seed makes: a file or a Lease, how many workers of which manners, how often what goes wrong.
+//! What kind of world a seed makes: a file or a Lease, how many workers of which manners, how often
+//! what goes wrong.
 
 mod candidate;
 mod fault;
@@ -29,12 +30,14 @@ pub(crate) struct Plan {
     pub(crate) late: u64,
     /// Of a thousand calls that a standby forwards, so many are held up.
     pub(crate) held: u64,
-    /// Of a thousand requests to the API server, so many are applied late, and of so many the answer is lost.
+    /// Of a thousand requests to the API server, so many are applied late, and of so many the
+    /// answer is lost.
     pub(crate) api_late: u64,
     pub(crate) api_lost: u64,
     /// Of a thousand batches for a mirror, so many don't fit into its buffer.
     pub(crate) gaps: u64,
-    /// Whether wall clocks are an hour apart and are set anyhow; if not, they agree, and only go forward.
+    /// Whether wall clocks are an hour apart and are set anyhow; if not, they agree, and only go
+    /// forward.
     pub(crate) wild_clocks: bool,
     timing: Timing,
 }
@@ -61,7 +64,8 @@ impl Plan {
         let mut faults = faults(rng, replicas);
         let restoring = faults == OF_RESTORING;
         let mixed_settings = !restoring && faults != OF_THE_RUNBOOK && rng.chance(250);
-        // What loses the record loses the longest TTL and the longest duration: with mixed settings that is outside the promise.
+        // What loses the record loses the longest TTL and the longest duration: with mixed settings
+        // that is outside the promise.
         faults.retain(|fault| !mixed_settings || !fault.loses_the_record());
         if faults.is_empty() {
             faults.push(Fault::Crash);
@@ -107,8 +111,9 @@ impl Plan {
         )
     }
 
-    /// Whether a process may start that has seen nothing of what a restored Lease hides. One that has will have stripped it by the time that
-    /// the new one may take it over: if it reaches the API server, and if the annotations tell nothing that is needed.
+    /// Whether a process may start that has seen nothing of what a restored Lease hides. One that
+    /// has will have stripped it by the time that the new one may take it over: if it reaches the
+    /// API server, and if the annotations tell nothing that is needed.
     pub(crate) fn naive_may_start(&self) -> bool {
         let reached =
             self.api_late == 0 && self.api_lost == 0 && !self.faults.iter().any(|fault| fault.keeps_from_the_api());

@@ -17,8 +17,9 @@ pub struct Runs {
     pub failures: BTreeMap<u64, Failure>,
 }
 
-/// Runs these seeds, so many at a time. The first failure ends it unless it is to go on: all seeds before that one are run, and none that
-/// was run after it counts. `done` is told after each seed how many have been run.
+/// Runs these seeds, so many at a time. The first failure ends it unless it is to go on: all seeds
+/// before that one are run, and none that was run after it counts. `done` is told after each seed
+/// how many have been run.
 ///
 /// # Panics
 /// If a thread did: a panic of the core doesn't count as one.

@@ -1,4 +1,5 @@
-//! What is so, as far as it follows from what the cores were told and said, and from what is stored: the checks look things up here.
+//! What is so, as far as it follows from what the cores were told and said, and from what is
+//! stored: the checks look things up here.
 
 mod fact;
 mod holds;
@@ -77,8 +78,8 @@ pub(crate) struct View {
     /// The moment before the last confirmed write of this tenure was sent, and what it is good for.
     pub(crate) right_until: Time,
     sent: BTreeMap<WriteId, Sent>,
-    /// With a file: what this process wrote to claim a tenure that hasn't begun: if it finds that, what it had found before still
-    /// counts.
+    /// With a file: what this process wrote to claim a tenure that hasn't begun: if it finds that,
+    /// what it had found before still counts.
     claim: Option<Record>,
     /// How far its mirror has come, and what is in it.
     mirror: Reached,
@@ -88,7 +89,8 @@ pub(crate) struct View {
     pub(crate) ended: BTreeMap<Enrolment, EndReason>,
     /// Told that they are over when they were opened again or proclaimed: that is final.
     pub(crate) refused: BTreeSet<Enrolment>,
-    /// Whose leader's ticket was refused, and the tenure of the latest one: the waiters' tickets up to that tenure are older.
+    /// Whose leader's ticket was refused, and the tenure of the latest one: the waiters' tickets up
+    /// to that tenure are older.
     pub(crate) led_later: BTreeMap<Enrolment, Tenure>,
     pub(crate) owners: BTreeMap<FencingToken, Enrolment>,
     /// What is being handled.
@@ -210,7 +212,8 @@ impl View {
         Former { tenure, candidacies: self.candidacies.clone(), orderly: orderly && self.settled }
     }
 
-    /// Whether its mirror knew everything that the tenure of this record knew, when it claimed the next one.
+    /// Whether its mirror knew everything that the tenure of this record knew, when it claimed the
+    /// next one.
     fn knew_the_end_of(&self, claimed: Tenure, record: &Record) -> bool {
         let claim = self.sent.values().find(|sent| sent.record.tenure == claimed);
         let mirror = claim.and_then(|sent| sent.mirror);

@@ -34,7 +34,8 @@ pub(crate) enum Message {
 pub(crate) struct Candidacy {
     /// When it sent Campaign.
     pub(crate) entered: Time,
-    /// What it asked for. With an attempt it may ask once more, until it is told that it is a candidate.
+    /// What it asked for. With an attempt it may ask once more, until it is told that it is a
+    /// candidate.
     pub(crate) entry: Entry,
     pub(crate) enrolment: Option<Enrolment>,
     pub(crate) ticket: Option<Ticket>,
@@ -141,7 +142,8 @@ impl Worker {
         self.calls.insert(call, Asked { sent: now, as_leader });
     }
 
-    /// The token with which it believes that it leads, and until when; a stream-bound one as long as its stream.
+    /// The token with which it believes that it leads, and until when; a stream-bound one as long
+    /// as its stream.
     pub(crate) fn lead(&self, now: Time) -> Option<(FencingToken, Option<Time>)> {
         let candidacy = self.candidacy.as_ref().filter(|_| self.up)?;
         let alive = candidacy.deadline.map_or(candidacy.stream.is_some(), |deadline| deadline > now);
@@ -185,7 +187,8 @@ impl Worker {
         }
     }
 
-    /// Whether a word counts that comes from this tenure, and is about this state of its candidacy. 0 is final.
+    /// Whether a word counts that comes from this tenure, and is about this state of its candidacy.
+    /// 0 is final.
     fn heeds(&mut self, tenure: Tenure, version: StateVersion) -> bool {
         if tenure < self.highest {
             return false;

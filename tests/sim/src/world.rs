@@ -95,7 +95,8 @@ pub(crate) struct World {
     /// The file.
     pub(crate) store: Store,
     pub(crate) api: Api,
-    /// What wall clocks say, in milliseconds; those of replicas with a Lease go on from there, each so much ahead.
+    /// What wall clocks say, in milliseconds; those of replicas with a Lease go on from there, each
+    /// so much ahead.
     pub(crate) wall_clock_ms: u64,
     pub(crate) wall_ahead_ms: Vec<u64>,
     pub(crate) network: Network,

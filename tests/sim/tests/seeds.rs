@@ -1,4 +1,5 @@
-//! A bounded part of the simulation: enough to notice what breaks often. `sim --seeds N` does any number.
+//! A bounded part of the simulation: enough to notice what breaks often. `sim --seeds N` does any
+//! number.
 
 use std::num::NonZeroUsize;
 

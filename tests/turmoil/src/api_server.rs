@@ -1,6 +1,8 @@
-//! A small API server: objects with versions, compare-and-swap, lists, watches. What etcd keeps survives its process.
+//! A small API server: objects with versions, compare-and-swap, lists, watches. What etcd keeps
+//! survives its process.
 //!
-//! Only what the server asks of the real one. Whether that is asked in the right way, the tests with a real API server say.
+//! Only what the server asks of the real one. Whether that is asked in the right way, the tests
+//! with a real API server say.
 
 mod faults;
 mod routes;

@@ -70,7 +70,8 @@ impl Faults {
         self.cure(sim, sim.elapsed());
     }
 
-    /// Ends all faults. Whoever isn't there is started again, in a while: one that was told to stop may still be at it.
+    /// Ends all faults. Whoever isn't there is started again, in a while: one that was told to stop
+    /// may still be at it.
     pub(crate) fn end(&mut self, sim: &mut Sim<'_>) {
         let now = sim.elapsed();
         for (at, cure) in &mut self.cures {

@@ -1,6 +1,7 @@
 //! What workers and observers believed, in the order in which they did, and whether that may be.
 //!
-//! All hosts have the simulation's clock, so what one believes can be held against what another one does.
+//! All hosts have the simulation's clock, so what one believes can be held against what another one
+//! does.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -154,7 +155,8 @@ impl History {
         self.with(|state| state.broke(Some(("no-phantom", detail))));
     }
 
-    /// When all faults have ended for long enough: each election has one leader, and observers see it.
+    /// When all faults have ended for long enough: each election has one leader, and observers see
+    /// it.
     pub(crate) fn settled(&self, at: Duration, elections: &[String], observers: &[String]) {
         /// A worker that leads says so far more often.
         const FRESH: Duration = Duration::from_secs(1);

@@ -1,4 +1,5 @@
-//! Whole servers, real clients and the real client of Kubernetes in a simulated network: turmoil's, with a small API server.
+//! Whole servers, real clients and the real client of Kubernetes in a simulated network: turmoil's,
+//! with a small API server.
 //!
 //! ```text
 //! world.rs       one seed: hosts, a phase with faults, one without

@@ -1,5 +1,5 @@
-//! Seeds from the command line, on all processors: a process each, as tokio's order at a host's crash depends on how many tasks a process
-//! has had before.
+//! Seeds from the command line, on all processors: a process each, as tokio's order at a host's
+//! crash depends on how many tasks a process has had before.
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;

@@ -1,4 +1,5 @@
-//! A worker's process: the real client crate. It enters its election again and again, leads for a while, gives up or is crashed.
+//! A worker's process: the real client crate. It enters its election again and again, leads for a
+//! while, gives up or is crashed.
 
 use crate::history::{History, now};
 use fastrand::Rng;
@@ -87,7 +88,8 @@ impl Worker {
     async fn verify(&self, client: &Client, leadership: &Leadership) {
         let token = leadership.fencing_token();
         let Ok(answer) = client.verify(&*self.election, Token::Fencing(token)).await else { return };
-        // Somebody who isn't active any more may have answered before the lead was over; nobody may while it lasts.
+        // Somebody who isn't active any more may have answered before the lead was over; nobody may
+        // while it lasts.
         if leadership.is_leading() && answer.status != TokenStatus::Current {
             self.history.denied(&self.election, &self.name, token, &answer.detail);
         }

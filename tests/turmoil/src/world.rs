@@ -17,7 +17,8 @@ use turmoil::Sim;
 
 /// How long things go wrong.
 const SAFETY: std::ops::Range<u64> = 30..90;
-/// After it: longest silence of a stream that was cut without a word (45 s), backoff, lease duration, and wait.
+/// After it: longest silence of a stream that was cut without a word (45 s), backoff, lease
+/// duration, and wait.
 const LIVENESS: Duration = Duration::from_secs(80);
 /// A shorter one may run out while a worker looks for the next replica.
 const MIN_TTL_MS: u64 = 2000;
@@ -121,7 +122,8 @@ impl World<'_> {
         self.roll()
     }
 
-    /// Replicas are restarted in good order, which no leader notices. What is written meanwhile comes from time, and from that.
+    /// Replicas are restarted in good order, which no leader notices. What is written meanwhile
+    /// comes from time, and from that.
     fn roll(&mut self) -> turmoil::Result {
         let (began, before) = (self.sim.elapsed(), self.etcd.writes());
         self.history.keep_leaders();

@@ -1,4 +1,5 @@
-//! What stands in the commands of both languages: words, flags, lengths of time, and what a worker enters with.
+//! What stands in the commands of both languages: words, flags, lengths of time, and what a worker
+//! enters with.
 
 use datadriven::TestCase;
 use leasehold_core::{Attempt, CandidateName, ElectionName, Entry, Millis, Subject, Value};

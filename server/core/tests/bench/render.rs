@@ -1,4 +1,5 @@
-//! How the bench writes things down: numbers as `T2+3` (the third number of the second tenure), times in seconds.
+//! How the bench writes things down: numbers as `T2+3` (the third number of the second tenure),
+//! times in seconds.
 
 use leasehold_core::{
     Change, ChangeReason, EndReason, Event, Kept, Leader, Millis, Reject, Reply, StateVersion, Ticket,

@@ -1,4 +1,5 @@
-//! The store of the bench: one record in memory, with reads and writes one after the other, that can be slow, fail, or hang.
+//! The store of the bench: one record in memory, with reads and writes one after the other, that
+//! can be slow, fail, or hang.
 
 use leasehold_core::{ClockFloor, Found, Input, Millis, Outcome, Record, Time, WriteId};
 use std::collections::VecDeque;
@@ -103,7 +104,8 @@ impl Store {
         }
     }
 
-    /// The process is gone, and with it what was under way; a write may have been stored all the same.
+    /// The process is gone, and with it what was under way; a write may have been stored all the
+    /// same.
     pub(crate) fn drop_jobs(&mut self, stored: bool) {
         for (_, job) in std::mem::take(&mut self.jobs) {
             if let (Job::Write(_, sent, record), true) = (job, stored) {

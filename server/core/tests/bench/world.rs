@@ -1,4 +1,5 @@
-//! The world of a transcript: one replica, its store, the clock, and what each worker was told last.
+//! The world of a transcript: one replica, its store, the clock, and what each worker was told
+//! last.
 
 use crate::render::{Numbers, end, seconds};
 use crate::store::Store;

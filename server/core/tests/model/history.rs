@@ -1,4 +1,5 @@
-//! What must be true of everything that a service said since it was first started, whatever the model says.
+//! What must be true of everything that a service said since it was first started, whatever the
+//! model says.
 
 use leasehold_core::{
     ChangeReason, EndReason, Enrolment, Event, FencingToken, Input, Kept, Output, Reply, Revision, StateVersion,
@@ -195,8 +196,9 @@ impl History {
         self.leaders.clear();
     }
 
-    /// Of two words about a candidacy the one with the higher version is newer; those of one version say the
-    /// same. What one input brings may be told in any order: a call with many tickets is answered last.
+    /// Of two words about a candidacy the one with the higher version is newer; those of one
+    /// version say the same. What one input brings may be told in any order: a call with many
+    /// tickets is answered last.
     fn says(&mut self, enrolment: Enrolment, version: StateVersion, state: State) {
         let before = self.said_before.get(&enrolment).copied();
         assert!(before <= Some(version), "{enrolment} was told of version {before:?} before {version}");

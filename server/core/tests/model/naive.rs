@@ -1,4 +1,5 @@
-//! The naive model of the elections: one flat list of candidacies, and everything else is looked up in it each time.
+//! The naive model of the elections: one flat list of candidacies, and everything else is looked up
+//! in it each time.
 //!
 //! No index, no deadline structure, no count is kept; what is due is found by looking at everybody.
 
@@ -252,8 +253,8 @@ impl Elections {
         }
     }
 
-    /// Holds whose time has come end, and all candidacies whose time has, the longest overdue first; then
-    /// what they left is granted.
+    /// Holds whose time has come end, and all candidacies whose time has, the longest overdue
+    /// first; then what they left is granted.
     pub(crate) fn expire(&mut self) {
         let now = self.now;
         let mut due: Vec<_> = self.everybody.iter().filter(|c| c.due().is_some_and(|at| at <= now)).cloned().collect();

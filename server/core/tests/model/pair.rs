@@ -23,8 +23,9 @@ pub(crate) struct Pair {
     streams: Vec<StreamId>,
     entries: Vec<Entry>,
     records: Vec<Found>,
-    /// Seconds that the wall clock is ahead. A lost or older record leaves only the clock to tell which numbers were used, and
-    /// each start takes a million, a second of it: the clock must have moved on further than there were starts.
+    /// Seconds that the wall clock is ahead. A lost or older record leaves only the clock to tell
+    /// which numbers were used, and each start takes a million, a second of it: the clock must have
+    /// moved on further than there were starts.
     clock_ahead: u64,
 }
 

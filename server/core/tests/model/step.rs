@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use crate::store::Mode;
 use leasehold_core::Millis;
 
-/// One step. Tickets, tokens and streams are picked among all that were ever given, the newest first.
+/// One step. Tickets, tokens and streams are picked among all that were ever given, the newest
+/// first.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Campaign {
@@ -72,7 +73,8 @@ pub(crate) enum Step {
     Remove,
     /// The record that was read at some start is put back.
     Restore(usize),
-    /// The record is removed, or an older one is put back, and the clock doesn't vouch for the numbers.
+    /// The record is removed, or an older one is put back, and the clock doesn't vouch for the
+    /// numbers.
     Fall(Option<usize>),
 }
 

@@ -1,4 +1,5 @@
-//! The naive model of a process: what it reads, claims, renews and releases, and when its right ends.
+//! The naive model of a process: what it reads, claims, renews and releases, and when its right
+//! ends.
 
 use crate::naive::Elections;
 use leasehold_core::{
@@ -137,7 +138,8 @@ impl Model {
         self.collect();
     }
 
-    /// Tickets that show higher numbers than this tenure can know end it; the next one begins above them.
+    /// Tickets that show higher numbers than this tenure can know end it; the next one begins above
+    /// them.
     fn compare(&mut self, input: &Input) {
         let tickets: Vec<&Ticket> = match input {
             Input::Reopen { ticket, .. } => vec![ticket],

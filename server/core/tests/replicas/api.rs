@@ -50,7 +50,8 @@ impl Api {
         if !fits {
             return Outcome::Conflict;
         }
-        // One that is made looks like what `kubectl apply` makes: no two of them differ but in their versions.
+        // One that is made looks like what `kubectl apply` makes: no two of them differ but in
+        // their versions.
         let stands = self.lease.as_ref().map(|lease| lease.content.clone());
         let bare = || Content { signed: None, ..stands.unwrap_or_default() };
         let content = record.map_or_else(bare, |record| Content {

@@ -1,4 +1,5 @@
-//! The world of a transcript of several replicas: them, the Lease, the clock, and what each worker was told last.
+//! The world of a transcript of several replicas: them, the Lease, the clock, and what each worker
+//! was told last.
 
 use crate::api::{Api, name_at};
 use crate::link::Mode;

@@ -1,4 +1,5 @@
-//! The language of the transcripts of several replicas: a, b and c. Whoever isn't named is the one that is active.
+//! The language of the transcripts of several replicas: a, b and c. Whoever isn't named is the one
+//! that is active.
 //!
 //! ```text
 //! start a [max-ttl=15s] [duration=8s] [renew=2s] [margin=1s]     a process starts

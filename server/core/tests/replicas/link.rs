@@ -1,4 +1,5 @@
-//! A replica's way to the API server: requests one after the other, each with a timeout, that can be slow, fail, or get stuck.
+//! A replica's way to the API server: requests one after the other, each with a timeout, that can
+//! be slow, fail, or get stuck.
 
 use crate::api::{Api, Writer};
 use leasehold_core::{ClockFloor, Input, Lease, Millis, Outcome, Over, Record, Time, WriteId};

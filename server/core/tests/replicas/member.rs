@@ -1,4 +1,5 @@
-//! One replica of the bench, and what lies between it and the others: its way to the API server, its watch, its mirror.
+//! One replica of the bench, and what lies between it and the others: its way to the API server,
+//! its watch, its mirror.
 
 use crate::api::{Writer, address};
 use crate::link::Link;

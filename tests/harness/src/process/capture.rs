@@ -7,7 +7,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long the reader may go on after the process has ended: a grandchild can hold the pipe open for ever.
+/// How long the reader may go on after the process has ended: a grandchild can hold the pipe open
+/// for ever.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lines of one pipe.
@@ -41,7 +42,8 @@ impl Capture {
         let mut news = self.news.clone();
         let mut seen = from;
         loop {
-            // Taken before the look at the lines, so that a line that comes between the two isn't missed.
+            // Taken before the look at the lines, so that a line that comes between the two isn't
+            // missed.
             let ended = news.has_changed().is_err();
             news.mark_unchanged();
             let new: Vec<Line> = self.lines().into_iter().skip(seen).collect();

@@ -1,4 +1,5 @@
-//! ElectionService without elections: it answers Campaign and Resign from a sample, and nothing else.
+//! ElectionService without elections: it answers Campaign and Resign from a sample, and nothing
+//! else.
 
 use anyhow::{Result, bail, ensure};
 use leasehold_proto::v1::campaign_response::Event;
@@ -84,7 +85,8 @@ impl ElectionService for Bare {
         for event in self.opening(id) {
             sender.try_send(Ok(event)).expect("a new channel holds three");
         }
-        // A stream that its client drops before Resign stays in the map. The clients here don't, and the process is short.
+        // A stream that its client drops before Resign stays in the map. The clients here don't,
+        // and the process is short.
         self.shard(id).insert(id, sender);
         Ok(Response::new(ReceiverStream::new(receiver)))
     }

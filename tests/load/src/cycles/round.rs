@@ -74,7 +74,8 @@ impl Load {
     }
 }
 
-/// Makes cycles until the time is over. Each grant must have a higher fencing token than the one before.
+/// Makes cycles until the time is over. Each grant must have a higher fencing token than the one
+/// before.
 async fn cycles(mut client: ElectionClient, request: CampaignRequest, until: Instant) -> Result<Latency> {
     let mut latency = Latency::new();
     let mut highest = 0;

@@ -22,8 +22,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Enrols the batch, says how many of it lead, and keeps it alive until the moment that `stops` names. Only what is sent
-    /// when that moment is known counts as measured; a loss always counts.
+    /// Enrols the batch, says how many of it lead, and keeps it alive until the moment that `stops`
+    /// names. Only what is sent when that moment is known counts as measured; a loss always counts.
     ///
     /// # Errors
     ///
@@ -70,8 +70,8 @@ impl Batch {
         Ok(held)
     }
 
-    /// Keeps all alive with one call, and drops those that are over. `measured_from` is when the call was due, if it is
-    /// measured.
+    /// Keeps all alive with one call, and drops those that are over. `measured_from` is when the
+    /// call was due, if it is measured.
     async fn keep_alive(&mut self, held: &mut Vec<Held>, tally: &mut Tally, measured_from: Option<Instant>) {
         let want = self.plan.task_tokens;
         let items = held

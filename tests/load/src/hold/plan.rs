@@ -59,7 +59,8 @@ impl Plan {
         batch * BATCH..self.candidacies.min((batch + 1) * BATCH)
     }
 
-    /// The first moment after `after` at which this batch is due. The batches are spread evenly over an interval.
+    /// The first moment after `after` at which this batch is due. The batches are spread evenly
+    /// over an interval.
     pub(super) fn due(&self, batch: usize, after: Instant) -> Instant {
         let interval = self.interval();
         let first = self.origin + interval.mul_f64(batch as f64 / self.batches() as f64);

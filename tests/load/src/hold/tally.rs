@@ -22,7 +22,8 @@ pub(super) enum Fate {
     Missing,
     /// The worker's own deadline had passed before the answer came: it would have given up.
     Late,
-    /// An answer of another kind, e.g. a waiter that suddenly leads, or a leader with another fencing token.
+    /// An answer of another kind, e.g. a waiter that suddenly leads, or a leader with another
+    /// fencing token.
     Odd,
     /// The call failed as a whole; counted once for the call.
     CallFailed,
@@ -64,7 +65,8 @@ pub(super) struct Tally {
     first_problem: Option<String>,
     /// How long measured calls took.
     pub(super) latency: Latency,
-    /// How much later than they were due measured calls were sent: what the client's side is to blame for.
+    /// How much later than they were due measured calls were sent: what the client's side is to
+    /// blame for.
     pub(super) sent_late: Latency,
 }
 
@@ -100,7 +102,8 @@ impl Tally {
         self.lose(Fate::CallFailed, 1, || format!("a KeepAlive call failed: {why}"));
     }
 
-    /// Counts the answers to one call, and brings `held` up to date: what is lost isn't held any more.
+    /// Counts the answers to one call, and brings `held` up to date: what is lost isn't held any
+    /// more.
     pub(super) fn judge(
         &mut self,
         held: &mut Vec<Held>,
@@ -128,7 +131,8 @@ impl Tally {
         });
     }
 
-    /// Counts those whose own deadline has passed at the end: they were lost before an answer said so.
+    /// Counts those whose own deadline has passed at the end: they were lost before an answer said
+    /// so.
     pub(super) fn finish(&mut self, held: &[Held], end: Instant) {
         let overdue = held.iter().filter(|one| one.deadline <= end).count();
         if overdue > 0 {

@@ -77,7 +77,8 @@ impl Watcher {
     ///
     /// # Errors
     ///
-    /// When the stream breaks, or tells what can't be: a change out of order, or one left out without a mark.
+    /// When the stream breaks, or tells what can't be: a change out of order, or one left out
+    /// without a mark.
     pub(super) async fn run(mut self, election: &str, synced: mpsc::Sender<()>) -> Result<Seen> {
         let request = ObserveRequest { elections: vec![election.to_owned()], ..Default::default() };
         let mut stream = self.client.observe(request).await?.into_inner();

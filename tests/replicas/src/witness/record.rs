@@ -67,7 +67,8 @@ impl Record {
     fn check_news(&self, election: &str) -> anyhow::Result<()> {
         let (mut revision, mut token) = (0, 0);
         for (_, change) in self.changes.iter().filter(|(_, change)| change.election == election) {
-            // Where the service can't resume, the client says that a leader is gone, and knows no number of that.
+            // Where the service can't resume, the client says that a leader is gone, and knows no
+            // number of that.
             ensure!(change.revision > revision || change.leader.is_none(), "true-observe: {revision}, then {change:?}");
             revision = revision.max(change.revision);
             let Some(leader) = &change.leader else { continue };
@@ -85,7 +86,8 @@ impl Record {
         self.leads.iter().filter(move |lead| lead.election == election)
     }
 
-    /// Whether this leadership went on to the end of the test, and the observer saw no other leader and no vacancy since it began.
+    /// Whether this leadership went on to the end of the test, and the observer saw no other leader
+    /// and no vacancy since it began.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! A worker that campaigns again and again, and notes from when until when it leads in its own eyes.
+//! A worker that campaigns again and again, and notes from when until when it leads in its own
+//! eyes.
 
 use super::{Conduct, Leading, Notes};
 use leasehold::{Client, Leadership};
@@ -40,7 +41,8 @@ impl Worker {
         }
     }
 
-    /// Notes no more than it may believe: not earlier than it was told, not later than its own deadline.
+    /// Notes no more than it may believe: not earlier than it was told, not later than its own
+    /// deadline.
     async fn lead(&self, leadership: Leadership) {
         let from = Instant::now();
         let index = {

@@ -13,7 +13,8 @@ const NUMBERS_PER_SECOND: u64 = 1 << 20;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-/// Debian's libfaketime. It moves what the server asks of the C library, so the wall clock: its monotonic clock is a system call.
+/// Debian's libfaketime. It moves what the server asks of the C library, so the wall clock: its
+/// monotonic clock is a system call.
 pub(crate) fn libfaketime() -> anyhow::Result<String> {
     let folders = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
     let mut libraries = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
@@ -39,7 +40,8 @@ async fn wall_clocks_that_are_wrong_break_no_promise() -> anyhow::Result<()> {
     witness.pair("jobs/kept", TTL, Conduct::Keeps, START).await?;
     witness.pair("jobs/passed", TTL, Conduct::Passes(Duration::from_millis(200)), START).await?;
     let mut seen = vec![active];
-    // Whoever was active stays down until each was: then one of the first two again, after the last.
+    // Whoever was active stays down until each was: then one of the first two again, after the
+    // last.
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(2)).await;
         group.replicas[active].server.kill9().await?;
@@ -74,7 +76,8 @@ async fn wall_clocks_that_are_wrong_break_no_promise() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The time of day, in seconds, of the first line that a replica has logged: all begin within seconds of each other.
+/// The time of day, in seconds, of the first line that a replica has logged: all begin within
+/// seconds of each other.
 fn first_line_at(replica: &Replica) -> anyhow::Result<u64> {
     let log = replica.server.process().stderr();
     let (_, time) = log.split_once('T').context("a line begins with its date and time")?;

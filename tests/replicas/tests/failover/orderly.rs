@@ -1,4 +1,5 @@
-//! SIGTERM of the active replica, and a rolling restart of all three: no leader changes, and nobody waits for an answer.
+//! SIGTERM of the active replica, and a rolling restart of all three: no leader changes, and nobody
+//! waits for an answer.
 
 use crate::{SLACK, START};
 use anyhow::{Context as _, ensure};
@@ -108,7 +109,8 @@ async fn ready(group: &Group, number: usize) -> anyhow::Result<()> {
     }
 }
 
-/// An election whose leader was told to hand over, and one with waiters, before the active replica ends.
+/// An election whose leader was told to hand over, and one with waiters, before the active replica
+/// ends.
 struct Before {
     client: ElectionClient,
     drained: Campaign,
@@ -145,7 +147,8 @@ impl Before {
         Ok(Self { client, drained, heir, until, leader, waiters, keeper })
     }
 
-    /// After the handover: the drain ends when it would have ended, and waiters are granted in their order.
+    /// After the handover: the drain ends when it would have ended, and waiters are granted in
+    /// their order.
     async fn went_on(mut self) -> anyhow::Result<()> {
         let answered = self.keeper.answered_after(0, self.leader.tenure).await?;
         assert_eq!(answered.state(), CandidacyState::Leading, "{answered:?}");

@@ -1,5 +1,6 @@
-//! The Lease is lost, and the clock of the replica that takes over is an hour behind: numbers fall, until a ticket from before shows
-//! it, or not at all where an operator carries the old ceiling over.
+//! The Lease is lost, and the clock of the replica that takes over is an hour behind: numbers fall,
+//! until a ticket from before shows it, or not at all where an operator carries the old ceiling
+//! over.
 
 use crate::clocks::libfaketime;
 use crate::{SLACK, START};

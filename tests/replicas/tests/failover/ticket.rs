@@ -1,4 +1,5 @@
-//! An old ticket: a worker that was paused past its TTL comes back after its election went to another and the replica is gone.
+//! An old ticket: a worker that was paused past its TTL comes back after its election went to
+//! another and the replica is gone.
 
 use crate::{SLACK, START};
 use anyhow::{Context as _, ensure};

@@ -1,5 +1,5 @@
-//! The API server frozen, and stopped: within the Lease's time nothing happens at all; beyond it the active replica stops at its
-//! deadline, and everything comes back by itself.
+//! The API server frozen, and stopped: within the Lease's time nothing happens at all; beyond it
+//! the active replica stops at its deadline, and everything comes back by itself.
 
 use leasehold_kube_harness::Part;
 use leasehold_replica_tests::{Group, Scene};
@@ -42,8 +42,9 @@ async fn an_outage_within_the_right_changes_nothing() -> anyhow::Result<()> {
     scene.group.active(TAKE_OVER + SLACK).await?;
     scene.renewal().await?;
     sleep(Duration::from_secs(2)).await;
-    // The API server's own start takes some seconds more: the tenure may have ended, and no leader of 15 s has noticed, unless its time
-    // was over by then. The last KeepAlive before the right's end was accepted 5 s before that at the earliest.
+    // The API server's own start takes some seconds more: the tenure may have ended, and no leader
+    // of 15 s has noticed, unless its time was over by then. The last KeepAlive before the right's
+    // end was accepted 5 s before that at the earliest.
     if outage < RIGHT - Duration::from_secs(1) {
         scene.assert_unnoticed(&calm, &probes, began);
     } else if outage < Duration::from_secs(14) {

@@ -16,7 +16,8 @@ const TTL: Duration = Duration::from_secs(15);
 /// What a busy machine may add to what the protocol takes.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// Labels the Lease again and again, as `kubectl label` does, without its start each time; how often the API server agreed.
+/// Labels the Lease again and again, as `kubectl label` does, without its start each time; how
+/// often the API server agreed.
 async fn label_for(time: Duration, every: Duration, api: &HttpApi) -> anyhow::Result<u32> {
     let stream = TcpStream::connect(api.address()).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -45,7 +46,8 @@ async fn somebody_who_labels_the_lease_all_the_time_changes_nothing() -> anyhow:
     let writes = scene.group.plane.writes().await?.len();
     let api = scene.group.plane.admin().serve_http().await?;
     let labels = label_for(Duration::from_secs(20), Duration::from_millis(100), &api).await?;
-    // A replica that is far behind doesn't even try; one that is a little behind does, and hears of the conflict.
+    // A replica that is far behind doesn't even try; one that is a little behind does, and hears of
+    // the conflict.
     let rare = label_for(Duration::from_secs(10), Duration::from_millis(500), &api).await?;
     let all = scene.group.plane.writes().await?.split_off(writes);
     let replicas = all.iter().filter(|write| write.user.ends_with(":leasehold") && write.resource == "leases");
@@ -86,7 +88,8 @@ async fn refusals_of_the_api_server_change_no_leader() -> anyhow::Result<()> {
     }
     scene.assert_unnoticed(&calm, &probes, began);
 
-    // Beyond the right, for all replicas at once: the tenure ends, and nobody can claim the next until it is over.
+    // Beyond the right, for all replicas at once: the tenure ends, and nobody can claim the next
+    // until it is over.
     scene.renewal().await?;
     let refusing = Instant::now();
     (0..3).for_each(|number| http(number).refuse_all(if number == scene.active { 429 } else { 500 }));

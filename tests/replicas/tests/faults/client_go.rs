@@ -1,4 +1,5 @@
-//! A program with Kubernetes' own leader election competes for the same Lease: it is respected, and respects the replicas.
+//! A program with Kubernetes' own leader election competes for the same Lease: it is respected, and
+//! respects the replicas.
 
 use leasehold_replica_tests::{ClientGo, Group, Lease, Scene, Terms};
 use std::time::{Duration, Instant};
@@ -32,7 +33,8 @@ async fn each_waits_while_the_other_holds_the_lease() -> anyhow::Result<()> {
     let let_go = Instant::now();
     let claim = group.lease_where(THEIRS + SLACK, |lease| lease.tenure().is_some()).await?;
     println!("a replica claims {:?} after it was let go", claim.renewed() - let_go);
-    // It isn't ours to know what an empty holder means to others: a whole duration of our own has to pass.
+    // It isn't ours to know what an empty holder means to others: a whole duration of our own has
+    // to pass.
     assert!(claim.renewed() > let_go + OURS - Duration::from_secs(1), "after {:?}", claim.renewed() - let_go);
     terms.finish().await?;
 

@@ -10,7 +10,8 @@ const DURATION: Duration = Duration::from_secs(8);
 const RIGHT: Duration = Duration::from_secs(7);
 /// What a busy machine may add to what the protocol takes.
 const SLACK: Duration = Duration::from_secs(10);
-/// A Lease that is gone is made again as soon as the watch has told of it; at the next renewal at the latest.
+/// A Lease that is gone is made again as soon as the watch has told of it; at the next renewal at
+/// the latest.
 const REPAIR: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,7 +74,8 @@ async fn a_deleted_secret_is_made_again_with_the_same_keys() -> anyhow::Result<(
     let before = scene.group.plane.admin().json(&[&["get"], &secret[..]].concat()).await?;
     scene.group.plane.kubectl(&[&["delete"], &secret[..]].concat()).await?;
     let deleted = Instant::now();
-    // One that is started now waits for it: with keys of its own it could open no ticket that is out there.
+    // One that is started now waits for it: with keys of its own it could open no ticket that is
+    // out there.
     let late = scene.group.add().await?;
     println!("the new replica runs {:?} after the deletion", deleted.elapsed());
     let after = scene.group.plane.admin().json(&[&["get"], &secret[..]].concat()).await?;

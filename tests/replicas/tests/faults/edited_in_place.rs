@@ -1,4 +1,5 @@
-//! Somebody changes the Lease: the active replica puts right what it may, and nobody notices; another holder it gives way to.
+//! Somebody changes the Lease: the active replica puts right what it may, and nobody notices;
+//! another holder it gives way to.
 
 use leasehold_replica_tests::{Group, Lease, Scene};
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ const DURATION: Duration = Duration::from_secs(8);
 const TTL: Duration = Duration::from_secs(15);
 /// What a busy machine may add to what the protocol takes.
 const SLACK: Duration = Duration::from_secs(10);
-/// A Lease that was touched is put right as soon as the watch has told of it; at the next renewal at the latest.
+/// A Lease that was touched is put right as soon as the watch has told of it; at the next renewal
+/// at the latest.
 const REPAIR: Duration = Duration::from_secs(4);
 
 /// What manifests that were written before the replicas are say of the Lease.
@@ -111,7 +113,8 @@ async fn a_version_of_an_earlier_tenure_makes_no_two_active() -> anyhow::Result<
     assert_ne!(first, second);
     scene.group.replicas[first].api.heal();
     scene.group.settled(DURATION + SLACK).await?;
-    // The replica that this version names runs, and knows better. The one that is active can't be told for now.
+    // The replica that this version names runs, and knows better. The one that is active can't be
+    // told for now.
     scene.group.replicas[second].api.cut();
     let restored = Instant::now();
     restore(&scene.group, &older).await?;

@@ -1,5 +1,5 @@
-//! Replicas whose API server fails or can't be reached, whose workers can't reach them, and whose Lease others change. One program, so
-//! that cargo runs all of these tests beside each other.
+//! Replicas whose API server fails or can't be reached, whose workers can't reach them, and whose
+//! Lease others change. One program, so that cargo runs all of these tests beside each other.
 
 mod api_outage;
 mod api_refusals;

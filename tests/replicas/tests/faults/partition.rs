@@ -1,4 +1,5 @@
-//! The active replica cut off from the API server but not from workers, and from workers but not from the API server.
+//! The active replica cut off from the API server but not from workers, and from workers but not
+//! from the API server.
 
 use leasehold_replica_tests::{Group, Scene, Terms};
 use std::collections::BTreeSet;
@@ -78,7 +79,8 @@ async fn without_its_workers_it_stays_active_and_nobody_leads_twice() -> anyhow:
     assert!(scene.witness.leads().iter().all(|lead| lead.until.is_some()), "{:#?}", scene.witness.leads());
     let during = scene.witness.leads().len();
     sleep_until((began + Duration::from_secs(20)).into()).await;
-    // It holds the Lease, so nobody takes over; and nobody is elected as long as it can't be reached.
+    // It holds the Lease, so nobody takes over; and nobody is elected as long as it can't be
+    // reached.
     assert_eq!(scene.tenures(), tenures);
     assert_eq!(now_active(&scene.terms), Some(scene.active));
     assert_eq!(scene.witness.leads().len(), during, "{:#?}", scene.witness.leads());

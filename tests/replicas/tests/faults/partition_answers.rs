@@ -1,5 +1,5 @@
-//! The answer to a write of the Lease that was stored is lost: a renewal's, which nobody notices, and a claim's, which counts from the
-//! moment it was sent.
+//! The answer to a write of the Lease that was stored is lost: a renewal's, which nobody notices,
+//! and a claim's, which counts from the moment it was sent.
 
 use leasehold_replica_tests::{Group, Lease, Scene};
 use std::time::{Duration, Instant};

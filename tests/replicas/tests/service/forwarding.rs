@@ -161,7 +161,8 @@ async fn goes_straight(group: &Group, standby: usize) -> anyhow::Result<()> {
     let client = leasehold::Client::connect(replica.server.endpoint()).await?;
     let leadership = client.campaign("through/straight").ttl(Duration::from_secs(3)).await?;
     client.get("through/straight").await?;
-    // Each of its connections finds out by its own first call; the KeepAlives' after a third of the ttl.
+    // Each of its connections finds out by its own first call; the KeepAlives' after a third of the
+    // ttl.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let found = forwarded(replica).await?;
     ensure!(found > before, "the first calls were forwarded");

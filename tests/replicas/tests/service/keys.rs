@@ -1,4 +1,5 @@
-//! Keys: one Secret that the first replica makes, and tickets and tokens that all replicas understand.
+//! Keys: one Secret that the first replica makes, and tickets and tokens that all replicas
+//! understand.
 
 use crate::{SLACK, START};
 use anyhow::{Context as _, anyhow, ensure};

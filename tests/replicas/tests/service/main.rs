@@ -1,4 +1,5 @@
-//! What replicas are to workers, to each other and to the API server: standbys that forward, keys that are shared, few rights, few writes.
+//! What replicas are to workers, to each other and to the API server: standbys that forward, keys
+//! that are shared, few rights, few writes.
 
 mod forwarding;
 mod keys;

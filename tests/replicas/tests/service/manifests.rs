@@ -1,4 +1,5 @@
-//! Manifests that were written for another kind of elector: a Lease with an empty holder, a Role with the usual verbs.
+//! Manifests that were written for another kind of elector: a Lease with an empty holder, a Role
+//! with the usual verbs.
 
 use crate::{SLACK, START};
 use anyhow::{Context as _, ensure};
@@ -41,7 +42,8 @@ async fn a_lease_manifest_with_an_empty_holder_is_applied_without_harm() -> anyh
     witness.pair("jobs/passed", ttl, Conduct::Passes(Duration::from_millis(200)), START).await?;
     let began = Instant::now();
     let mut emptied = 0;
-    // Longer than the duration in the manifest, so that a standby that fell for it would have taken over.
+    // Longer than the duration in the manifest, so that a standby that fell for it would have taken
+    // over.
     while began.elapsed() < Duration::from_secs(18) {
         let said = group.plane.admin().apply(MANIFEST).await?;
         emptied += usize::from(said.contains("configured"));

@@ -12,7 +12,8 @@ use tokio::process::Command;
 const DURATION: Duration = Duration::from_secs(4);
 const TTL: Duration = Duration::from_secs(6);
 
-/// What every service account may: ask who it is and what it may do, and read certificates that are for everybody.
+/// What every service account may: ask who it is and what it may do, and read certificates that are
+/// for everybody.
 const EVERYBODYS: [&str; 4] = [
     "clustertrustbundles.certificates.k8s.io [] get,list,watch",
     "selfsubjectaccessreviews.authorization.k8s.io [] create",
@@ -20,7 +21,8 @@ const EVERYBODYS: [&str; 4] = [
     "selfsubjectrulesreviews.authorization.k8s.io [] create",
 ];
 
-/// Resource, names and verbs of each rule that kubectl lists for an account, but for those that everybody has.
+/// Resource, names and verbs of each rule that kubectl lists for an account, but for those that
+/// everybody has.
 async fn rights(account: &Kubectl) -> anyhow::Result<BTreeSet<String>> {
     let list = account.run(&["auth", "can-i", "--list", "--namespace", NAMESPACE]).await?;
     let rule = |line: &str| -> Option<String> {
@@ -54,7 +56,8 @@ async fn replicas_have_few_rights_and_workers_none() -> anyhow::Result<()> {
     let first = group.settled(START).await?;
     let worker = worker_without_anything(&group)?;
     worker.wait_for_line(|line| line.contains("leads jobs/worker"), START).await?;
-    // All that replicas ever write: a first start, renewals, a release, a takeover, a Lease that is gone, a Secret that is gone.
+    // All that replicas ever write: a first start, renewals, a release, a takeover, a Lease that is
+    // gone, a Secret that is gone.
     group.replicas[first].server.sigterm(Duration::from_secs(10)).await?;
     group.settled(DURATION + SLACK).await?;
     let admin = group.plane.admin();

@@ -94,8 +94,8 @@ impl World {
         self.edit(None)
     }
 
-    /// A standby makes it while the active replica is away, which then repairs it; then it is gone once more. Who isn't told of each
-    /// change sees twice the same.
+    /// A standby makes it while the active replica is away, which then repairs it; then it is gone
+    /// once more. Who isn't told of each change sees twice the same.
     fn will_be_deleted_again(&mut self) {
         let away = self.rng.millis(100, 1500);
         if let Some(at) = self.active() {
@@ -139,8 +139,9 @@ impl World {
         self.note(0, &Fact::Edited)
     }
 
-    /// An older Lease comes back, from a manifest or with etcd from a backup. Only what is promised: all that live have seen later
-    /// ones of the newest tenure, and there wasn't another one within a lease duration.
+    /// An older Lease comes back, from a manifest or with etcd from a backup. Only what is
+    /// promised: all that live have seen later ones of the newest tenure, and there wasn't another
+    /// one within a lease duration.
     fn restore(&mut self) -> Result<(), Violation> {
         let Some(newest) = self.checks.truth.last_written() else { return Ok(()) };
         let apart = Millis(2 * self.plan.longest_duration().0 + 1000);
@@ -182,7 +183,8 @@ impl World {
         }
     }
 
-    /// Whether this replica may die: as long as an older Lease or record stands there, somebody has to live who knows better.
+    /// Whether this replica may die: as long as an older Lease or record stands there, somebody has
+    /// to live who knows better.
     pub(crate) fn may_die(&self, at: usize) -> bool {
         if self.plan.replicas == 0 {
             return !self.store.restored;

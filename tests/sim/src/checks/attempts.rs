@@ -1,4 +1,5 @@
-//! A Campaign that is sent again finds the candidacy that the first one made: no two candidacies of one attempt live.
+//! A Campaign that is sent again finds the candidacy that the first one made: no two candidacies of
+//! one attempt live.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};

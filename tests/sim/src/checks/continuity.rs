@@ -1,5 +1,5 @@
-//! A failover shorter than the remaining TTL changes no leased leader that the last tenure heard; an orderly one changes
-//! nothing.
+//! A failover shorter than the remaining TTL changes no leased leader that the last tenure heard;
+//! an orderly one changes nothing.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Known, Truth};
@@ -15,13 +15,13 @@ pub(crate) const NAME: &str = "continuity";
 pub(crate) struct Continuity {
     /// What the tenure that begins must know.
     handed_over: Vec<(Enrolment, Option<FencingToken>)>,
-    /// The last grant of each election. An older one that leads again was put back by a ticket that an honest worker would not
-    /// have used any more.
+    /// The last grant of each election. An older one that leads again was put back by a ticket that
+    /// an honest worker would not have used any more.
     last: BTreeMap<ElectionName, FencingToken>,
 }
 
-/// Whether a leader's ticket must be put back: it led when the tenure before ended, its time outlasts that tenure's right, and
-/// nothing has happened to it since.
+/// Whether a leader's ticket must be put back: it led when the tenure before ended, its time
+/// outlasts that tenure's right, and nothing has happened to it since.
 fn must_stay(truth: &Truth, last: &BTreeMap<ElectionName, FencingToken>, ticket: &Ticket) -> bool {
     let (Some(record), Some(token)) = (&truth.found, ticket.token) else { return false };
     if last.get(&ticket.election) != Some(&token) {
@@ -63,7 +63,8 @@ impl Guarantee for Continuity {
             Fact::SaidAll => {
                 for (id, token) in self.handed_over.drain(..) {
                     let known = truth.candidacies.get(&id).map(|known| known.token);
-                    // In the moment of the handover its time may have run out, or its turn may have come.
+                    // In the moment of the handover its time may have run out, or its turn may have
+                    // come.
                     let granted = token.is_none() && known.is_some();
                     let wrongly = known != Some(token) && !granted && !truth.ended.contains_key(&id);
                     wrong(wrongly, || format!("{id} with {token:?} was handed over, and is {known:?}"))?;
@@ -93,7 +94,8 @@ impl Guarantee for Continuity {
             }
             Fact::Said(Output::Event { stream, event: Event::Ended(reason), .. }) => {
                 if let Some(Input::Reopen { stream: asked, ticket }) = &truth.input {
-                    // It isn't a sign of life: what the tenure before accepted was sent before this one began.
+                    // It isn't a sign of life: what the tenure before accepted was sent before this
+                    // one began.
                     let alive = truth.age() < ticket.ttl.with_drift();
                     let refused = asked == stream && alive && must_stay(truth, &self.last, ticket);
                     wrong(refused, || format!("{ticket:?} led, and is told {reason:?}"))?;

@@ -1,4 +1,5 @@
-//! A leader that was told to hand over is gone when it was told it would be: a drain is never extended.
+//! A leader that was told to hand over is gone when it was told it would be: a drain is never
+//! extended.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};

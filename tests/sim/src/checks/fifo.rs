@@ -9,7 +9,8 @@ pub(crate) const NAME: &str = "fifo";
 #[derive(Debug, Default)]
 pub(crate) struct Fifo;
 
-/// Whether a waiter's ticket must be put back: the tenure still waits, and nothing ended the candidacy in it.
+/// Whether a waiter's ticket must be put back: the tenure still waits, and nothing ended the
+/// candidacy in it.
 fn has_its_place(truth: &Truth, ticket: &Ticket) -> bool {
     let earlier = truth.tenure.is_some_and(|tenure| ticket.tenure < tenure && ticket.enrolment.0 < tenure.0);
     let over = truth.ended.contains_key(&ticket.enrolment) || truth.refused.contains(&ticket.enrolment);

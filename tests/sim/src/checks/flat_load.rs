@@ -1,4 +1,5 @@
-//! Writes to the store don't grow with elections, candidates or observers: once faults have ended, only time makes them.
+//! Writes to the store don't grow with elections, candidates or observers: once faults have ended,
+//! only time makes them.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};

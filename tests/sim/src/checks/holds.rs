@@ -1,5 +1,5 @@
-//! An election isn't granted again before the hold of its last grant is over, over failovers as well, as long as the leader comes
-//! back or the tenure was handed over.
+//! An election isn't granted again before the hold of its last grant is over, over failovers as
+//! well, as long as the leader comes back or the tenure was handed over.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};

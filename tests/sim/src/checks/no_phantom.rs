@@ -14,7 +14,8 @@ pub(crate) const NAME: &str = "no-phantom";
 pub(crate) struct NoPhantom {
     /// Told so, before observers were told of the grant.
     early: Vec<(ElectionName, FencingToken)>,
-    /// The tokens of leaders whose time has run out, in any tenure: somebody else may have been granted since.
+    /// The tokens of leaders whose time has run out, in any tenure: somebody else may have been
+    /// granted since.
     ran_out: BTreeSet<FencingToken>,
     /// The last number that observers were told, and what it was when the tenure began.
     last: Revision,
@@ -69,7 +70,8 @@ impl Guarantee for NoPhantom {
                 if change.reason == ChangeReason::Restored {
                     let over = token.filter(|token| self.ran_out.contains(token));
                     wrong(over.is_some(), || format!("{change:?}: its time had run out before"))?;
-                    // What says nothing of the last numbers says nothing of who was granted since. A file is trusted otherwise.
+                    // What says nothing of the last numbers says nothing of who was granted since.
+                    // A file is trusted otherwise.
                     let older = truth.found.as_ref().is_some_and(|record| record.ceiling <= self.last_before.0);
                     let outdated = older || (truth.with_lease && truth.outdated);
                     wrong(outdated, || format!("{change:?}: on the word of a record that somebody has put back"))?;

@@ -1,5 +1,5 @@
-//! At most one replica is active: no two have a right that lasts, none without a claim that is stored, and none that reads of another
-//! holder.
+//! At most one replica is active: no two have a right that lasts, none without a claim that is
+//! stored, and none that reads of another holder.
 
 use super::{Guarantee, wrong};
 use crate::api::edits::OTHER_HOLDER;

@@ -1,4 +1,5 @@
-//! At no moment do two leased candidacies of one election both lie between their grant and their own deadline.
+//! At no moment do two leased candidacies of one election both lie between their grant and their
+//! own deadline.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};

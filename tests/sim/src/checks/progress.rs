@@ -1,5 +1,5 @@
-//! When faults end and one tenure lasts, every election with a live candidate has a leader within lease duration and longest
-//! TTL.
+//! When faults end and one tenure lasts, every election with a live candidate has a leader within
+//! lease duration and longest TTL.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};

@@ -1,4 +1,5 @@
-//! A replica past its deadline answers no call as if it were active; nor one that was forwarded to another tenure.
+//! A replica past its deadline answers no call as if it were active; nor one that was forwarded to
+//! another tenure.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};

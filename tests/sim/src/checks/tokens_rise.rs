@@ -1,5 +1,6 @@
-//! Of two grants the later has the higher token; and no number is handed out that the stored ceiling doesn't lie above. Where the
-//! Lease was deleted and clocks are behind, tokens fall until a ticket shows higher numbers, and are above those from then on.
+//! Of two grants the later has the higher token; and no number is handed out that the stored
+//! ceiling doesn't lie above. Where the Lease was deleted and clocks are behind, tokens fall until
+//! a ticket shows higher numbers, and are above those from then on.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};

@@ -1,4 +1,5 @@
-//! An observer sees only real leaders, in order, vacancies included, and ends up at the newest state.
+//! An observer sees only real leaders, in order, vacancies included, and ends up at the newest
+//! state.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
@@ -95,7 +96,8 @@ impl Guarantee for TrueObserve {
                     Some(last) => (picture.last, picture.named) = (*last, None),
                     None => picture.begins_anew(),
                 }
-                // Until it is synced it is told states: a stream that broke may have owed it the mark of a gap.
+                // Until it is synced it is told states: a stream that broke may have owed it the
+                // mark of a gap.
                 picture.live = false;
             }
             Fact::Observed { observer, batch } => {

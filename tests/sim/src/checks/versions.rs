@@ -1,5 +1,5 @@
-//! Of two words about a candidacy the one with the higher version is newer, over failovers as well; words of one version say the
-//! same.
+//! Of two words about a candidacy the one with the higher version is newer, over failovers as well;
+//! words of one version say the same.
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
@@ -11,7 +11,8 @@ pub(crate) const NAME: &str = "versions";
 #[derive(Debug, Default)]
 pub(crate) struct Versions {
     last: BTreeMap<Enrolment, (StateVersion, State)>,
-    /// Said by the input at hand: it may have brought several changes, and the answer to it comes last.
+    /// Said by the input at hand: it may have brought several changes, and the answer to it comes
+    /// last.
     new: BTreeMap<Enrolment, (StateVersion, State)>,
 }
 

@@ -1,4 +1,5 @@
-//! Workers that crash or stand still, streams that break, partitions, operators, and tickets that are sent again.
+//! Workers that crash or stand still, streams that break, partitions, operators, and tickets that
+//! are sent again.
 
 use crate::checks::Violation;
 use crate::network::Party;
@@ -89,7 +90,8 @@ impl World {
         self.after(pause, Event::WorkerResumes { worker, life });
     }
 
-    /// What brings a server down may cut off its leaders as well: then the next tenure doesn't hear of them.
+    /// What brings a server down may cut off its leaders as well: then the next tenure doesn't hear
+    /// of them.
     pub(crate) fn cut_off_a_leader(&mut self) {
         let leaders: Vec<_> = (0..self.workers.len()).filter(|n| self.workers[*n].lead(self.now).is_some()).collect();
         if self.calm || leaders.is_empty() || self.rng.chance(600) {
@@ -103,7 +105,8 @@ impl World {
         }
     }
 
-    /// Somebody sends tickets again, among them ones that a worker has long replaced; nobody hears the answers.
+    /// Somebody sends tickets again, among them ones that a worker has long replaced; nobody hears
+    /// the answers.
     pub(crate) fn replay(&mut self) {
         for _ in 0..self.rng.between(1, 6) {
             if self.tickets.is_empty() {

@@ -1,5 +1,5 @@
-//! The runbook for a restored cluster: all replicas are stopped, the Lease is deleted, and replicas start again. Here the one whose
-//! clock is behind the most starts first, so that numbers fall.
+//! The runbook for a restored cluster: all replicas are stopped, the Lease is deleted, and replicas
+//! start again. Here the one whose clock is behind the most starts first, so that numbers fall.
 
 use crate::checks::Violation;
 use crate::truth::Fact;

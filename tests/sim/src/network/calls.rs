@@ -122,8 +122,9 @@ impl World {
         self.at(due, Event::Deliver { worker, life, message });
     }
 
-    /// A Campaign that says its sender's former self is dead, and comes after the sender has given it up and entered again:
-    /// the word isn't true any more, so what follows from it is outside the promise.
+    /// A Campaign that says its sender's former self is dead, and comes after the sender has given
+    /// it up and entered again: the word isn't true any more, so what follows from it is outside
+    /// the promise.
     pub(crate) fn is_void(&self, input: &Input) -> bool {
         let Input::Campaign { stream, entry } = input else { return false };
         entry.replace_former && self.is_cut(*stream)

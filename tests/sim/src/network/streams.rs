@@ -1,4 +1,5 @@
-//! Campaign streams: what is sent on one arrives in order, through a standby or not; each side notices its end when it does.
+//! Campaign streams: what is sent on one arrives in order, through a standby or not; each side
+//! notices its end when it does.
 
 use super::Party;
 use crate::observers::Observer;
@@ -110,7 +111,8 @@ impl World {
         self.network.pipes.get(&stream).is_none_or(|pipe| pipe.cut)
     }
 
-    /// When what is sent now arrives at the active replica, after all that a standby has passed on before.
+    /// When what is sent now arrives at the active replica, after all that a standby has passed on
+    /// before.
     pub(super) fn up_hop(&mut self, stream: StreamId, delay: Millis) -> Time {
         let due = self.now + delay;
         let Some(pipe) = self.network.pipes.get_mut(&stream) else { return due };
@@ -180,7 +182,8 @@ impl World {
         let Some(pipe) = self.network.pipes.get_mut(&stream).filter(|pipe| !pipe.cut) else { return };
         pipe.cut = true;
         let (owner, at, up) = (pipe.owner, pipe.entry.at, pipe.up_last);
-        // What the worker sent on it may still be on its way; then the server has to be told that nobody listens.
+        // What the worker sent on it may still be on its way; then the server has to be told that
+        // nobody listens.
         if up > now {
             self.at(up, Event::Arrive { at, parcel: Parcel::Ask(Input::StreamClosed { stream }) });
         }

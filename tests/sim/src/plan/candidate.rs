@@ -8,10 +8,12 @@ use leasehold_core::{CandidateName, ElectionName, Millis};
 pub(crate) enum Reads {
     /// It drops what comes from lower tenures, and of its candidacy what has a lower version.
     Everything,
-    /// It drops what comes from lower tenures. Of the rest the last word to arrive counts, and the last ticket.
+    /// It drops what comes from lower tenures. Of the rest the last word to arrive counts, and the
+    /// last ticket.
     LastWord,
-    /// It has read an older contract: WAITING is a sign of life as well, and says nothing of a lead. It knows no
-    /// versions. Once it has a leader's ticket it keeps that one, and drops what is said to a waiter's.
+    /// It has read an older contract: WAITING is a sign of life as well, and says nothing of a
+    /// lead. It knows no versions. Once it has a leader's ticket it keeps that one, and drops what
+    /// is said to a waiter's.
     OldContract,
 }
 
@@ -27,7 +29,8 @@ pub(crate) struct Manners {
     /// How long it waits for an answer.
     pub(crate) patience: Millis,
     pub(crate) reads: Reads,
-    /// It names its entries: a Campaign whose stream breaks before Enrolled has come is sent once more.
+    /// It names its entries: a Campaign whose stream breaks before Enrolled has come is sent once
+    /// more.
     pub(crate) attempts: bool,
     /// For how long from its grant its election isn't granted again.
     pub(crate) hold: Millis,

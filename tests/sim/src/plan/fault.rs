@@ -116,8 +116,8 @@ pub(crate) const LEASE_FAULTS: &[Fault] = &[
     Fault::LeaseRestored,
 ];
 
-/// Chance alone seldom brings these together. An older Lease comes back while nobody is active, one that knows nothing starts, and tickets
-/// come that are over.
+/// Chance alone seldom brings these together. An older Lease comes back while nobody is active, one
+/// that knows nothing starts, and tickets come that are over.
 pub(crate) const OF_RESTORING: &[Fault] = &[
     Fault::LeaseRestored,
     Fault::LeaseRestored,

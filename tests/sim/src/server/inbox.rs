@@ -83,7 +83,8 @@ impl World {
         }
     }
 
-    /// What a worker asks for: this replica answers, or passes it on to the one that is active, with the tenure that it knows now.
+    /// What a worker asks for: this replica answers, or passes it on to the one that is active,
+    /// with the tenure that it knows now.
     fn asked(&mut self, at: usize, input: Input) -> Result<(), Violation> {
         if self.is_void(&input) {
             self.refuse(&input);

@@ -22,7 +22,8 @@ pub(crate) enum Fact<'a> {
     Stored { found: &'a Found, by_fault: bool },
     /// The file is read; the core is told when the process gets to it.
     Read,
-    /// A write was applied to the Lease, which a process asked for in that name; it may not live any more.
+    /// A write was applied to the Lease, which a process asked for in that name; it may not live
+    /// any more.
     Applied { record: Option<&'a Record>, replaced: Option<&'a Content>, me: &'a str },
     /// Somebody else changed the Lease.
     Edited,
@@ -42,6 +43,7 @@ pub(crate) enum Fact<'a> {
     BackDue { heard: &'a [(usize, Tenure)] },
     /// Faults have ended long enough ago for every election with a live candidate to have a leader.
     ProgressDue { wanted: &'a [ElectionName] },
-    /// The end: what each live worker takes for its candidacy, and the tokens with which workers believe that they lead.
+    /// The end: what each live worker takes for its candidacy, and the tokens with which workers
+    /// believe that they lead.
     TheEnd { candidacies: &'a [(usize, Enrolment)], led: &'a [FencingToken] },
 }

@@ -1,4 +1,5 @@
-//! Holds: for how long no election may be granted, by what its workers asked for. Times are the simulation's.
+//! Holds: for how long no election may be granted, by what its workers asked for. Times are the
+//! simulation's.
 
 use super::{Fact, View};
 use crate::clock::{FASTEST, SLOWEST, TRUE_RATE};
@@ -51,7 +52,8 @@ impl Holds {
                 }
             }
             Output::TenureBegan { .. } => {
-                // What was left counts from here: after an orderly end as of that end, otherwise as of the leader's last KeepAlive.
+                // What was left counts from here: after an orderly end as of that end, otherwise as
+                // of the leader's last KeepAlive.
                 let longest = view.found.as_ref().map_or(Millis(0), |record| record.longest_ttl);
                 let gap = now.since(self.lasted) + longest.with_drift() + Millis(2000);
                 self.over.values_mut().for_each(|over| *over = *over + gap);

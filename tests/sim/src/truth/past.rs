@@ -54,7 +54,8 @@ impl Past {
         if claims && !self.claims.contains_key(&record.tenure) {
             let mut basis = Basis { found: signed.map(|signed| signed.record.clone()), outdated: false };
             basis.outdated = basis.found.is_some() && basis.found != self.last_written;
-            // A claim of its own that never began handed out nothing: what that had replaced still counts.
+            // A claim of its own that never began handed out nothing: what that had replaced still
+            // counts.
             if let Some(signed) = signed
                 && signed.by == Holder(me.to_owned())
                 && let Some((unused, before)) = self.claims.get(&signed.record.tenure)
