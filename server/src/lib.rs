@@ -29,6 +29,7 @@ pub mod errors;
 mod forward;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
+#[path = "../../tests/fuzz/door.rs"]
 pub mod fuzzing;
 mod gate;
 mod handle;
