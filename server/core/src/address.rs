@@ -41,6 +41,13 @@ impl Address {
         }
     }
 
+    /// Stands for an address that can't be used. Names of `.invalid` are never given to anybody, so
+    /// whoever tries to connect is told that there is no such host.
+    #[must_use]
+    pub fn unusable() -> Self {
+        Self("unusable-address.invalid:1".into())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -117,6 +124,12 @@ mod tests {
         {
             assert_eq!(Address::new(given).unwrap().or_port(7).as_str(), with_port);
         }
+    }
+
+    #[test]
+    fn the_address_that_cant_be_used_has_the_form_of_one() {
+        let unusable = Address::unusable();
+        assert_eq!(Address::new(unusable.as_str()), Ok(unusable));
     }
 
     /// Systems read these as IPv4 addresses, some of them as 0.0.0.0.
