@@ -20,14 +20,14 @@ impl SharedRight {
         Self { shared: Arc::new(leasehold_shell::Right::new(may_lapse)), changed: Notify::new() }
     }
 
-    /// What the shell extends and ends.
+    /// The right that the shell extends and ends.
     pub(crate) fn shared(&self) -> &Arc<leasehold_shell::Right> {
         &self.shared
     }
 
-    /// The shell has extended or ended it: wakes whoever waits for that.
+    /// The shell has extended or ended the right: wakes the tasks that wait for that.
     pub(crate) fn changed(&self) {
-        // Whoever waits, waits for a right that has lapsed.
+        // Tasks wait only for a right that has lapsed.
         if self.shared.may_lapse() || self.shared.until() == Time(0) {
             self.changed.notify_waiters();
         }
@@ -43,7 +43,7 @@ impl SharedRight {
     pub(crate) async fn back(&self) -> bool {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
-            // Before it looks: what changes after that wakes it.
+            // The task is to be woken by any change after its look, so it listens first.
             changed.as_mut().enable();
             if !self.shared.has_lapsed(clock::now()) {
                 return self.lasts();
@@ -54,7 +54,7 @@ impl SharedRight {
 
     /// Waits for a moment only while the right has lapsed. Whether it lasts then.
     pub(crate) async fn back_soon(&self) -> bool {
-        // Without a timer where there is nothing to wait for.
+        // A right that lasts needs no timer.
         self.lasts() || {
             let patience = Duration::from_millis(LAPSE_PATIENCE.0);
             tokio::time::timeout(patience, self.back()).await.unwrap_or(false)

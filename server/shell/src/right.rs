@@ -16,8 +16,8 @@ pub struct Right {
 }
 
 impl Right {
-    /// No right yet. With `may_lapse` it may end with its time and come back in the same tenure:
-    /// nobody else can become active while this process has the lock of its file.
+    /// There is no right yet. With `may_lapse` a right may end with its time and come back in the
+    /// same tenure: nobody else can become active while this process has the lock of its file.
     #[must_use]
     pub fn new(may_lapse: bool) -> Self {
         Self { tenure: AtomicU64::new(0), until: AtomicU64::new(0), spare: AtomicU64::new(0), may_lapse }
@@ -41,7 +41,7 @@ impl Right {
         }
     }
 
-    /// Whether it lasts. Ask with a clock that is read after whatever may have waited: an answer
+    /// Whether the right lasts. Ask with a clock that is read after whatever may have waited: an answer
     /// that was held up past the end of the right isn't given.
     #[must_use]
     pub fn lasts(&self, now: Time) -> bool {
@@ -56,7 +56,7 @@ impl Right {
         tenure == Tenure(0) || (self.lasts(now) && self.is_of(tenure))
     }
 
-    /// Until when it lasts, or lasted; 0 without a tenure.
+    /// Until when the right lasts, or lasted; 0 without a tenure.
     #[must_use]
     pub fn until(&self) -> Time {
         Time(self.until.load(Ordering::Acquire))
@@ -68,7 +68,7 @@ impl Right {
         self.may_lapse
     }
 
-    /// Whether it has ended with its time, and may come back.
+    /// Whether the right has ended with its time, and may come back.
     #[must_use]
     pub fn has_lapsed(&self, now: Time) -> bool {
         self.may_lapse && self.until() != Time(0) && !self.lasts(now)
