@@ -44,7 +44,8 @@ pub(crate) struct Answered {
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     inbox: mpsc::Sender<ServerMessage>,
-    /// The line before the inbox: a caller who sends much waits in it behind callers who send little.
+    /// The line before the inbox: a caller who sends much waits in it behind callers who send
+    /// little.
     line: Arc<Line>,
     /// Streams whose readers are gone: at most one message for each stream that was opened.
     closed: mpsc::UnboundedSender<StreamId>,
@@ -72,8 +73,8 @@ pub(crate) struct CampaignEvents {
     turn: Option<Turn>,
 }
 
-/// A handle and what it leads to, with room for `inbox` calls. The right of a server with a file may
-/// lapse.
+/// A handle and what it leads to, with room for `inbox` calls. The right of a server with a file
+/// may lapse.
 pub(crate) fn channel(inbox: usize, may_lapse: bool) -> (Handle, Inbox) {
     let line = Line::new(inbox);
     let (inbox, messages) = mpsc::channel(inbox + RESERVED);

@@ -41,8 +41,8 @@ impl Right {
         }
     }
 
-    /// Whether the right lasts. Ask with a clock that is read after whatever may have waited: an answer
-    /// that was held up past the end of the right isn't given.
+    /// Whether the right lasts. Ask with a clock that is read after whatever may have waited: an
+    /// answer that was held up past the end of the right isn't given.
     #[must_use]
     pub fn lasts(&self, now: Time) -> bool {
         now < self.until()

@@ -87,8 +87,8 @@ mod tests {
         assert_eq!(word(0).open(&right, Time(9)), Ok("said"), "without a tenure it tells of none");
     }
 
-    /// `Elected` of tenure 7 lies unread in a channel. Another replica grants in tenure 8. Then this
-    /// one is active again.
+    /// `Elected` of tenure 7 lies unread in a channel. Another replica grants in tenure 8. Then
+    /// this one is active again.
     #[test]
     fn a_word_of_one_tenure_is_not_opened_by_the_right_of_another() {
         let right = Right::new(false);
