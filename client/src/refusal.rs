@@ -20,12 +20,22 @@ pub enum RefusalKind {
     InvalidArgument,
     /// It isn't possible in the present state.
     FailedPrecondition,
+    /// The caller doesn't say who it is, or can't prove it.
+    Unauthenticated,
     /// The caller may not do it.
     PermissionDenied,
+    /// What it names isn't there.
+    NotFound,
+    /// What it would make is there already.
+    AlreadyExists,
+    /// A value in it lies beyond what there is.
+    OutOfRange,
     /// The service can't do that at all.
     Unimplemented,
     /// A bug of the service.
     Internal,
+    /// The service has lost data.
+    DataLoss,
     /// A kind that this version of the crate doesn't know.
     Unknown,
 }
@@ -42,9 +52,14 @@ impl RefusalKind {
             Self::Cancelled => "CANCELLED",
             Self::InvalidArgument => "INVALID_ARGUMENT",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::OutOfRange => "OUT_OF_RANGE",
             Self::Unimplemented => "UNIMPLEMENTED",
             Self::Internal => "INTERNAL",
+            Self::DataLoss => "DATA_LOSS",
             Self::Unknown => "UNKNOWN",
         }
     }

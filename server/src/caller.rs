@@ -17,7 +17,7 @@ pub(crate) const TENURE: HeaderName = HeaderName::from_static("leasehold-tenure"
 /// Whoever makes a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// A test calls without a connection.
+    /// The connection. A test calls without one.
     peer: Option<Peer>,
     tenure: Option<Tenure>,
 }
@@ -30,7 +30,7 @@ impl Caller {
 
     /// The caller of a request with these headers and extensions.
     pub(crate) fn with(headers: &HeaderMap, extensions: &Extensions) -> Self {
-        // What is no number names no tenure that there ever was.
+        // A header that isn't a number counts as tenure 0, which no replica ever had.
         let tenure = headers.get(&TENURE).map(|tenure| tenure.to_str().ok().and_then(|text| text.parse().ok()));
         let tenure = tenure.map(|tenure| Tenure(tenure.unwrap_or(0)));
         Self { peer: extensions.get::<Peer>().cloned(), tenure }
@@ -42,22 +42,22 @@ impl Caller {
         self.tenure
     }
 
-    /// Who it is: nobody is asked yet.
+    /// In whose name the caller enters elections. Callers aren't asked who they are yet.
     pub(crate) fn subject(&self) -> Subject {
         Subject::anonymous()
     }
 
-    /// The caller of what is asked of one replica and answered by that one, in whichever tenure.
+    /// This caller, for a question that each replica answers for itself, whatever its tenure.
     pub(crate) fn of_any_tenure(self) -> Self {
         Self { tenure: None, ..self }
     }
 
-    /// For work that costs little.
+    /// Who waits in line for cheap work: the caller's connection.
     pub(crate) fn connection(&self) -> Owner {
         self.peer.as_ref().map_or(Owner::Connection(0), Peer::connection)
     }
 
-    /// For work that costs much.
+    /// Who waits in line for costly work: the caller's host, with all its connections.
     pub(crate) fn host(&self) -> Owner {
         self.peer.as_ref().map_or(Owner::Connection(0), Peer::host)
     }

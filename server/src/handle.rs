@@ -44,9 +44,10 @@ pub(crate) struct Answered {
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     inbox: mpsc::Sender<ServerMessage>,
-    /// Before it, so that whoever sends much waits behind whoever sends little.
+    /// The line before the inbox: a caller who sends much waits in it behind callers who send
+    /// little.
     line: Arc<Line>,
-    /// Holds at most one message for each stream that was opened.
+    /// Streams whose readers are gone: at most one message for each stream that was opened.
     closed: mpsc::UnboundedSender<StreamId>,
     streams: Arc<AtomicU64>,
     pub(crate) right: Arc<SharedRight>,
@@ -66,13 +67,13 @@ pub(crate) struct CampaignEvents {
     stream: StreamId,
     events: channel::Receiver<StreamItem>,
     closed: mpsc::UnboundedSender<StreamId>,
-    /// The loop has closed it, and knows.
+    /// The loop has closed the stream, so it needn't be told.
     ended: bool,
-    /// Until the loop has answered.
+    /// The place in line, kept until the loop has answered.
     turn: Option<Turn>,
 }
 
-/// A handle and what it leads to, with room for `inbox` calls. Of a server with a file, the right
+/// A handle and what it leads to, with room for `inbox` calls. The right of a server with a file
 /// may lapse.
 pub(crate) fn channel(inbox: usize, may_lapse: bool) -> (Handle, Inbox) {
     let line = Line::new(inbox);
@@ -84,7 +85,7 @@ pub(crate) fn channel(inbox: usize, may_lapse: bool) -> (Handle, Inbox) {
 }
 
 impl Handle {
-    /// Asks the loop.
+    /// Asks the loop, and waits for its answer.
     pub(crate) async fn ask(&self, caller: &Caller, ask: Ask) -> Result<Answered, Refusal> {
         let (call, answer) = oneshot::channel();
         let message = ServerMessage::Ask { ask, call, meant_for: caller.tenure() };
@@ -118,7 +119,8 @@ impl Handle {
 
     /// Tells the loop what the active replica has told.
     pub(crate) async fn mirrored(&self, input: Input) -> Result<(), Refusal> {
-        // However full the inbox is: a gap would cost a whole snapshot.
+        // This message waits for a place however full the inbox is: a gap would cost a whole
+        // snapshot.
         self.inbox.send(ServerMessage::Mirrored(Box::new(input))).await.map_err(|_| Reject::ShuttingDown.into())
     }
 
@@ -130,7 +132,7 @@ impl Handle {
 
     async fn send(&self, caller: &Caller, message: ServerMessage) -> Result<Turn, Refusal> {
         let turn = match self.line.try_turn() {
-            // Without a timer where there is room at once.
+            // A call that finds room at once needs no timer.
             Some(turn) => turn,
             None => tokio::time::timeout(INBOX_PATIENCE, self.line.turn(caller.connection(), 1))
                 .await
@@ -154,8 +156,8 @@ impl CampaignEvents {
 
 impl Drop for CampaignEvents {
     fn drop(&mut self) {
-        // In this order: a loop that takes up the stream later than it hears of its end sees that
-        // the channel is closed.
+        // The channel is closed before the loop hears of it. So a loop that takes up the stream
+        // later than it hears of the end sees that the channel is closed.
         self.events.close();
         if !self.ended {
             let _ = self.closed.send(self.stream);

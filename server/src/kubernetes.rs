@@ -19,7 +19,7 @@ use crate::net::{api_client, api_config};
 use crate::settings::ReplicaSettings;
 #[cfg(not(turmoil))]
 use access::{api_client, api_config};
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use leasehold_core::Holder;
@@ -72,11 +72,11 @@ impl Cluster {
         })
     }
 
-    fn leases(&self) -> Api<Lease> {
+    fn leases(&self) -> Api<LeaseObject> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    fn watched_leases(&self) -> Api<Lease> {
+    fn watched_leases(&self) -> Api<LeaseObject> {
         Api::namespaced(self.watcher.clone(), &self.namespace)
     }
 

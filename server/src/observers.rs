@@ -140,12 +140,13 @@ impl Observer {
     /// What has come since the last read: at most about `limit` changes. Waits while the right has
     /// lapsed.
     pub(crate) async fn read(&mut self, limit: usize) -> Result<Batch, Reject> {
+        self.check().await?;
         let batch = {
             let board = self.observers.board();
-            board.peek()?.1.read(&self.selection, &mut self.cursor, limit)
+            let right = self.observers.right.shared();
+            board.open(self.tenure, right, clock::now())?.read(&self.selection, &mut self.cursor, limit)
         };
-        // The loop may hang, or the whole process may have: the right is checked after the state
-        // was read.
+        // The process may have stood still since.
         self.check().await?;
         Ok(batch)
     }
@@ -153,13 +154,9 @@ impl Observer {
     /// Whether what was read before may still be told. Waits while the right has lapsed. The last
     /// words of a tenure that has ended in good order may be told while nobody else can be active.
     pub(crate) async fn check(&self) -> Result<(), Reject> {
-        let lasts = self.observers.right.back().await;
-        let (tenure, _) = self.observers.board().peek()?;
-        let lasts = match self.ended() {
-            None => lasts,
-            Some(_) => self.observers.right.would_last(),
-        };
-        if lasts && tenure == self.tenure { Ok(()) } else { Err(Reject::NotActive) }
+        let right = &self.observers.right;
+        right.back().await;
+        self.observers.board().open(self.tenure, right.shared(), clock::now()).map(|_| ())
     }
 
     /// Why there will be nothing more to read than what is there, when the tenure has ended in good
@@ -215,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn the_right_doesnt_end_before_whoever_looks_can_find_out_why() {
         let right = Arc::new(SharedRight::new(true));
-        right.shared().extend(clock::now() + Millis(60_000));
+        right.shared().extend(Tenure(7), clock::now() + Millis(60_000));
         let observers = Observers::new(Arc::clone(&right), 1);
         observers.tell(&BoardNews::Began { tenure: Tenure(7), settles_at: Time(0), resumes_after: None });
         let all = (Selection::Prefix(String::new()), Cursor::snapshot());
@@ -232,5 +229,25 @@ mod tests {
         assert!(!right.lasts());
         assert_eq!(observer.check().await, Ok(()), "the last words may be told");
         assert_eq!(observer.ended(), Some(Reject::ShuttingDown));
+    }
+
+    /// A read of tenure 7 that was held up until this process is active again, after another
+    /// replica was.
+    #[tokio::test]
+    async fn an_observer_of_one_tenure_reads_nothing_by_the_right_of_another() {
+        let right = Arc::new(SharedRight::new(false));
+        let observers = Observers::new(Arc::clone(&right), 1);
+        let begin = |tenure| {
+            right.shared().extend(Tenure(tenure), clock::now() + Millis(60_000));
+            observers.tell(&BoardNews::Began { tenure: Tenure(tenure), settles_at: Time(0), resumes_after: None });
+        };
+        begin(7);
+        let all = (Selection::Prefix(String::new()), Cursor::snapshot());
+        let mut observer = observers.observe(&Caller::of(&Request::new(())), all).unwrap();
+        assert!(observer.read(1).await.is_ok());
+        observers.tell(&BoardNews::Ended { why: &Reject::NotActive, right: right.shared() });
+        begin(9);
+        assert_eq!(observer.check().await, Err(Reject::NotActive));
+        assert!(observer.read(1).await.is_err());
     }
 }

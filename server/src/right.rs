@@ -15,40 +15,35 @@ pub(crate) struct SharedRight {
 }
 
 impl SharedRight {
-    /// None yet. Of a server with a file, it may lapse and come back.
+    /// There is no right yet. The right of a server with a file may lapse and come back.
     pub(crate) fn new(may_lapse: bool) -> Self {
         Self { shared: Arc::new(leasehold_shell::Right::new(may_lapse)), changed: Notify::new() }
     }
 
-    /// What the shell extends and ends.
+    /// The right that the shell extends and ends.
     pub(crate) fn shared(&self) -> &Arc<leasehold_shell::Right> {
         &self.shared
     }
 
-    /// The shell has extended or ended it: wakes whoever waits for that.
+    /// The shell has extended or ended the right: wakes the tasks that wait for that.
     pub(crate) fn changed(&self) {
-        // Whoever waits, waits for a right that has lapsed.
+        // Tasks wait only for a right that has lapsed.
         if self.shared.may_lapse() || self.shared.until() == Time(0) {
             self.changed.notify_waiters();
         }
     }
 
-    /// Whether nobody else can have become active yet since it was given back.
-    pub(crate) fn would_last(&self) -> bool {
-        self.shared.would_last(clock::now())
-    }
-
-    /// Asked with a clock that is read now: an answer that was held up past the right's end isn't
-    /// given.
+    /// Whether the right lasts now. The clock is read here, so an answer that was held up past the
+    /// end of the right isn't given.
     pub(crate) fn lasts(&self) -> bool {
         self.shared.lasts(clock::now())
     }
 
-    /// Waits for as long as it has lapsed. Whether it lasts then.
+    /// Waits for as long as the right has lapsed. Whether it lasts then.
     pub(crate) async fn back(&self) -> bool {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
-            // Before it looks: what changes after that wakes it.
+            // The task is to be woken by any change after its look, so it listens first.
             changed.as_mut().enable();
             if !self.shared.has_lapsed(clock::now()) {
                 return self.lasts();
@@ -57,17 +52,23 @@ impl SharedRight {
         }
     }
 
-    /// The same, for a moment only.
+    /// Waits for a moment only while the right has lapsed. Whether it lasts then.
     pub(crate) async fn back_soon(&self) -> bool {
-        // Without a timer where there is nothing to wait for.
+        // A right that lasts needs no timer.
         self.lasts() || {
             let patience = Duration::from_millis(LAPSE_PATIENCE.0);
             tokio::time::timeout(patience, self.back()).await.unwrap_or(false)
         }
     }
 
-    /// Opens what was said, if the right lasts. Waits while it has lapsed: the end of a stream
-    /// would be the end of a candidacy that is bound to it.
+    /// Whether the right opens this word. Waits while the right has lapsed.
+    pub(crate) async fn opens<T>(&self, word: &Word<T>) -> bool {
+        self.back().await;
+        word.opens(&self.shared, clock::now())
+    }
+
+    /// Opens a word of a stream, if the right of its tenure lasts. Waits while that has lapsed: the
+    /// end of a stream would be the end of a candidacy that is bound to it.
     pub(crate) async fn open<T>(&self, word: Word<T>) -> Result<T, Reject> {
         let now = clock::now();
         if word.opens(&self.shared, now) {
@@ -77,7 +78,8 @@ impl SharedRight {
         word.open(&self.shared, clock::now())
     }
 
-    /// The same, for a call: it waits for a moment only.
+    /// Opens the answer to a call, if the right of its tenure lasts. While that has lapsed, the
+    /// call waits for a moment only.
     pub(crate) async fn open_soon<T>(&self, word: Word<T>) -> Result<T, Reject> {
         let now = clock::now();
         if word.opens(&self.shared, now) {
@@ -91,11 +93,11 @@ impl SharedRight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold_core::Millis;
+    use leasehold_core::{Millis, Tenure};
     use leasehold_shell::{BoardNews, TenureBoard};
 
     fn extend(right: &SharedRight, until: Time) {
-        right.shared.extend(until);
+        right.shared.extend(Tenure(7), until);
         right.changed();
     }
 

@@ -33,10 +33,15 @@ fn kind_of(code: Code) -> RefusalKind {
         Code::Cancelled => RefusalKind::Cancelled,
         Code::InvalidArgument => RefusalKind::InvalidArgument,
         Code::FailedPrecondition => RefusalKind::FailedPrecondition,
+        Code::Unauthenticated => RefusalKind::Unauthenticated,
         Code::PermissionDenied => RefusalKind::PermissionDenied,
+        Code::NotFound => RefusalKind::NotFound,
+        Code::AlreadyExists => RefusalKind::AlreadyExists,
+        Code::OutOfRange => RefusalKind::OutOfRange,
         Code::Unimplemented => RefusalKind::Unimplemented,
         Code::Internal => RefusalKind::Internal,
-        _ => RefusalKind::Unknown,
+        Code::DataLoss => RefusalKind::DataLoss,
+        Code::Ok | Code::Unknown => RefusalKind::Unknown,
     }
 }
 
@@ -131,6 +136,18 @@ mod tests {
         assert_eq!((*kind, reason, kept), (RefusalKind::InvalidArgument, &Reason::ValueTooLong, &metadata));
         assert!(!error.is_temporary());
         assert_eq!(error.to_string(), "the value is too long (InvalidArgument, VALUE_TOO_LONG)");
+    }
+
+    #[test]
+    fn every_code_of_a_refusal_has_a_kind_of_its_own() {
+        for number in 1..=16 {
+            let code = Code::from_i32(number);
+            let details = ErrorDetails::with_error_info("NEW_REASON", DOMAIN, HashMap::new());
+            let error = error_of(Status::with_error_details(code, "no", details));
+            let Error::Refused { kind, .. } = error else { panic!("{error:?}") };
+            assert_eq!(format!("{kind:?}"), format!("{code:?}"));
+            assert_eq!(kind.as_str().replace('_', ""), format!("{code:?}").to_uppercase());
+        }
     }
 
     #[test]

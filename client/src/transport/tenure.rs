@@ -14,9 +14,11 @@ use tonic::Streaming;
 #[derive(Debug, Default)]
 pub(super) struct HighestTenure(Mutex<Seen>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
     highest: u64,
+    /// When the last answer came.
+    last: Moment,
     /// Answers from lower tenures, if no other answer has come since the first of them.
     lower: Option<LowerAnswers>,
 }
@@ -24,20 +26,29 @@ struct Seen {
 #[derive(Debug, Clone, Copy)]
 struct LowerAnswers {
     first: Moment,
-    last: Moment,
     tenure: u64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { highest: 0, last: Moment::PAST, lower: None }
+    }
 }
 
 impl HighestTenure {
     /// Takes note of the tenure of an answer, and refuses the answer if a higher one is known.
     pub(super) fn admit(&self, tenure: u64, now: Moment) -> Result<(), Error> {
         let mut seen = self.seen();
+        // A task may be stopped between its look at the clock and this line. Answers that others
+        // have noted meanwhile came before this one.
+        let now = now.max(seen.last);
+        seen.last = now;
         if tenure >= seen.highest {
-            *seen = Seen { highest: tenure, lower: None };
+            (seen.highest, seen.lower) = (tenure, None);
             return Ok(());
         }
         let first = seen.lower.map_or(now, |lower| lower.first);
-        seen.lower = Some(LowerAnswers { first, last: now, tenure });
+        seen.lower = Some(LowerAnswers { first, tenure });
         Err(Error::Outdated { tenure, newest: seen.highest })
     }
 
@@ -50,8 +61,8 @@ impl HighestTenure {
     /// No replica that was replaced goes on for so long: the service itself has fallen back.
     pub(super) fn fallen_back_for(&self, time: Duration) -> Option<FallenBack> {
         let seen = self.seen();
-        let LowerAnswers { first, last, tenure } = seen.lower?;
-        (last.since(first) >= time).then_some(FallenBack { tenure, newest: seen.highest })
+        let LowerAnswers { first, tenure } = seen.lower?;
+        (seen.last.since(first) >= time).then_some(FallenBack { tenure, newest: seen.highest })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -135,5 +146,19 @@ mod tests {
         assert_eq!(seen.fallen_back_for(TIME), Some(FallenBack { tenure: 5, newest: 7 }));
         assert!(seen.admit(8, NOW.plus(TIME)).is_ok());
         assert_eq!(seen.fallen_back_for(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_task_that_was_stopped_after_its_look_at_the_clock_turns_no_time_back() {
+        const TIME: Duration = Duration::from_secs(15);
+        let seen = HighestTenure::default();
+        assert!(seen.admit(7, NOW.plus(TIME)).is_ok());
+        assert!(seen.admit(5, NOW).is_err());
+        assert!(seen.admit(5, NOW.plus(TIME)).is_err());
+        assert_eq!(seen.fallen_back_for(TIME), None, "tenure 7 has answered a moment ago");
+        assert!(seen.admit(5, NOW.plus(2 * TIME)).is_err());
+        assert!(seen.admit(5, NOW).is_err());
+        let fallen_back = Some(FallenBack { tenure: 5, newest: 7 });
+        assert_eq!(seen.fallen_back_for(TIME), fallen_back, "that was known before");
     }
 }

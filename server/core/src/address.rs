@@ -41,6 +41,13 @@ impl Address {
         }
     }
 
+    /// Stands for an address that can't be used. Names of `.invalid` are never given to anybody, so
+    /// whoever tries to connect is told that there is no such host.
+    #[must_use]
+    pub fn unusable() -> Self {
+        Self("unusable-address.invalid:1".into())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -50,7 +57,10 @@ impl Address {
     /// This address, with that port if its own is 0.
     #[must_use]
     pub fn or_port(self, port: u16) -> Self {
-        self.0.strip_suffix(":0").map_or(self.clone(), |host| Self(format!("{host}:{port}").into()))
+        match self.0.rsplit_once(':') {
+            Some((host, digits)) if digits.parse() == Ok(0_u16) => Self(format!("{host}:{port}").into()),
+            _ => self,
+        }
     }
 }
 
@@ -58,7 +68,16 @@ fn is_name_with_port(text: &str) -> bool {
     let fair = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     let Some((name, port)) = text.split_once(':') else { return false };
     let digits = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(fair) && digits
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(fair) && !ends_in_number(name) && digits
+}
+
+/// Whether a system may take this name for an IPv4 address of another spelling: `0`, `10.1` and
+/// `127.0.0.0x1` are. No name on the network ends in a number.
+fn ends_in_number(name: &str) -> bool {
+    let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    last.bytes().all(|byte| byte.is_ascii_digit())
+        || hex.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 impl fmt::Display for Address {
@@ -100,7 +119,28 @@ mod tests {
         for nowhere in ["0.0.0.0:7400", "[::]:7400", "[::ffff:0.0.0.0]:7400"] {
             assert_eq!(Address::new(nowhere), Err(BadAddress::Unspecified(nowhere.to_owned())));
         }
-        assert_eq!(Address::new("a:0").unwrap().or_port(7).as_str(), "a:7");
-        assert_eq!(Address::new("a:1").unwrap().or_port(7).as_str(), "a:1");
+        for (given, with_port) in
+            [("a:0", "a:7"), ("a:00", "a:7"), ("[fd00::7]:0", "[fd00::7]:7"), ("a:1", "a:1"), ("a:010", "a:010")]
+        {
+            assert_eq!(Address::new(given).unwrap().or_port(7).as_str(), with_port);
+        }
+    }
+
+    #[test]
+    fn the_address_that_cant_be_used_has_the_form_of_one() {
+        let unusable = Address::unusable();
+        assert_eq!(Address::new(unusable.as_str()), Ok(unusable));
+    }
+
+    /// Systems read these as IPv4 addresses, some of them as 0.0.0.0.
+    #[test]
+    fn another_spelling_of_an_ipv4_address_is_no_name() {
+        for host in ["0", "0.0", "00.0.0.0", "010.0.0.7", "10.1", "0x0", "0X7f000001", "1.0x", "a.7", "0.0.0.0.", "."] {
+            let text = format!("{host}:7400");
+            assert_eq!(Address::new(&text), Err(BadAddress::Form(text)));
+        }
+        for host in ["leasehold-0", "0.leasehold", "0x0.leasehold.", "a.0xg", "7a"] {
+            assert!(Address::new(&format!("{host}:7400")).is_ok(), "{host}");
+        }
     }
 }

@@ -94,15 +94,19 @@ impl TenureBoard {
         self.board.as_ref().map(|_| self.tenure).map_err(Reject::clone)
     }
 
-    /// The board of this tenure, or of one that has just ended in good order.
+    /// The board of this tenure, if it may be told: the right of the tenure lasts, or the tenure
+    /// has just ended in good order and nobody else can be active yet. `now` is to be read for
+    /// this. Whoever tells what it has read here asks again when it tells it.
     ///
     /// # Errors
-    /// Why there is none.
-    pub fn peek(&self) -> Result<(Tenure, &Board), Reject> {
-        match (&self.board, &self.last) {
-            (Ok(board), _) | (Err(_), Some(board)) => Ok((self.tenure, board)),
-            (Err(why), None) => Err(why.clone()),
-        }
+    /// Why the tenure has ended, or [`Reject::NotActive`] without the right.
+    pub fn open(&self, tenure: Tenure, right: &Right, now: Time) -> Result<&Board, Reject> {
+        let (board, allowed) = match (&self.board, &self.last) {
+            (Ok(board), _) => (board, right.allows(tenure, now)),
+            (Err(_), Some(board)) => (board, right.would_last(tenure, now)),
+            (Err(why), None) => return Err(why.clone()),
+        };
+        if allowed && self.tenure == tenure { Ok(board) } else { Err(Reject::NotActive) }
     }
 
     /// How long nothing is granted yet.

@@ -46,8 +46,8 @@ pub enum Fact {
 /// What happens to the right to be active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RightNews {
-    /// It was extended, and lasts so much longer.
-    Extended(Millis),
+    /// The right of this tenure was extended, and lasts so much longer.
+    Extended(Tenure, Millis),
     /// It has lapsed for longer than calls wait for it.
     Lapsed(Tenure),
     /// It is back: it had lapsed so long ago.

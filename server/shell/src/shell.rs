@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub struct Shell<S, C, M> {
     replica: Replica,
     right: Arc<Right>,
+    /// The right of a tenure whose number the core tells next.
+    first_right: Option<Time>,
     standing: Standing,
     /// What everybody was told last.
     phase: Phase,
@@ -69,6 +71,7 @@ impl<S, C, M> Shell<S, C, M> {
         Self {
             replica: Replica::new(config),
             right,
+            first_right: None,
             phase: standing.phase(),
             standing,
             streams: BTreeMap::new(),
@@ -273,10 +276,17 @@ impl<S, C, M> Shell<S, C, M> {
             }
             Output::TenureBegan { tenure, began, settles_in, resumes_after } => {
                 self.standing.began(tenure);
+                let first_right = self.first_right.take();
+                debug_assert!(first_right.is_some(), "no tenure begins without a right");
+                if let Some(until) = first_right {
+                    self.extended(now, until, ports);
+                }
                 ports.fact(Fact::Began { tenure, settles_in });
                 ports.board(&BoardNews::Began { tenure, settles_at: began + settles_in, resumes_after });
                 self.tell_phase(ports);
             }
+            // The right of a tenure that is about to begin: `TenureBegan` comes next.
+            Output::RightUntil(until) if self.standing.tenure == Tenure(0) => self.first_right = Some(until),
             Output::RightUntil(until) => self.extended(now, until, ports),
             Output::Settled => {
                 self.standing.settled = true;
@@ -324,10 +334,11 @@ impl<S, C, M> Shell<S, C, M> {
     /// The right is extended. If it had lapsed, everything goes on where it was.
     fn extended(&mut self, now: Time, until: Time, ports: &mut impl Ports<S, C, M>) {
         let before = self.right.until();
-        self.right.extend(until);
-        ports.right(RightNews::Extended(until.since(now)));
+        let tenure = self.standing.tenure;
+        self.right.extend(tenure, until);
+        ports.right(RightNews::Extended(tenure, until.since(now)));
         if self.standing.extended(until, now) {
-            ports.right(RightNews::Back(self.standing.tenure, now.since(before)));
+            ports.right(RightNews::Back(tenure, now.since(before)));
             self.tell_phase(ports);
         }
     }

@@ -1,10 +1,10 @@
-//! What a replica says to its callers: nobody can read it without the right to be active.
+//! What a replica says to its callers: nobody may tell it without the right to be active.
 
 use crate::Right;
 use leasehold_core::{Event, Reject, Reply, StateVersion, Tenure, Time};
 
-/// Something that was said in a tenure. It may lie in a channel or in a pause for any time, so only
-/// the right opens it.
+/// Something that was said in a tenure. A word may lie in a channel or in a pause for any time, so
+/// only the right of its own tenure opens it.
 #[derive(Debug)]
 pub struct Word<T> {
     tenure: Tenure,
@@ -47,10 +47,10 @@ impl<T> Word<T> {
         right.allows(self.tenure, now)
     }
 
-    /// What was said, if the right lasts: `now` is to be read for this.
+    /// What was said, if the right of its tenure lasts: `now` is to be read for this.
     ///
     /// # Errors
-    /// [`Reject::NotActive`] when the right is over: somebody else may have been granted since.
+    /// [`Reject::NotActive`] when that right is over: somebody else may have been granted since.
     pub fn open(self, right: &Right, now: Time) -> Result<T, Reject> {
         if self.opens(right, now) { Ok(self.what) } else { Err(Reject::NotActive) }
     }
@@ -61,18 +61,11 @@ impl<T> Word<T> {
         Word { tenure: self.tenure, at: self.at, what }
     }
 
-    /// What is made of it, still closed.
-    #[must_use]
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Word<U> {
-        Word { tenure: self.tenure, at: self.at, what: make(self.what) }
-    }
-
-    /// What is made of it in a while, still closed.
-    pub async fn ready(self) -> Word<T::Output>
-    where
-        T: Future,
-    {
-        Word { tenure: self.tenure, at: self.at, what: self.what.await }
+    /// The message that `make` makes of the content, still closed. Making it may take a while, as
+    /// signing does, so it comes before the right is asked. `make` sees the content without any
+    /// right: it must keep nothing of it, and tell nobody.
+    pub async fn into_message<U, F: Future<Output = U>>(self, make: impl FnOnce(T) -> F) -> Word<U> {
+        Word { tenure: self.tenure, at: self.at, what: make(self.what).await }
     }
 }
 
@@ -85,12 +78,30 @@ mod tests {
         let right = Right::new(false);
         let word = |tenure| Word::new(Tenure(tenure), Time(0), "said");
         assert_eq!(word(7).open(&right, Time(5)), Err(Reject::NotActive), "there was no right yet");
-        right.extend(Time(10));
+        right.extend(Tenure(7), Time(10));
         assert_eq!(word(7).open(&right, Time(9)), Ok("said"));
-        assert_eq!(word(7).map(str::len).open(&right, Time(10)), Err(Reject::NotActive));
+        assert_eq!(word(7).open(&right, Time(10)), Err(Reject::NotActive));
         assert_eq!(word(7).with(1).open(&right, Time(10)), Err(Reject::NotActive));
         right.end();
         assert_eq!(word(7).open(&right, Time(9)), Err(Reject::NotActive));
         assert_eq!(word(0).open(&right, Time(9)), Ok("said"), "without a tenure it tells of none");
+    }
+
+    /// `Elected` of tenure 7 lies unread in a channel. Another replica grants in tenure 8. Then
+    /// this one is active again.
+    #[test]
+    fn a_word_of_one_tenure_is_not_opened_by_the_right_of_another() {
+        let right = Right::new(false);
+        right.extend(Tenure(7), Time(10));
+        let word = |tenure| Word::new(Tenure(tenure), Time(0), "elected");
+        right.end();
+        assert!(right.would_last(Tenure(7), Time(9)), "nobody else can be active yet");
+        right.extend(Tenure(9), Time(30));
+        assert_eq!(word(7).open(&right, Time(20)), Err(Reject::NotActive));
+        assert_eq!(word(7).with("heartbeat").open(&right, Time(20)), Err(Reject::NotActive));
+        assert_eq!(word(9).open(&right, Time(20)), Ok("elected"));
+        assert!(!right.would_last(Tenure(7), Time(9)), "the right of 7 isn't the last one any more");
+        right.end();
+        assert!(!right.would_last(Tenure(7), Time(20)) && right.would_last(Tenure(9), Time(20)));
     }
 }

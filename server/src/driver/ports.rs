@@ -179,7 +179,7 @@ impl Ports<EventSender, oneshot::Sender<Answer>, mpsc::Sender<News>> for ServerP
     fn right(&mut self, news: RightNews) {
         self.right.changed();
         match news {
-            RightNews::Extended(left) => self.metrics.right_extended(left),
+            RightNews::Extended(_, left) => self.metrics.right_extended(left),
             RightNews::Lapsed(tenure) => tracing::error!(
                 tenure = tenure.0,
                 "the store hasn't confirmed a write in time: nothing is answered until it does; then this tenure goes on"

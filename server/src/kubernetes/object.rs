@@ -7,14 +7,15 @@
 use crate::clock::clock_floor;
 use crate::record::{self, numbers, record};
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::coordination::v1::{Lease as LeaseObject, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use leasehold_core::{Address, Content, Holder, Millis, NUMBER_LIMIT, Newer, Record, Signed, Tenure, Version};
+use leasehold_core::{Address, Content, Holder, Lease, Millis, NUMBER_LIMIT, Newer, Record, Signed, Tenure, Version};
 use std::collections::BTreeMap;
 
 /// Before the name of each annotation.
 const PREFIX: &str = "leasehold.dev/";
-/// The format that is written, and the only one that is read. It rises when a replica of an earlier
+/// The format that is written, and the only one that is read. Annotations without a format have
+/// this one. It rises when a replica of an earlier
 /// version would break a promise by taking the Lease over. An annotation that such a replica may
 /// leave alone needs no other format.
 pub(super) const FORMAT: u64 = 1;
@@ -37,7 +38,7 @@ pub(crate) struct Signature {
 }
 
 /// The Lease as the core sees it.
-pub(crate) fn seen(object: &Lease) -> leasehold_core::Lease {
+pub(crate) fn seen(object: &LeaseObject) -> Lease {
     let (spec, annotations) = (object.spec.clone().unwrap_or_default(), Annotations::of(object));
     let format = format(object);
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
@@ -48,21 +49,22 @@ pub(crate) fn seen(object: &Lease) -> leasehold_core::Lease {
         signed: annotations.signed().filter(|_| format == FORMAT),
         newer: annotations.newer().filter(|_| format > FORMAT),
     };
-    leasehold_core::Lease { version: version(object), content }
+    Lease { version: version(object), content }
 }
 
-/// The format of the annotations; zero if there is none.
-pub(super) fn format(object: &Lease) -> u64 {
-    Annotations::of(object).number("format").unwrap_or(0)
+/// The format of the annotations; zero if what stands there is no number.
+pub(super) fn format(object: &LeaseObject) -> u64 {
+    let annotations = Annotations::of(object);
+    annotations.text("format").map_or(Some(FORMAT), |_| annotations.number("format")).unwrap_or(0)
 }
 
-pub(crate) fn version(object: &Lease) -> Version {
+pub(crate) fn version(object: &LeaseObject) -> Version {
     Version(object.metadata.resource_version.clone().unwrap_or_default())
 }
 
 /// A number above all that were handed out. The clock vouches for it, or an operator: see "Backup
 /// and restore" in docs/operations.md.
-pub(crate) fn vouched(object: Option<&Lease>) -> u64 {
+pub(crate) fn vouched(object: Option<&LeaseObject>) -> u64 {
     let annotations = object.and_then(|object| object.metadata.annotations.as_ref());
     let floor = annotations.and_then(|annotations| annotations.get(FLOOR)).map_or(0, |text| {
         text.parse().ok().filter(|floor| *floor < NUMBER_LIMIT).unwrap_or_else(|| {
@@ -76,13 +78,13 @@ pub(crate) fn vouched(object: Option<&Lease>) -> u64 {
 }
 
 /// The keys of the replica that wrote the Lease. `None`: nobody holds the Lease.
-pub(crate) fn keys_in_use(object: &Lease) -> Option<&str> {
+pub(crate) fn keys_in_use(object: &LeaseObject) -> Option<&str> {
     let held = object.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).is_some_and(|h| !h.is_empty());
     Annotations::of(object).text("keys").filter(|_| held)
 }
 
 /// Writes a record into the object. The object has no holder then if the record tells of an end.
-pub(crate) fn sign(object: Lease, signature: &Signature, record: &Record, now: Timestamp) -> Lease {
+pub(crate) fn sign(object: LeaseObject, signature: &Signature, record: &Record, now: Timestamp) -> LeaseObject {
     let mut object = strip(object);
     let annotations = object.metadata.annotations.get_or_insert_default();
     // The ceiling that is written now lies above it.
@@ -97,7 +99,7 @@ pub(crate) fn sign(object: Lease, signature: &Signature, record: &Record, now: T
 }
 
 /// Removes all annotations of a replica from the object.
-pub(crate) fn strip(mut object: Lease) -> Lease {
+pub(crate) fn strip(mut object: LeaseObject) -> LeaseObject {
     if let Some(annotations) = &mut object.metadata.annotations {
         WORDS.iter().chain(&record::NAMES).for_each(|name| drop(annotations.remove(&key(name))));
     }
@@ -127,7 +129,7 @@ fn key(name: &str) -> String {
 struct Annotations<'a>(Option<&'a BTreeMap<String, String>>);
 
 impl<'a> Annotations<'a> {
-    fn of(object: &'a Lease) -> Self {
+    fn of(object: &'a LeaseObject) -> Self {
         Self(object.metadata.annotations.as_ref())
     }
 
@@ -143,8 +145,10 @@ impl<'a> Annotations<'a> {
         self.text("replica").filter(|name| !name.is_empty()).map(|name| Holder(name.to_owned()))
     }
 
+    /// An address that this version refuses leads nowhere, and the rest of the record still counts:
+    /// the next tenure must know its numbers and its TTLs. Calls can't be handed on to it.
     fn address(self) -> Option<Address> {
-        Address::new(self.text("address")?).ok()
+        self.text("address").map(|text| Address::new(text).unwrap_or_else(|_| Address::unusable()))
     }
 
     /// What a replica has written. Half of it is worth nothing.

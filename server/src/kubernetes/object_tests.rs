@@ -33,7 +33,7 @@ fn time(seconds: i64) -> Timestamp {
 
 #[test]
 fn what_is_written_is_read() {
-    let held = sign(Lease::default(), &signature(), &record(), time(1));
+    let held = sign(LeaseObject::default(), &signature(), &record(), time(1));
     let content = seen(&held).content;
     assert_eq!(content.held().unwrap().record, record());
     assert_eq!((content.held().unwrap().address.as_str(), content.duration), ("10.0.0.1:7400", Some(Millis(8000))));
@@ -52,7 +52,7 @@ fn what_is_written_is_read() {
 #[test]
 fn an_operator_may_say_below_which_number_no_tenure_begins() {
     let with = |floor: &str| {
-        let mut object = Lease::default();
+        let mut object = LeaseObject::default();
         object.metadata.annotations.get_or_insert_default().insert(FLOOR.to_owned(), floor.to_owned());
         object
     };
@@ -68,7 +68,7 @@ fn an_operator_may_say_below_which_number_no_tenure_begins() {
 
 #[test]
 fn the_spec_is_as_other_tools_expect() {
-    let mut object = Lease::default();
+    let mut object = LeaseObject::default();
     object.metadata.labels = Some(BTreeMap::from([("app".to_owned(), "x".to_owned())]));
     object.metadata.annotations = Some(BTreeMap::from([("theirs".to_owned(), "kept".to_owned())]));
     object.metadata.resource_version = Some("7".to_owned());
@@ -84,8 +84,8 @@ fn the_spec_is_as_other_tools_expect() {
 
 #[test]
 fn half_a_record_is_none() {
-    let object = sign(Lease::default(), &signature(), &record(), time(1));
-    let needed = |name: &&str| !["keys", "ended-at-ms", "last-change", "last-revision"].contains(name);
+    let object = sign(LeaseObject::default(), &signature(), &record(), time(1));
+    let needed = |name: &&str| !["format", "keys", "ended-at-ms", "last-change", "last-revision"].contains(name);
     for name in WORDS.into_iter().chain(record::NAMES).filter(needed) {
         let mut less = object.clone();
         less.metadata.annotations.as_mut().unwrap().remove(&key(name));
@@ -100,7 +100,6 @@ fn half_a_record_is_none() {
         ("margin-ms", "8000"),
         ("renewed-at-ms", "99999999999999999999"),
         ("replica", ""),
-        ("address", "10.0.0.1"),
         ("format", "0"),
         ("format", "one"),
     ] {
@@ -111,8 +110,33 @@ fn half_a_record_is_none() {
 }
 
 #[test]
+fn annotations_without_a_format_have_the_first() {
+    let mut object = sign(LeaseObject::default(), &signature(), &record(), time(1));
+    object.metadata.annotations.as_mut().unwrap().remove(&key("format"));
+    assert_eq!(seen(&object).content.held().unwrap().record, record());
+}
+
+/// Another version may take for an address what this one refuses.
+#[test]
+fn a_record_counts_whatever_the_address_beside_it() {
+    let ended_at = Some(Millis(5));
+    let end = Record::from_parts(RecordParts { ended_at, ..parts() }).unwrap();
+    for bad in ["", "10.0.0.1", "0:7400", "0.0.0.0:7400", "http://h:1"] {
+        let with = |record: &Record| {
+            let mut object = sign(LeaseObject::default(), &signature(), record, time(1));
+            object.metadata.annotations.as_mut().unwrap().insert(key("address"), bad.to_owned());
+            object
+        };
+        let held = seen(&with(&record())).content;
+        let signed = held.held().unwrap();
+        assert_eq!((&signed.record, &signed.address), (&record(), &Address::unusable()), "{bad}");
+        assert_eq!(seen(&with(&end)).content.released(), Some(&end), "{bad}");
+    }
+}
+
+#[test]
 fn a_manifest_that_empties_the_holder_releases_nothing() {
-    let mut object = sign(Lease::default(), &signature(), &record(), time(1));
+    let mut object = sign(LeaseObject::default(), &signature(), &record(), time(1));
     object.spec.as_mut().unwrap().holder_identity = Some(String::new());
     let content = seen(&object).content;
     assert!(content.held().is_none() && content.released().is_none() && content.signed.is_some());
@@ -123,7 +147,7 @@ fn a_manifest_that_empties_the_holder_releases_nothing() {
 #[test]
 fn a_later_format_tells_of_its_author_only() {
     let with = |changes: &[(&str, &str)]| {
-        let mut object = sign(Lease::default(), &signature(), &record(), time(1));
+        let mut object = sign(LeaseObject::default(), &signature(), &record(), time(1));
         let annotations = object.metadata.annotations.as_mut().unwrap();
         annotations.extend(changes.iter().map(|(name, text)| (key(name), (*text).to_owned())));
         seen(&object).content

@@ -8,9 +8,9 @@ use super::{ApiError, Cluster, bounded};
 use crate::clock;
 use crate::metrics::Metrics;
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use kube::api::PostParams;
-use leasehold_core::{ClockFloor, Input, Outcome, Over, Record, Version, WriteId};
+use leasehold_core::{ClockFloor, Input, Lease, Outcome, Over, Record, Version, WriteId};
 use leasehold_shell::Fact;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,11 +24,11 @@ const REQUESTS: usize = 4;
 
 /// The objects that were seen last.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Objects(Arc<Mutex<VecDeque<Lease>>>);
+pub(crate) struct Objects(Arc<Mutex<VecDeque<LeaseObject>>>);
 
 impl Objects {
     /// Keeps an object, and says what the core sees in it.
-    pub(crate) fn keep(&self, object: Lease) -> leasehold_core::Lease {
+    pub(crate) fn keep(&self, object: LeaseObject) -> Lease {
         let lease = seen(&object);
         let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let format = object::format(&object);
@@ -54,7 +54,7 @@ impl Objects {
         objects.back().and_then(|object| object.metadata.uid.clone())
     }
 
-    fn get(&self, wanted: &Version) -> Option<Lease> {
+    fn get(&self, wanted: &Version) -> Option<LeaseObject> {
         let objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         objects.iter().find(|object| version(object) == *wanted).cloned()
     }
@@ -156,11 +156,11 @@ impl Task {
         Input::Written { write, outcome }
     }
 
-    async fn send(&self, over: &Over, record: Option<&Record>) -> Result<Lease, ApiError> {
+    async fn send(&self, over: &Over, record: Option<&Record>) -> Result<LeaseObject, ApiError> {
         let object = match over {
             Over::Version(version) => self.objects.get(version),
             Over::Nothing | Over::Anything => {
-                let mut object = Lease::default();
+                let mut object = LeaseObject::default();
                 object.metadata.name = Some(self.cluster.lease.clone());
                 Some(object)
             }

@@ -5,7 +5,7 @@ use super::object::vouched;
 use super::store::Objects;
 use super::{ApiError, Cluster, bounded};
 use futures::StreamExt;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use leasehold_core::{ClockFloor, Input};
 use std::time::Duration;
@@ -54,7 +54,7 @@ async fn one_watch(cluster: &Cluster, objects: &Objects, inputs: &mpsc::Sender<I
     }
 }
 
-async fn tell(objects: &Objects, inputs: &mpsc::Sender<Input>, lease: Option<Lease>) {
+async fn tell(objects: &Objects, inputs: &mpsc::Sender<Input>, lease: Option<LeaseObject>) {
     let clock_floor = ClockFloor(vouched(lease.as_ref()));
     let lease = lease.map(|lease| objects.keep(lease));
     // A loop that is gone needs no news.

@@ -57,7 +57,9 @@ pub(crate) async fn open(
     let deadline = deadline.map(|left| Box::pin(sleep(left)));
     let mut open = CampaignReader { context, events, first: None, last: None, heartbeat, deadline, entered };
     open.first = open.next().await.transpose()?;
-    if open.first.is_some() && !open.context.handle.right.back().await {
+    if let Some(first) = &open.first
+        && !open.context.handle.right.opens(first).await
+    {
         return Err(Reject::NotActive.into());
     }
     Ok(Box::pin(futures::stream::unfold(Some(open), |open| async {
@@ -117,7 +119,7 @@ impl CampaignReader {
             }
             v1::CampaignResponse { tenure, event: Some(self.tell(event, at).await), version: version.0 }
         };
-        word.map(say).ready().await
+        word.into_message(say).await
     }
 
     async fn tell(&self, event: Event, at: Time) -> Told {

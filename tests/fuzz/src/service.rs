@@ -161,8 +161,8 @@ impl Ports<Items, oneshot::Sender<Answer>, mpsc::Sender<News>> for Outside {
     }
 
     fn right(&mut self, news: RightNews) {
-        if matches!(news, RightNews::Extended(_)) {
-            self.services.right().extend(Time(u64::MAX));
+        if let RightNews::Extended(tenure, _) = news {
+            self.services.right().extend(tenure, Time(u64::MAX));
         }
     }
 }

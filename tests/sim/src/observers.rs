@@ -109,9 +109,9 @@ impl World {
         }
         let limit = self.rng.index(8) + 1;
         let reader = &mut self.observers[observer];
-        let (Ok((_, board)), Some((_, cursor))) = (self.servers[at].board.peek(), &mut reader.cursor) else {
-            return Ok(false);
-        };
+        let server = &self.servers[at];
+        let board = server.board.open(server.tenure.unwrap_or_default(), &server.right, server.local(self.now));
+        let (Ok(board), Some((_, cursor))) = (board, &mut reader.cursor) else { return Ok(false) };
         let batch = board.read(&reader.selection, cursor, limit);
         reader.hears(&batch);
         let returned = reader.returns.take().filter(|_| !batch.reset).map(|last| Tenure(last.0));
