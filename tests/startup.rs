@@ -48,8 +48,8 @@ async fn a_second_process_on_the_same_data_folder() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_port_in_use() -> anyhow::Result<()> {
-    let taken = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let _listener = TcpListener::bind(taken)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let taken = listener.local_addr()?;
     let address = taken.to_string();
     assert_failed(&Server::builder().listen(taken).run_to_end().await?, &[&address, "--listen"]);
     assert_failed(&Server::builder().http_listen(taken).run_to_end().await?, &[&address, "--http-listen"]);
