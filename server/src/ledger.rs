@@ -10,10 +10,8 @@ mod peer;
 
 pub(crate) use peer::{Begun, Call, Peer, Registered};
 
-use crate::clock;
 use crate::errors::Refusal;
 use crate::metrics::Metrics;
-use leasehold_core::{Millis, Time};
 use peer::PeerState;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,17 +20,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// An answer that a client hasn't read by then, it won't: the connection is closed. Streams may be
-/// read as slowly as one likes.
-const SEND_TIMEOUT: Millis = Millis(10_000);
-/// Time is cut into spans, so that no clock is read and no list kept for each piece of an answer: a
-/// connection counts its pieces by the span in which they were handed over.
-const SPAN: Millis = Millis(1000);
-/// So many are told apart. What is older than the deadline is closed long before it could be taken
-/// for new.
-const SPANS: usize = 16;
-/// How often that is looked at.
+/// How often the ledger looks who reads.
 const LOOK: Duration = Duration::from_secs(1);
+/// An answer that a client hasn't read after so many looks, it won't: the connection is closed.
+/// Streams may be read as slowly as one likes.
+const SEND_LOOKS: usize = 10;
+/// A connection counts its pieces by the look before they were handed over, so that no clock is read
+/// and no list kept for each piece. So many looks are told apart, the last one that is too old among
+/// them. Looks are no clock: while this process stands still nobody's time runs out, as nobody could
+/// read.
+const SPANS: usize = SEND_LOOKS + 2;
 
 /// The last eighth of all places is for hosts that have fewer calls open than this: those that have
 /// many can't keep others out.
@@ -52,11 +49,6 @@ pub(crate) enum Class {
 }
 
 const CLASSES: usize = 4;
-
-/// The span of this moment: they are counted from 0 to [`SPANS`], again and again.
-fn span_at(now: Time) -> usize {
-    usize::try_from(now.0 / SPAN.0 % SPANS as u64).unwrap_or(0)
-}
 
 /// How many open calls of one class there may be. One host alone can't take all places.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +104,7 @@ pub(crate) struct Ledger {
     metrics: Arc<Metrics>,
     unsent: AtomicUsize,
     open: OpenCalls,
-    /// Which span of time it is: see [`SPANS`].
+    /// Which look was the last: they are counted from 0 to [`SPANS`], again and again.
     span: AtomicUsize,
     state: Mutex<Registry>,
 }
@@ -147,7 +139,7 @@ impl OpenCalls {
 
 impl Ledger {
     pub(crate) fn new(limits: LedgerLimits, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (unsent, span) = (AtomicUsize::new(0), AtomicUsize::new(span_at(clock::now())));
+        let (unsent, span) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Arc::new(Self { limits, metrics, unsent, open: OpenCalls::default(), span, state: Mutex::default() })
     }
 
@@ -169,23 +161,23 @@ impl Ledger {
     /// Closes connections whose clients don't read their answers, until this ends.
     pub(crate) async fn watch(self: Arc<Self>, closing: CancellationToken) {
         while closing.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-            self.look(clock::now());
+            self.look();
         }
     }
 
-    fn look(&self, now: Time) {
-        let now = span_at(now);
+    fn look(&self) {
+        let now = (self.span() + 1) % SPANS;
         self.span.store(now, Ordering::Relaxed);
         let peers: Vec<_> = {
             let mut state = self.state();
             state.by_address.retain(|_, open| open.strong_count() > 0);
             state.peers.values().map(Arc::clone).collect()
         };
-        for peer in peers.into_iter().filter(|peer| peer.waits_since_before(now)) {
+        for peer in peers.into_iter().filter(|peer| peer.is_late(now)) {
             self.metrics.connection_closed("UNREAD_ANSWER");
             tracing::warn!(
                 address = %peer.address(), bytes = peer.unsent(),
-                "closed a connection: its client hasn't read an answer for {} s", SEND_TIMEOUT.0 / 1000
+                "closed a connection: its client hasn't read an answer for {} s", SEND_LOOKS
             );
             peer.cut();
         }
@@ -216,7 +208,7 @@ impl Ledger {
         }
     }
 
-    /// Which span of time it is.
+    /// The last look.
     fn span(&self) -> usize {
         self.span.load(Ordering::Relaxed)
     }

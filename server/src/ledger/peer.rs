@@ -1,6 +1,6 @@
 //! One connection in the ledger, and its calls.
 
-use super::{Class, Ledger, OpenCalls, SEND_TIMEOUT, SPAN, SPANS};
+use super::{Class, Ledger, OpenCalls, SPANS};
 use crate::errors::Refusal;
 use crate::line::Owner;
 use bytes::Bytes;
@@ -35,7 +35,7 @@ pub(super) struct PeerState {
     own: OpenCalls,
     at_work: Arc<Semaphore>,
     unsent: AtomicUsize,
-    /// Pieces that must be sent in time, by the span in which they were handed over.
+    /// Pieces that must be sent in time, by the look before they were handed over.
     pieces: [AtomicUsize; SPANS],
     /// There is room again.
     room: Notify,
@@ -62,7 +62,7 @@ pub(crate) struct Call {
 /// A piece of an answer, on its way.
 struct Piece {
     bytes: Bytes,
-    /// When it was handed over, if it must be sent in time.
+    /// The look before it was handed over, if it must be sent in time.
     span: Option<usize>,
     call: Arc<Call>,
 }
@@ -237,11 +237,9 @@ impl PeerState {
         self.unsent.load(Ordering::SeqCst)
     }
 
-    /// Whether a piece is there that was to be sent by now, in this span.
-    pub(super) fn waits_since_before(&self, now: usize) -> bool {
-        let in_time = usize::try_from(SEND_TIMEOUT.0 / SPAN.0).unwrap_or(SPANS);
-        // The one that follows is the oldest one that is told apart.
-        let late = (1..SPANS - in_time).map(|later| (now + later) % SPANS);
-        late.into_iter().any(|span| self.pieces[span].load(Ordering::Relaxed) > 0)
+    /// Whether a piece is still there that was to be sent by now.
+    pub(super) fn is_late(&self, now: usize) -> bool {
+        // The look that follows is the oldest one that is told apart.
+        self.pieces[(now + 1) % SPANS].load(Ordering::Relaxed) > 0
     }
 }

@@ -49,15 +49,38 @@ async fn an_answer_that_isnt_read_in_time_closes_its_connection_and_a_stream_doe
     let _held = call.hand_over(Bytes::from_static(b"unread"));
     let stream = begin(&slow, Class::Stream).await.unwrap();
     let _held_too = stream.hand_over(Bytes::from_static(b"slow"));
-    let now = clock::now();
-    for second in 1..=10 {
-        ledger.look(now + Millis(1000 * second));
+    for _ in 0..SEND_LOOKS {
+        ledger.look();
         assert!(!unread.0.is_cut(), "it has that long");
     }
     drop(held);
-    ledger.look(now + SEND_TIMEOUT + Millis(1000));
+    ledger.look();
     assert!(unread.0.is_cut() && !reads.0.is_cut() && !slow.0.is_cut());
     assert!(closed(&metrics, "UNREAD_ANSWER"));
+}
+
+/// Whoever waits while this process stands still isn't late when it goes on: its timer tells of a
+/// minute at once.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_late_because_this_process_stood_still() {
+    let (ledger, _) = ledger();
+    let (peer, _registered) = ledger.register(ip(1));
+    let closing = CancellationToken::new();
+    let watch = tokio::spawn(Arc::clone(&ledger).watch(closing.clone()));
+    tokio::task::yield_now().await;
+    let before = begin(&peer, Class::Unary).await.unwrap();
+    let before = (before.hand_over(Bytes::from_static(b"before")), before);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let after = begin(&peer, Class::Unary).await.unwrap();
+    let after = (after.hand_over(Bytes::from_static(b"after")), after);
+    tokio::time::sleep(Duration::from_millis(1000 * SEND_LOOKS as u64 - 500)).await;
+    assert!(!peer.0.is_cut(), "its client has as long as any other");
+    drop(before);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(peer.0.is_cut(), "and no longer");
+    drop(after);
+    closing.cancel();
+    watch.await.unwrap();
 }
 
 #[tokio::test]
@@ -153,7 +176,7 @@ async fn hosts_with_many_calls_leave_places_for_those_with_few() {
     assert_eq!((fill(1, 1000).await, fill(2, 1000).await), (400, 300));
     assert_eq!((fill(3, 10).await, fill(4, 1000).await), (10, FEW));
     drop(open);
-    ledger.look(clock::now());
+    ledger.look();
     assert!(ledger.state().by_address.is_empty());
 }
 

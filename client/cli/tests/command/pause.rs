@@ -96,6 +96,8 @@ fn a_command_without_run_and_without_watchdog_is_dead_at_once() {
     let scratch = TempDir::new().unwrap();
     let (mut run, [command, child]) = stubborn(&server, &scratch);
     run.signal(Signal::STOP);
+    // Not at once, if it waits for the disk.
+    wait_for(SOON, || (state(run.pid()) == Some('T')).then_some(()));
     let killed = Instant::now();
     kill_process(parent(command), Signal::KILL).unwrap();
     wait_for(SOON, || is_dead(command).then_some(()));
