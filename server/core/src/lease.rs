@@ -110,7 +110,7 @@ pub enum Outcome {
     /// It is stored for certain; a Lease has this version now.
     Stored(Option<Version>),
     /// Somebody else has written since that version was read, or the Lease is gone, or is there
-    /// already.
+    /// already; with a Lease only.
     Conflict,
     /// No answer, or an error: it may be stored all the same.
     Unknown,

@@ -181,3 +181,22 @@ fn a_mirror_that_does_not_fit_the_record_is_not_believed() {
         assert_eq!(began, Some(settles_in), "enrolment {enrolment}, ended at {ended_at:?}");
     }
 }
+
+/// An active replica has one writer's file, and nothing there is worth reading: it was sent into a
+/// read whose answer only a standby takes.
+#[test]
+fn a_conflict_over_a_file_is_no_more_than_a_lost_answer() {
+    let mut replica = start(Found::Fresh);
+    let tenure = replica.tenure();
+    replica.handle(Time(3000), Input::Tick);
+    let write = std::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
+        Output::Write { write, .. } => Some(write),
+        _ => None,
+    });
+    let write = write.expect("a renewal is due");
+    let outputs = handle(&mut replica, 3001, Input::Written { write, outcome: Outcome::Conflict });
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Read)), "{outputs:?}");
+    handle(&mut replica, 4000, Input::Tick);
+    assert_eq!(replica.tenure(), tenure);
+    assert!(campaign(&mut replica, 4001).iter().any(|output| matches!(output, Output::Event { .. })));
+}

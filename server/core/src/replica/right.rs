@@ -126,12 +126,13 @@ impl Right {
                     self.over = Over::Version(version);
                 }
             }
-            Outcome::Conflict => {
+            Outcome::Conflict if !shared.is_alone() => {
                 self.conflicts += 1;
                 self.doubts = true;
                 self.retry_soon(shared);
             }
-            Outcome::Unknown => {
+            // Nobody else writes a file, so there it tells as little as no answer.
+            Outcome::Conflict | Outcome::Unknown => {
                 // A file isn't read to find out.
                 if !shared.is_alone() {
                     self.unconfirmed.push(pending);
