@@ -60,7 +60,7 @@ impl Driver {
                 timer_at = wake_at;
             }
             let holds_calls = self.shell.holds_calls(now, &mut self.ports);
-            // The clock is read for each input, after it was taken from where it waited.
+            // The clock is read for each message, after it was taken from where it waited.
             tokio::select! {
                 biased;
                 Some(result) = self.store_results.recv() => self.shell.handle(clock::now(), result, &mut self.ports),

@@ -62,6 +62,10 @@ pub struct Newer {
     pub tenure: Tenure,
     /// No number handed out has reached this.
     pub ceiling: u64,
+    /// How long its right to be active lasts; zero if it doesn't say so.
+    pub duration: Millis,
+    /// The longest TTL that a leader of it can have; zero if it doesn't say so.
+    pub longest_ttl: Millis,
 }
 
 impl Content {
@@ -79,6 +83,11 @@ impl Content {
             (Some(signed), _) => Some((&signed.by, &signed.address, signed.record.tenure)),
             (None, newer) => newer.as_ref().map(|newer| (&newer.by, &newer.address, newer.tenure)),
         }
+    }
+
+    /// Whether the replica that wrote the annotations holds the Lease, in whatever format they are.
+    pub(crate) fn is_held_by_its_author(&self) -> bool {
+        self.author().is_some_and(|(by, ..)| self.holder.as_ref() == Some(by))
     }
 
     /// The last words of a tenure that ended in good order. An empty holder alone is no release:

@@ -19,7 +19,7 @@ use crate::{
 };
 use claim::Claiming;
 use hold::Holding;
-use shared::{News, Next, Shared, Then};
+use shared::{Change, News, Next, Shared, Then};
 use stand_by::Standby;
 use stop::Releasing;
 
@@ -196,21 +196,20 @@ impl Replica {
 
     #[inline]
     fn go_on(&mut self, next: Next) {
-        if !matches!(next, Next::Stay) {
-            self.change_role(next);
+        if let Next::Become(change) = next {
+            self.change_role(*change);
         }
     }
 
     #[cold]
-    fn change_role(&mut self, next: Next) {
+    fn change_role(&mut self, change: Change) {
         let shared = &mut self.shared;
-        match next {
-            Next::Stay => {}
-            Next::StandBy(since) => self.role = Role::Standby(Standby::since(shared, since)),
-            Next::Claim(target, unused) => {
-                self.role = Role::Claiming(Claiming::new(shared, *target, unused.map(|unused| *unused)));
+        match change {
+            Change::StandBy(since) => self.role = Role::Standby(Standby::since(shared, since)),
+            Change::Claim(target, unused) => {
+                self.role = Role::Claiming(Claiming::new(shared, target, unused.map(|unused| *unused)));
             }
-            Next::Hold(sent, over, then) => {
+            Change::Hold(sent, over, then) => {
                 self.role = Role::Active(Box::new(Holding::new(shared, *sent, over)));
                 // The claim was sent a while ago: the wait may be over, the renewal due.
                 self.pass_time();
@@ -218,8 +217,8 @@ impl Replica {
                     self.tell(News::Shutdown);
                 }
             }
-            Next::Release(record, over) => self.role = Role::Releasing(Releasing::new(shared, record, over)),
-            Next::Stop => {
+            Change::Release(record, over) => self.role = Role::Releasing(Releasing::new(shared, record, over)),
+            Change::Stop => {
                 self.role = Role::Stopped;
                 shared.out.push_back(Output::Stopped);
             }

@@ -93,9 +93,12 @@ impl Sight {
         }
         if let Some(newer) = content.and_then(|content| content.newer.as_ref()) {
             self.wrote(newer.tenure, Millis(0));
+            self.duration = self.duration.max(newer.duration);
         }
-        if let Some((content, held)) = content.and_then(|content| Some((content, content.held()?))) {
+        if let Some(held) = content.and_then(Content::held) {
             self.held = Some(HeldAt { tenure: held.record.tenure, at: now });
+        }
+        if let Some(content) = content.filter(|content| content.is_held_by_its_author()) {
             self.duration = self.duration.max(content.duration.unwrap_or_default());
         }
         match &mut self.last {

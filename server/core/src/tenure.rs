@@ -26,8 +26,13 @@ impl Known {
 
     /// A record was seen.
     pub(crate) fn learn(&mut self, record: &Record) {
-        self.stored(Ceiling(record.ceiling));
-        self.longest_ttl = self.longest_ttl.max(record.longest_ttl);
+        self.learn_of(Ceiling(record.ceiling), record.longest_ttl);
+    }
+
+    /// As much of a record as can be read in every format.
+    pub(crate) fn learn_of(&mut self, ceiling: Ceiling, longest_ttl: Millis) {
+        self.stored(ceiling);
+        self.longest_ttl = self.longest_ttl.max(longest_ttl);
     }
 
     /// A record with this ceiling is stored.

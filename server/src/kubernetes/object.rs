@@ -9,18 +9,19 @@ use crate::record::{self, numbers, record};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease as LeaseObject, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use leasehold_core::{Address, Content, Holder, Lease, Millis, NUMBER_LIMIT, Newer, Record, Signed, Tenure, Version};
+use leasehold_core::{
+    Address, Content, Holder, LONGEST, Lease, Millis, NUMBER_LIMIT, Newer, Record, Signed, Tenure, Version,
+};
 use std::collections::BTreeMap;
 
 /// Before the name of each annotation.
 const PREFIX: &str = "leasehold.dev/";
 /// The format that is written, and the only one that is read. Annotations without a format have
-/// this one. It rises when a replica of an earlier
-/// version would break a promise by taking the Lease over. An annotation that such a replica may
-/// leave alone needs no other format.
+/// this one. It rises when a replica of an earlier version would break a promise by taking the Lease
+/// over. An annotation that such a replica may leave alone needs no other format.
 pub(super) const FORMAT: u64 = 1;
-/// Annotations beside the numbers of the record. The first three, the tenure and the ceiling mean
-/// the same in every format.
+/// Annotations beside the numbers of the record. The first three, and of the record its tenure,
+/// ceiling, duration and longest TTL, mean the same in every format.
 const WORDS: [&str; 4] = ["format", "replica", "address", "keys"];
 /// An operator sets this annotation after the Lease was lost or restored. No tenure begins below
 /// its number.
@@ -161,7 +162,9 @@ impl<'a> Annotations<'a> {
     fn newer(self) -> Option<Newer> {
         let (tenure, ceiling) = (Tenure(self.number("tenure")?), self.number("ceiling")?);
         let lawful = tenure.0 < ceiling && ceiling <= NUMBER_LIMIT;
-        lawful.then_some(Newer { by: self.by()?, address: self.address()?, tenure, ceiling })
+        let time = |name| self.number(name).map(Millis).filter(|time| *time <= LONGEST).unwrap_or_default();
+        let (duration, longest_ttl) = (time("duration-ms"), time("longest-ttl-ms"));
+        lawful.then_some(Newer { by: self.by()?, address: self.address()?, tenure, ceiling, duration, longest_ttl })
     }
 }
 

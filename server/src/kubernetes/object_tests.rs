@@ -142,10 +142,10 @@ fn a_manifest_that_empties_the_holder_releases_nothing() {
     assert!(content.held().is_none() && content.released().is_none() && content.signed.is_some());
 }
 
-/// A replica of a later version has written it: this one learns who is active and how high numbers
-/// have got, and no more.
+/// A replica of a later version has written it: this one learns who is active, how high numbers
+/// have got and how long to wait, and no more.
 #[test]
-fn a_later_format_tells_of_its_author_only() {
+fn a_later_format_tells_of_its_author_and_its_times() {
     let with = |changes: &[(&str, &str)]| {
         let mut object = sign(LeaseObject::default(), &signature(), &record(), time(1));
         let annotations = object.metadata.annotations.as_mut().unwrap();
@@ -153,9 +153,13 @@ fn a_later_format_tells_of_its_author_only() {
         seen(&object).content
     };
     let Signature { me: by, address, .. } = signature();
-    let newer = Newer { by, address, tenure: record().tenure, ceiling: record().ceiling };
-    let content = with(&[("format", "2"), ("duration-ms", "eight seconds")]);
-    assert_eq!((content.held(), &content.newer), (None, &Some(newer)));
+    let (record, duration) = (record(), Millis(60_000));
+    let (tenure, ceiling, longest_ttl) = (record.tenure, record.ceiling, record.longest_ttl);
+    let newer = Newer { by, address, tenure, ceiling, duration, longest_ttl };
+    let content = with(&[("format", "2"), ("duration-ms", "60000"), ("margin-ms", "none")]);
+    assert_eq!((content.held(), &content.newer), (None, &Some(newer.clone())));
+    let content = with(&[("format", "2"), ("duration-ms", "a minute")]);
+    assert_eq!(content.newer, Some(Newer { duration: Millis(0), ..newer }));
     assert_eq!(with(&[("format", "2"), ("ceiling", "many")]).newer, None);
     assert_eq!(with(&[("format", "1")]).newer, None);
 }

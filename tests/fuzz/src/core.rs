@@ -370,7 +370,8 @@ impl World {
         let holder = holders[usize::from(script.byte()) % 3].clone();
         let by = if script.flag() { me() } else { Holder("other".to_owned()) };
         let (address, written) = (address("b:1"), script.byte() % 8);
-        let newer = Newer { by: by.clone(), address: address.clone(), tenure: parts.tenure, ceiling: parts.ceiling };
+        let (tenure, ceiling, duration, longest_ttl) = (parts.tenure, parts.ceiling, parts.duration, parts.longest_ttl);
+        let newer = Newer { by: by.clone(), address: address.clone(), tenure, ceiling, duration, longest_ttl };
         let newer = (written == 4).then_some(newer);
         let signed =
             (!written.is_multiple_of(4)).then(|| Signed { by, address, record: fixed(Record::from_parts(parts)) });

@@ -4,10 +4,9 @@
 use crate::checks::Violation;
 use crate::network::Party;
 use crate::server::{Parcel, Proc};
-use crate::truth::Fact;
 use crate::world::{Event, World};
 use leasehold_core::{Active, Address, Input, Millis, MirrorBatch, Time};
-use leasehold_shell::News;
+use leasehold_shell::{Gone, News};
 
 /// A standby that mirrors a replica.
 #[derive(Clone, Debug)]
@@ -84,18 +83,27 @@ impl World {
         self.reach("mirror opened");
         let last = self.now;
         self.servers[at].mirrors.push(Mirroring { stream, standby: from, last, broken: false });
-        self.note(at, &Fact::Told(&Input::MirrorOpened))?;
         self.run_shell(at, |shell, now, ports| shell.receive(now, leasehold_shell::Message::Mirror(stream), ports))
     }
 
-    /// A mirror of this replica is told something.
-    pub(crate) fn tell_news(&mut self, at: usize, stream: u64, news: News) {
+    /// A mirror of this replica is told something. One that is too slow for it is let go.
+    pub(crate) fn tell_news(&mut self, at: usize, stream: u64, news: News) -> Result<(), Gone> {
         let input = match news {
             News::Snapshot(batch) => Input::MirrorSnapshot(MirrorBatch::clone(&batch)),
-            News::Changed(_) if !self.calm && self.rng.chance(self.plan.gaps) => return self.reach("mirror has a gap"),
+            News::Changed(_) if !self.calm && self.rng.chance(self.plan.gaps) => {
+                if self.rng.chance(500) {
+                    self.reach("mirror has a gap");
+                    return Ok(());
+                }
+                self.reach("mirror too slow");
+                self.tell_mirror(at, stream, |stream| Parcel::MirrorOver { stream });
+                self.servers[at].mirrors.retain(|mirroring| mirroring.stream != stream);
+                return Err(Gone);
+            }
             News::Changed(batch) => Input::MirrorChanged(MirrorBatch::clone(&batch)),
         };
         self.tell_mirror(at, stream, |stream| Parcel::Mirror { stream, input });
+        Ok(())
     }
 
     fn tell_mirror(&mut self, at: usize, stream: u64, parcel: impl FnOnce(u64) -> Parcel) {
@@ -118,7 +126,6 @@ impl World {
         if self.servers[at].mirrors.len() == before {
             return Ok(());
         }
-        self.note(at, &Fact::Told(&Input::MirrorClosed))?;
         self.run_shell(at, |shell, now, ports| shell.close_mirror(now, |mirror| *mirror == stream, ports))
     }
 

@@ -2,7 +2,7 @@
 
 use super::desk::Write;
 use super::sent::{SentClaim, Target};
-use super::shared::{News, Next, Shared, Since, Then};
+use super::shared::{Change, News, Next, Shared, Since, Then};
 use crate::{Outcome, Over, Tenure, Time};
 
 /// A replica whose claim is under way.
@@ -39,7 +39,7 @@ impl Claiming {
                 Next::Stay
             }
             // Nobody waits for a file: the next process finds it without a lock.
-            News::Shutdown if shared.is_alone() => Next::Stop,
+            News::Shutdown if shared.is_alone() => Change::Stop.into(),
             News::Shutdown => {
                 self.then = Then::Stop;
                 Next::Stay
@@ -54,7 +54,8 @@ impl Claiming {
             // A right that has ended stays ended, so a claim that was stored too late begins
             // nothing.
             if self.right_until > shared.now {
-                return Next::Hold(sent, version.map_or(Over::Anything, Over::Version), self.then);
+                let over = version.map_or(Over::Anything, Over::Version);
+                return Change::Hold(sent, over, self.then).into();
             }
             return self.failed(Since::ClaimFailed(sent));
         }
@@ -62,6 +63,7 @@ impl Claiming {
     }
 
     fn failed(&self, since: Since) -> Next {
-        if self.then == Then::Stop { Next::Stop } else { Next::StandBy(since) }
+        let change = if self.then == Then::Stop { Change::Stop } else { Change::StandBy(since) };
+        change.into()
     }
 }

@@ -40,20 +40,32 @@ pub(super) enum News {
     Shutdown,
 }
 
-/// What becomes of a role.
+/// What becomes of a role: nearly always it stays, so whatever else there is lies behind a pointer.
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Next {
     Stay,
+    Become(Box<Change>),
+}
+
+/// The role that a replica changes to.
+#[derive(Debug)]
+pub(super) enum Change {
     StandBy(Since),
     /// Claims the next tenure, after a claim whose tenure never began.
-    Claim(Box<Target>, Option<Box<SentClaim>>),
+    Claim(Target, Option<Box<SentClaim>>),
     /// A claim is known to be stored, in the version that the next write replaces: its tenure
     /// begins.
     Hold(Box<SentClaim>, Over, Then),
     /// Stores the last words of the tenure.
     Release(Box<Record>, Over),
     Stop,
+}
+
+impl From<Change> for Next {
+    fn from(change: Change) -> Self {
+        Self::Become(Box::new(change))
+    }
 }
 
 /// Why a replica stands by again.
@@ -129,7 +141,7 @@ impl Shared {
                 self.known.learn(&signed.record);
             }
             if let Some(newer) = &lease.content.newer {
-                self.known.stored(Ceiling(newer.ceiling));
+                self.known.learn_of(Ceiling(newer.ceiling), newer.longest_ttl);
             }
             let mut mine = lease.content.held().filter(|signed| self.sight.is_me(&signed.by));
             if mine.take_if(|signed| Some(signed.record.tenure) == holds).is_some() {

@@ -183,7 +183,7 @@ fn edit(group: &mut Group, case: &mut TestCase) -> Result<(), String> {
     if let Some(name) = optional::<String>(case, "restore")? {
         return group.api.restore(&name);
     }
-    let (duration, by) = (length(case, "duration")?, optional::<String>(case, "by")?);
+    let (duration, ttl, by) = (length(case, "duration")?, length(case, "ttl")?, optional::<String>(case, "by")?);
     let strips = case.args.len() > 1 && flag(case, "strip")?;
     let what = if case.args.is_empty() { "duration".to_owned() } else { word(case)? };
     if what == "delete" {
@@ -197,7 +197,7 @@ fn edit(group: &mut Group, case: &mut TestCase) -> Result<(), String> {
             "renew" => content.renew_time = now,
             "give-back" => (content.holder, content.duration, content.renew_time) = (None, Some(Millis(1000)), now),
             "strip" => content.signed = None,
-            "upgrade" => upgrade(content, &by.unwrap_or_default()),
+            "upgrade" => upgrade(content, &by.unwrap_or_default(), duration, ttl),
             _ => {}
         }
         content.duration = duration.or(content.duration);
@@ -207,11 +207,13 @@ fn edit(group: &mut Group, case: &mut TestCase) -> Result<(), String> {
 }
 
 /// A replica of a later version takes the Lease over.
-fn upgrade(content: &mut Content, by: &str) {
+fn upgrade(content: &mut Content, by: &str, duration: Option<Millis>, ttl: Option<Millis>) {
     let Some(before) = content.signed.take() else { return };
     let (by, address, tenure) = (Holder(by.to_owned()), address(by), Tenure(before.record.ceiling));
     content.holder = Some(by.clone());
-    content.newer = Some(Newer { by, address, tenure, ceiling: tenure.0 + HEADROOM });
+    let (duration, longest_ttl) =
+        (duration.unwrap_or(before.record.duration), ttl.unwrap_or(before.record.longest_ttl));
+    content.newer = Some(Newer { by, address, tenure, ceiling: tenure.0 + HEADROOM, duration, longest_ttl });
 }
 
 /// A worker's call, or an operator's: at a replica, or forwarded by one.

@@ -192,6 +192,17 @@ impl World {
         }
     }
 
+    /// Whether the server finds that nobody reads the stream, as it sends a word: the connection is
+    /// gone, or its reader too slow. Mostly it is told of the end of a stream otherwise.
+    pub(crate) fn loses_a_reader(&mut self, stream: StreamId) -> bool {
+        let gone = !self.calm && self.rng.chance(self.plan.lost / 20);
+        if gone {
+            self.reach("reader gone at a word");
+            self.end_stream(stream, false);
+        }
+        gone
+    }
+
     pub(crate) fn send_event(
         &mut self,
         at: usize,

@@ -26,7 +26,6 @@ pub(crate) struct Speaker<'a> {
 impl World {
     /// The shell of this process hears one thing, and what it says is done.
     pub(crate) fn tell(&mut self, at: usize, input: Input) -> Result<(), Violation> {
-        self.note(at, &Fact::Told(&input))?;
         self.remember_what_it_hears(at, &input);
         self.run_shell(at, |shell, now, ports| shell.tell(now, input, ports))
     }
@@ -125,6 +124,10 @@ impl Speaker<'_> {
 }
 
 impl Ports<(), CallId, u64> for Speaker<'_> {
+    fn told(&mut self, _: Time, input: &Input) {
+        self.note(&Fact::Told(input));
+    }
+
     fn said(&mut self, output: &Output) {
         let at = self.at;
         self.world.trace(|| format!("    r{at}: {output:?}"));
@@ -160,6 +163,7 @@ impl Ports<(), CallId, u64> for Speaker<'_> {
 
     fn send(&mut self, (stream, ()): (StreamId, &mut ()), item: StreamItem) -> Result<(), Gone> {
         match item {
+            StreamItem::Event(_) if self.world.loses_a_reader(stream) => return Err(Gone),
             StreamItem::Event(word) => self.world.send_event(self.at, stream, word),
             StreamItem::Close(why) => {
                 let superseded = why.as_deref() == Some(&Reject::Superseded);
@@ -169,13 +173,11 @@ impl Ports<(), CallId, u64> for Speaker<'_> {
                 self.world.end_stream(stream, superseded);
             }
         }
-        // The end of a stream is noticed when word of it comes, and not by sending.
         Ok(())
     }
 
     fn mirror(&mut self, stream: &u64, news: News) -> Result<(), Gone> {
-        self.world.tell_news(self.at, *stream, news);
-        Ok(())
+        self.world.tell_news(self.at, *stream, news)
     }
 
     fn board(&mut self, news: &BoardNews<'_>) {
