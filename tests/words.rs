@@ -10,7 +10,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-const TTL: Duration = Duration::from_secs(2);
+const TTL: Duration = Duration::from_secs(3);
 const TENURE: u64 = 70;
 /// The version of a candidacy that waits, and of the same one when it leads: that is its fencing
 /// token.
