@@ -1,6 +1,6 @@
 //! The only file that reads clocks.
 
-use leasehold_core::Time;
+use leasehold_core::{ClockFloor, Time};
 #[cfg(not(turmoil))]
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
@@ -67,8 +67,8 @@ fn since_1970() -> Duration {
 /// 2025-01-01T00:00:00Z, times 2^20, to the millisecond; 0 before that date. It keeps numbers
 /// rising where the record was lost or restored from a backup.
 #[must_use]
-pub fn clock_floor() -> u64 {
-    floor_at(unix_millis())
+pub fn clock_floor() -> ClockFloor {
+    ClockFloor(floor_at(unix_millis()))
 }
 
 fn floor_at(unix_millis: u64) -> u64 {
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(floor_at(LINE_EPOCH_MS + 1000), 1_048_576);
         assert!(floor_at(LINE_EPOCH_MS + 250 * 365 * 86_400_000) < NUMBER_LIMIT);
         assert!(
-            clock_floor() > floor_at(LINE_EPOCH_MS + 365 * 86_400_000),
+            clock_floor().0 > floor_at(LINE_EPOCH_MS + 365 * 86_400_000),
             "the clock of this machine is years behind"
         );
     }

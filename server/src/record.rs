@@ -1,6 +1,6 @@
 //! A record as named numbers: in the state file, and in the annotations of the Lease.
 
-use leasehold_core::{Handover, Millis, Record, RecordParts, Revision, Tenure, Unlawful};
+use leasehold_core::{Ceiling, ChangeNumber, Handover, Millis, Record, RecordParts, Revision, Tenure, Unlawful};
 use std::num::ParseIntError;
 
 /// The names.
@@ -31,13 +31,13 @@ pub(crate) enum NoRecord {
 pub(crate) fn numbers(record: &Record) -> [Option<u64>; 9] {
     [
         Some(record.tenure.0),
-        Some(record.ceiling),
+        Some(record.ceiling.0),
         Some(record.duration.0),
         Some(record.margin.0),
         Some(record.renewed_at.0),
         record.ended_at.map(|at| at.0),
         Some(record.longest_ttl.0),
-        record.last_change,
+        record.last_change.map(|number| number.0),
         record.last_revision.map(|revision| revision.0),
     ]
 }
@@ -50,13 +50,13 @@ pub(crate) fn record(
     let needed = |name| number(name)?.ok_or(NoRecord::Missing(name));
     Ok(Record::from_parts(RecordParts {
         tenure: Tenure(needed("tenure")?),
-        ceiling: needed("ceiling")?,
+        ceiling: Ceiling(needed("ceiling")?),
         duration: Millis(needed("duration-ms")?),
         margin: Millis(needed("margin-ms")?),
         renewed_at: Millis(needed("renewed-at-ms")?),
         ended_at: number("ended-at-ms")?.map(Millis),
         longest_ttl: Millis(needed("longest-ttl-ms")?),
-        last_change: number("last-change")?,
+        last_change: number("last-change")?.map(ChangeNumber),
         handover,
         last_revision: number("last-revision")?.map(Revision),
     })?)

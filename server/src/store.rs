@@ -5,7 +5,7 @@ use crate::clock;
 use crate::kubernetes::LeaseStore;
 use crate::metrics::Metrics;
 use crate::state_file::StateFile;
-use leasehold_core::{ClockFloor, Input, Millis, Outcome, Over, Record, Time, WriteId};
+use leasehold_core::{Input, Millis, Outcome, Over, Record, Time, WriteId};
 use leasehold_shell::{Fact, Write};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -127,7 +127,7 @@ impl Thread {
     fn read(&mut self) -> Input {
         loop {
             match self.file.read() {
-                Ok(found) => return Input::Found { found, clock_floor: ClockFloor(clock::clock_floor()) },
+                Ok(found) => return Input::Found { found, clock_floor: clock::clock_floor() },
                 Err(error) => {
                     if self.must_say("can't read the record") {
                         tracing::error!(%error, "can't read the record; trying again each second");

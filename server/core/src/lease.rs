@@ -1,7 +1,7 @@
 //! The Lease as the core sees it: who holds it, what a Leasehold replica has written into it, and
 //! what a write replaces.
 
-use crate::{Address, Millis, Record, Tenure};
+use crate::{Address, Ceiling, Millis, Record, Tenure};
 
 /// Names one version of the Lease, for compare-and-swap: Kubernetes' `resourceVersion`. Opaque, and
 /// never compared in order: it goes back when etcd is restored from a backup.
@@ -61,7 +61,7 @@ pub struct Newer {
     /// Its tenure.
     pub tenure: Tenure,
     /// No number handed out has reached this.
-    pub ceiling: u64,
+    pub ceiling: Ceiling,
     /// How long its right to be active lasts; zero if it doesn't say so.
     pub duration: Millis,
     /// The longest TTL that a leader of it can have; zero if it doesn't say so.

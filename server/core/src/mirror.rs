@@ -5,7 +5,7 @@
 //! number of its tenure. A standby whose mirror has reached that number knows everything.
 
 use crate::lawful::{Unlawful, lawful, time};
-use crate::{Carried, ElectionName, Enrolment, Handover, Held, Millis, Record, Tenure};
+use crate::{Carried, ChangeNumber, ElectionName, Enrolment, Handover, Held, Millis, Record, Tenure};
 use std::collections::BTreeMap;
 
 lawful! {
@@ -20,9 +20,9 @@ pub struct BatchParts {
     /// Whose.
     pub tenure: Tenure,
     /// The number of the last change before these.
-    pub after: u64,
+    pub after: ChangeNumber,
     /// The number of the last one of these.
-    pub number: u64,
+    pub number: ChangeNumber,
     /// What is there, or has changed.
     pub there: Vec<Carried>,
     /// What is over.
@@ -42,7 +42,7 @@ impl BatchParts {
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
     tenure: Tenure,
-    number: u64,
+    number: ChangeNumber,
     /// A snapshot has come, and each change since.
     whole: bool,
     candidacies: BTreeMap<Enrolment, Carried>,

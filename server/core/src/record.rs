@@ -1,7 +1,7 @@
 //! The record: what outlives a tenure, in the state file or in the Lease.
 
 use crate::lawful::{LONGEST, Unlawful, lawful, time, within};
-use crate::{Carried, Held, Millis, NUMBER_LIMIT, Revision, Tenure};
+use crate::{Carried, Ceiling, ChangeNumber, Held, Millis, NUMBER_LIMIT, Revision, Tenure};
 use std::collections::BTreeSet;
 
 lawful! {
@@ -16,7 +16,7 @@ pub struct RecordParts {
     /// The tenure that wrote it.
     pub tenure: Tenure,
     /// No number handed out has reached this.
-    pub ceiling: u64,
+    pub ceiling: Ceiling,
     /// How long the right to be active lasts from the moment before the write was sent.
     pub duration: Millis,
     /// The holder stops this much earlier.
@@ -31,7 +31,7 @@ pub struct RecordParts {
     /// The number of its last change of state, if it ended in good order after it had settled, with
     /// a Lease as its store: a standby whose mirror has reached that number knows everything, and
     /// nobody waits.
-    pub last_change: Option<u64>,
+    pub last_change: Option<ChangeNumber>,
     /// Everything that the next tenure must know, if this one ended in good order after it had
     /// settled, with a file as its store: then nobody waits.
     pub handover: Option<Handover>,
@@ -95,7 +95,7 @@ impl Record {
     }
 
     /// The same record with this ceiling.
-    pub(crate) fn with_ceiling(self, ceiling: u64) -> Self {
+    pub(crate) fn with_ceiling(self, ceiling: Ceiling) -> Self {
         Self::made(RecordParts { ceiling, ..self.0 })
     }
 
@@ -113,8 +113,8 @@ impl Record {
 
 impl RecordParts {
     fn check(&self) -> Result<(), Unlawful> {
-        within("ceiling", self.ceiling, 2..=NUMBER_LIMIT)?;
-        let number = |what, is| within(what, is, 1..=self.ceiling - 1);
+        within("ceiling", self.ceiling.0, 2..=NUMBER_LIMIT)?;
+        let number = |what, is| within(what, is, 1..=self.ceiling.0 - 1);
         number("tenure", self.tenure.0)?;
         self.last_revision.map_or(Ok(()), |last| number("last_revision", last.0))?;
         time("duration", self.duration)?;
@@ -153,7 +153,7 @@ mod tests {
         let holds = vec![Held { election: ElectionName::new("tick").unwrap(), until: Millis(7000) }];
         RecordParts {
             tenure: Tenure(100),
-            ceiling: 200,
+            ceiling: Ceiling(200),
             duration: Millis(3000),
             margin: Millis(300),
             renewed_at: Millis(4000),
@@ -186,7 +186,7 @@ mod tests {
                 |parts, to| {
                     *parts = RecordParts {
                         tenure: Tenure(1),
-                        ceiling: to,
+                        ceiling: Ceiling(to),
                         last_revision: None,
                         handover: None,
                         ..parts.clone()

@@ -26,7 +26,7 @@ impl Known {
 
     /// A record was seen.
     pub(crate) fn learn(&mut self, record: &Record) {
-        self.learn_of(Ceiling(record.ceiling), record.longest_ttl);
+        self.learn_of(record.ceiling, record.longest_ttl);
     }
 
     /// As much of a record as can be read in every format.
@@ -85,7 +85,7 @@ impl Claim {
     pub(crate) fn new(known: &Known, found: Found, now: Time) -> Self {
         let floor = known.clock.now(now).0;
         let above = match &found {
-            Found::Record(record) => floor.max(record.ceiling),
+            Found::Record(record) => floor.max(record.ceiling.0),
             Found::Fresh => floor,
             Found::Lost => floor.saturating_add(AHEAD_WHEN_LOST),
         };
@@ -105,7 +105,7 @@ impl Claim {
             Found::Lost => Self { settle_for: known.longest_ttl.with_drift(), ..fresh },
             // This process has seen a later record, and somebody has put this one in its place. It
             // says nothing of the tenure before this one.
-            Found::Record(record) if record.ceiling < known.ceiling.0 => {
+            Found::Record(record) if record.ceiling < known.ceiling => {
                 let longest_ttl = record.longest_ttl.max(known.longest_ttl);
                 Self { settle_for: longest_ttl.with_drift(), longest_ttl, ..fresh }
             }
@@ -178,7 +178,7 @@ impl ActiveTenure {
 fn parts(config: &Config, tenure: Tenure, pending: Pending, longest_ttl: Millis) -> RecordParts {
     RecordParts {
         tenure,
-        ceiling: pending.ceiling.0,
+        ceiling: pending.ceiling,
         duration: config.duration,
         margin: config.margin,
         renewed_at: pending.renewed_at,

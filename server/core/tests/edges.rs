@@ -2,10 +2,10 @@
 //! breaking.
 
 use leasehold_core::{
-    Address, Ask, BatchParts, CallId, CandidateName, Carried, ClockFloor, Config, Content, ElectionName, Enrolment,
-    Entry, FencingToken, Found, Handover, Holder, Input, Kept, Lease, Millis, MirrorBatch, NUMBER_LIMIT, Outcome,
-    Output, Record, RecordParts, Reject, Replica, Reply, Signed, StreamId, Subject, Tenure, Ticket, TicketParts, Time,
-    Value, Version,
+    Address, Ask, BatchParts, CallId, CandidateName, Carried, Ceiling, ChangeNumber, ClockFloor, Config, Content,
+    ElectionName, Enrolment, Entry, FencingToken, Found, Handover, Holder, Input, Kept, Lease, Millis, MirrorBatch,
+    NUMBER_LIMIT, Outcome, Output, Record, RecordParts, Reject, Replica, Reply, Signed, StreamId, Subject, Tenure,
+    Ticket, TicketParts, Time, Value, Version,
 };
 
 fn ticket(enrolment: u64, token: Option<u64>, tenure: u64) -> Ticket {
@@ -33,7 +33,7 @@ fn record(tenure: u64, ceiling: u64) -> Record {
 fn with(tenure: u64, ceiling: u64, change: impl FnOnce(&mut RecordParts)) -> Record {
     let mut parts = RecordParts {
         tenure: Tenure(tenure),
-        ceiling,
+        ceiling: Ceiling(ceiling),
         duration: Millis(3000),
         margin: Millis(300),
         renewed_at: Millis(4000),
@@ -167,10 +167,11 @@ fn a_mirror_that_does_not_fit_the_record_is_not_believed() {
         let there =
             vec![Carried { ticket: ticket(enrolment, Some(enrolment + 1), 100), drains_until: None, attempt: None }];
         let (gone, holds) = (Vec::new(), Vec::new());
-        let batch = BatchParts { tenure: Tenure(100), after: 0, number: 7, there, gone, holds };
+        let batch =
+            BatchParts { tenure: Tenure(100), after: ChangeNumber(0), number: ChangeNumber(7), there, gone, holds };
         let batch = MirrorBatch::from_parts(batch).unwrap();
         handle(&mut replica, 1, Input::MirrorSnapshot(batch));
-        let last = with(100, 2000, |record| (record.ended_at, record.last_change) = (ended_at, Some(7)));
+        let last = with(100, 2000, |record| (record.ended_at, record.last_change) = (ended_at, Some(ChangeNumber(7))));
         let watched = Input::Watched { lease: lease("2", last), clock_floor: ClockFloor(0) };
         let mut outputs = handle(&mut replica, 2, watched);
         outputs.extend(handle(&mut replica, 20_000, Input::Tick));

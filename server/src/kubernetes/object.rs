@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease as LeaseObject, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use leasehold_core::{
-    Address, Content, Holder, LONGEST, Lease, Millis, NUMBER_LIMIT, Newer, Record, Signed, Tenure, Version,
+    Address, Ceiling, ClockFloor, Content, Holder, LONGEST, Lease, Millis, NUMBER_LIMIT, Newer, Record, Signed, Tenure,
+    Version,
 };
 use std::collections::BTreeMap;
 
@@ -65,7 +66,7 @@ pub(crate) fn version(object: &LeaseObject) -> Version {
 
 /// A number above all that were handed out. The clock vouches for it, or an operator: see "Backup
 /// and restore" in docs/operations.md.
-pub(crate) fn vouched(object: Option<&LeaseObject>) -> u64 {
+pub(crate) fn vouched(object: Option<&LeaseObject>) -> ClockFloor {
     let annotations = object.and_then(|object| object.metadata.annotations.as_ref());
     let floor = annotations.and_then(|annotations| annotations.get(FLOOR)).map_or(0, |text| {
         text.parse().ok().filter(|floor| *floor < NUMBER_LIMIT).unwrap_or_else(|| {
@@ -75,7 +76,7 @@ pub(crate) fn vouched(object: Option<&LeaseObject>) -> u64 {
             0
         })
     });
-    clock_floor().max(floor)
+    clock_floor().max(ClockFloor(floor))
 }
 
 /// The keys of the replica that wrote the Lease. `None`: nobody holds the Lease.
@@ -160,8 +161,8 @@ impl<'a> Annotations<'a> {
 
     /// What can be read in every format.
     fn newer(self) -> Option<Newer> {
-        let (tenure, ceiling) = (Tenure(self.number("tenure")?), self.number("ceiling")?);
-        let lawful = tenure.0 < ceiling && ceiling <= NUMBER_LIMIT;
+        let (tenure, ceiling) = (Tenure(self.number("tenure")?), Ceiling(self.number("ceiling")?));
+        let lawful = tenure.0 < ceiling.0 && ceiling.0 <= NUMBER_LIMIT;
         let time = |name| self.number(name).map(Millis).filter(|time| *time <= LONGEST).unwrap_or_default();
         let (duration, longest_ttl) = (time("duration-ms"), time("longest-ttl-ms"));
         lawful.then_some(Newer { by: self.by()?, address: self.address()?, tenure, ceiling, duration, longest_ttl })

@@ -1,7 +1,7 @@
 //! The Lease as an object: what is written is read, and half of it is worth nothing.
 
 use super::*;
-use leasehold_core::{RecordParts, Revision};
+use leasehold_core::{ChangeNumber, RecordParts, Revision};
 
 fn signature() -> Signature {
     let me = Holder("a_1".to_owned());
@@ -15,7 +15,7 @@ fn record() -> Record {
 fn parts() -> RecordParts {
     RecordParts {
         tenure: Tenure(NUMBER_LIMIT - 100),
-        ceiling: NUMBER_LIMIT,
+        ceiling: Ceiling(NUMBER_LIMIT),
         duration: Millis(7500),
         margin: Millis(1000),
         renewed_at: Millis(123_456),
@@ -38,7 +38,7 @@ fn what_is_written_is_read() {
     assert_eq!(content.held().unwrap().record, record());
     assert_eq!((content.held().unwrap().address.as_str(), content.duration), ("10.0.0.1:7400", Some(Millis(8000))));
 
-    let (ended_at, last_change, last_revision) = (Some(Millis(5)), Some(9), Some(Revision(8)));
+    let (ended_at, last_change, last_revision) = (Some(Millis(5)), Some(ChangeNumber(9)), Some(Revision(8)));
     let end = Record::from_parts(RecordParts { ended_at, last_change, last_revision, ..parts() }).unwrap();
     let released = sign(held, &signature(), &end, time(2));
     let content = seen(&released).content;
@@ -56,7 +56,7 @@ fn an_operator_may_say_below_which_number_no_tenure_begins() {
         object.metadata.annotations.get_or_insert_default().insert(FLOOR.to_owned(), floor.to_owned());
         object
     };
-    let high = NUMBER_LIMIT - 5;
+    let high = ClockFloor(NUMBER_LIMIT - 5);
     assert_eq!(vouched(Some(&with(&high.to_string()))), high);
     assert_eq!(vouched(Some(&strip(with(&high.to_string())))), high, "it is there until a tenure begins");
     let begun = sign(with(&high.to_string()), &signature(), &record(), time(1));

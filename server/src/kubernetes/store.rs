@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use kube::api::PostParams;
-use leasehold_core::{ClockFloor, Input, Lease, Outcome, Over, Record, Version, WriteId};
+use leasehold_core::{Input, Lease, Outcome, Over, Record, Version, WriteId};
 use leasehold_shell::Fact;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -134,7 +134,7 @@ impl Task {
         let leases = self.cluster.leases();
         match bounded(self.cluster.request_timeout, leases.get_opt(&self.cluster.lease)).await {
             Ok(object) => {
-                let clock_floor = ClockFloor(vouched(object.as_ref()));
+                let clock_floor = vouched(object.as_ref());
                 let lease = object.map(|object| self.objects.keep(object));
                 Input::FoundLease { lease, clock_floor }
             }

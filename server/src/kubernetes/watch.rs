@@ -7,7 +7,7 @@ use super::{ApiError, Cluster, bounded};
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use leasehold_core::{ClockFloor, Input};
+use leasehold_core::Input;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -55,7 +55,7 @@ async fn one_watch(cluster: &Cluster, objects: &Objects, inputs: &mpsc::Sender<I
 }
 
 async fn tell(objects: &Objects, inputs: &mpsc::Sender<Input>, lease: Option<LeaseObject>) {
-    let clock_floor = ClockFloor(vouched(lease.as_ref()));
+    let clock_floor = vouched(lease.as_ref());
     let lease = lease.map(|lease| objects.keep(lease));
     // A loop that is gone needs no news.
     let _ = inputs.send(Input::Watched { lease, clock_floor }).await;

@@ -1,7 +1,7 @@
 //! Frames: how the state of the active replica is written down for standbys.
 
 use crate::candidacy::{Candidacy, Hold, Packed};
-use leasehold_core::{BatchParts, Carried, Enrolment, Held, MirrorBatch, Tenure, Unlawful};
+use leasehold_core::{BatchParts, Carried, ChangeNumber, Enrolment, Held, MirrorBatch, Tenure, Unlawful};
 use leasehold_shell::News;
 use prost::Message;
 
@@ -65,8 +65,8 @@ pub(crate) fn frames(news: &News) -> Vec<Frame> {
     let empty = Frame {
         format: FORMAT,
         tenure: batch.tenure.0,
-        after: batch.after,
-        number: batch.number,
+        after: batch.after.0,
+        number: batch.number.0,
         snapshot,
         goes_on: true,
         there: Vec::new(),
@@ -111,8 +111,8 @@ pub(crate) fn batch(frames: &[Frame]) -> Result<(MirrorBatch, bool), BadFrames> 
     };
     let batch = MirrorBatch::from_parts(BatchParts {
         tenure: Tenure(first.tenure),
-        after: first.after,
-        number: first.number,
+        after: ChangeNumber(first.after),
+        number: ChangeNumber(first.number),
         there: frames.iter().flat_map(|frame| &frame.there).map(Carried::unpack).collect::<Result<_, _>>()?,
         gone: frames.iter().flat_map(|frame| &frame.gone).copied().map(Enrolment).collect(),
         holds: frames.iter().flat_map(|frame| &frame.holds).map(Held::unpack).collect::<Result<_, _>>()?,
@@ -150,7 +150,14 @@ mod tests {
         let there = (10..10 + candidacies).map(carried).collect();
         let held = |number| Held { election: ElectionName::new(&format!("h{number}")).unwrap(), until: Millis(number) };
         let holds = (0..100).map(held).collect();
-        let parts = BatchParts { tenure: Tenure(7), after: 3, number: 9, there, gone: vec![Enrolment(5)], holds };
+        let parts = BatchParts {
+            tenure: Tenure(7),
+            after: ChangeNumber(3),
+            number: ChangeNumber(9),
+            there,
+            gone: vec![Enrolment(5)],
+            holds,
+        };
         MirrorBatch::from_parts(parts).unwrap()
     }
 

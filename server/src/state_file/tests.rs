@@ -4,7 +4,7 @@ use super::format::{decode, encode};
 use super::*;
 use crate::candidacy::tests::{any_carried, parts as candidacy};
 use leasehold_core::{
-    Carried, ElectionName, Enrolment, Handover, Held, LONGEST, Millis, RecordParts, Revision, Tenure, Ticket,
+    Carried, Ceiling, ElectionName, Enrolment, Handover, Held, LONGEST, Millis, RecordParts, Revision, Tenure, Ticket,
     TicketParts,
 };
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn record() -> Record {
 fn with(change: impl FnOnce(&mut RecordParts)) -> Record {
     let mut parts = RecordParts {
         tenure: Tenure(1_000_000),
-        ceiling: 2_048_576,
+        ceiling: Ceiling(2_048_576),
         duration: Millis(3000),
         margin: Millis(300),
         renewed_at: Millis(4000),
@@ -215,8 +215,8 @@ fn a_new_directory_is_fresh_until_its_first_record() {
     let last = open(&dir);
     assert_eq!(last.read().unwrap(), Found::Record(record()));
     assert_eq!(*last.keys(), keys);
-    let next =
-        with(|record| (record.tenure, record.ceiling) = (Tenure(2_048_576), 3_097_152)).bounded(Some(Millis(9000)));
+    let next = with(|record| (record.tenure, record.ceiling) = (Tenure(2_048_576), Ceiling(3_097_152)))
+        .bounded(Some(Millis(9000)));
     last.write(&next, later()).unwrap();
     assert_eq!(last.read().unwrap(), Found::Record(next));
 }
@@ -412,7 +412,7 @@ fn a_write_that_fails_leaves_the_former_record() {
     let file = open(&dir);
     file.write(&record(), later()).unwrap();
     fs::create_dir(dir.join("state.json.new")).unwrap(); // in the way of the next write
-    let error = file.write(&with(|record| record.ceiling = 9_000_000), later()).unwrap_err().to_string();
+    let error = file.write(&with(|record| record.ceiling = Ceiling(9_000_000)), later()).unwrap_err().to_string();
     assert!(error.starts_with("can't remove "), "{error}");
     assert_eq!(file.read().unwrap(), Found::Record(record()));
 }
@@ -452,9 +452,9 @@ fn a_handover_of_a_hundred_thousand_is_stored_within_seconds() {
 proptest! {
     #[test]
     fn what_was_encoded_is_decoded(
-        mut handover in prop::option::of(prop::collection::vec(any_carried(record().ceiling), 0..4)),
+        mut handover in prop::option::of(prop::collection::vec(any_carried(record().ceiling.0), 0..4)),
         holds in prop::collection::vec((0..9_u64, 0..=LONGEST.0), 0..4),
-        last_revision in prop::option::of(1..record().ceiling),
+        last_revision in prop::option::of(1..record().ceiling.0),
         ended_at in prop::option::of(0..=LONGEST.0),
         renewed_at in 0..=LONGEST.0,
         lost in any::<bool>(),

@@ -4,9 +4,9 @@
 use crate::script::{Script, fixed, ticket};
 use crate::trace;
 use leasehold_core::{
-    Address, Ask, BatchParts, CallId, ClockFloor, Config, Content, Enrolment, Entry, Event, FencingToken, Found,
-    Holder, Input, LONGEST, Lease, Limits, MAX_MAX_TTL, Millis, MirrorBatch, Newer, Outcome, Output, Over, Record,
-    RecordParts, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
+    Address, Ask, BatchParts, CallId, ChangeNumber, ClockFloor, Config, Content, Enrolment, Entry, Event, FencingToken,
+    Found, Holder, Input, LONGEST, Lease, Limits, MAX_MAX_TTL, Millis, MirrorBatch, Newer, Outcome, Output, Over,
+    Record, RecordParts, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
 };
 use leasehold_shell::{Answer, BoardNews, Gone, Message, News, Ports, Right, Shell, StreamItem, TenureBoard, Write};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const MOST_STEPS: usize = 256;
 const LONGEST_PAUSE: u64 = 1 << 32;
 
 /// A change that mirrors and releases agree on, more often than by chance.
-const LAST_CHANGE: u64 = 7;
+const LAST_CHANGE: ChangeNumber = ChangeNumber(7);
 
 /// After that, adding to a time may give the same one.
 const END_OF_TIME: Time = Time(1 << 63);
@@ -363,7 +363,7 @@ impl World {
         let near = before.map(|signed| (*signed.record).clone());
         let mut parts = script.record();
         if let Some(near) = near.filter(|_| script.flag()) {
-            let last_change = script.flag().then(|| script.number() >> 14);
+            let last_change = script.flag().then(|| ChangeNumber(script.number() >> 14));
             parts = RecordParts { ended_at: parts.ended_at, last_change, ..near };
         }
         let holders = [None, Some(me()), Some(Holder("other".to_owned()))];
@@ -384,8 +384,8 @@ impl World {
         let followed = self.lease.as_ref().and_then(|lease| lease.content.signed.as_ref());
         let near = followed.map_or(0, |signed| signed.record.tenure.0);
         let tenure = if script.flag() { Tenure(near) } else { Tenure(script.number()) };
-        let after = script.number();
-        let number = if script.flag() { LAST_CHANGE } else { script.number() };
+        let after = ChangeNumber(script.number());
+        let number = if script.flag() { LAST_CHANGE } else { ChangeNumber(script.number()) };
         let there = (0..script.byte() % 4)
             .map(|_| {
                 let ticket = self.ticket(script);

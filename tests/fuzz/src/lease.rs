@@ -3,7 +3,7 @@
 use crate::script::{Script, fixed};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use leasehold_core::{Address, Holder, Record, RecordParts};
+use leasehold_core::{Address, ChangeNumber, Holder, Record, RecordParts};
 use leasehold_server::fuzzing::{keys_in_use, seen, sign, strip};
 
 /// The names of the annotations, and one that isn't ours.
@@ -50,7 +50,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn record(script: &mut Script<'_>) -> Record {
-    let last_change = script.flag().then(|| script.number());
+    let last_change = script.flag().then(|| ChangeNumber(script.number()));
     fixed(Record::from_parts(RecordParts { last_change, ..script.record() }))
 }
 

@@ -2,7 +2,7 @@
 //! standby.
 
 use crate::script::{Script, fixed};
-use leasehold_core::{BatchParts, Enrolment, MirrorBatch, Tenure};
+use leasehold_core::{BatchParts, ChangeNumber, Enrolment, MirrorBatch, Tenure};
 use leasehold_server::fuzzing::{mirror_frames, open_frames, seal_frames};
 use leasehold_server::keys::Keys;
 use std::sync::LazyLock;
@@ -41,7 +41,8 @@ fn survives(batch: &MirrorBatch, snapshot: bool) -> Vec<Vec<u8>> {
 }
 
 fn batch(script: &mut Script<'_>) -> MirrorBatch {
-    let (tenure, after, number) = (Tenure(script.number()), script.number(), script.number());
+    let tenure = Tenure(script.number());
+    let (after, number) = (ChangeNumber(script.number()), ChangeNumber(script.number()));
     let there = (0..script.byte() % 8).map(|_| {
         let ticket = script.ticket();
         script.carried(ticket)

@@ -3,7 +3,7 @@
 //! ones that do as well.
 
 use leasehold_core::{
-    Attempt, CandidateName, Carried, ElectionName, Enrolment, FencingToken, Handover, Held, LONGEST, MAX_HOLD,
+    Attempt, CandidateName, Carried, Ceiling, ElectionName, Enrolment, FencingToken, Handover, Held, LONGEST, MAX_HOLD,
     MAX_MAX_TTL, Millis, NUMBER_LIMIT, RecordParts, Revision, Subject, Tenure, Ticket, TicketParts, Value,
 };
 
@@ -180,7 +180,7 @@ impl<'a> Script<'a> {
         let duration = self.time();
         RecordParts {
             tenure: Tenure(self.drawn(ceiling)),
-            ceiling,
+            ceiling: Ceiling(ceiling),
             duration,
             margin: Millis(self.below(duration.0 + 1)),
             renewed_at: self.time(),
@@ -210,13 +210,13 @@ impl<'a> Script<'a> {
     }
 
     /// A handover of a record with this ceiling.
-    pub fn handover(&mut self, ceiling: u64) -> Handover {
+    pub fn handover(&mut self, ceiling: Ceiling) -> Handover {
         let mut all: Vec<Carried> = Vec::new();
         for _ in 0..self.byte() % 8 {
             let mut parts = (*self.ticket()).clone();
             let numbers = [&mut parts.enrolment.0, &mut parts.place.0, &mut parts.tenure.0, &mut parts.issued.0];
             for number in numbers.into_iter().chain(parts.token.as_mut().map(|token| &mut token.0)) {
-                *number = 1 + *number % (ceiling - 1);
+                *number = 1 + *number % (ceiling.0 - 1);
             }
             let carried = self.carried(ticket(parts));
             if all.iter().all(|other| other.ticket.enrolment != carried.ticket.enrolment) {

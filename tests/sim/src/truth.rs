@@ -11,8 +11,8 @@ use crate::clock::Clock;
 pub(crate) use fact::Fact;
 use holds::Holds;
 use leasehold_core::{
-    Attempt, CandidateName, Carried, ElectionName, EndReason, Enrolment, FencingToken, Input, Millis, Record, StreamId,
-    Tenure, Ticket, Time, WriteId,
+    Attempt, CandidateName, Carried, ChangeNumber, ElectionName, EndReason, Enrolment, FencingToken, Input, Millis,
+    Record, StreamId, Tenure, Ticket, Time, WriteId,
 };
 use past::Past;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +52,7 @@ struct Sent {
 }
 
 /// How far a mirror has come: the tenure, and the number of the last change, if it has missed none.
-type Reached = Option<(Tenure, u64)>;
+type Reached = Option<(Tenure, ChangeNumber)>;
 
 /// One replica: what its process was told and said. Times are by its own clock.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ impl Elections {
     pub(crate) fn take_news(&mut self, active: &ActiveTenure) -> MirrorBatch {
         let untold = self.changes.take();
         let holds = untold.holds.iter().map(|name| self.carried_hold(active, name)).collect();
-        let (after, number) = (untold.after.0, self.last_change().0);
+        let (after, number) = (untold.after, self.last_change());
         let mut batch = BatchParts { tenure: active.tenure, after, number, there: Vec::new(), gone: Vec::new(), holds };
         for id in untold.candidacies {
             match self.candidacies.get(&id).and_then(|candidacy| candidacy.carried(active)) {
@@ -37,7 +37,7 @@ impl Elections {
 
     /// All that there is, for a new mirror. The others must have been told all news before.
     pub(crate) fn snapshot(&self, active: &ActiveTenure) -> MirrorBatch {
-        let number = self.last_change().0;
+        let number = self.last_change();
         let there = self.candidacies.values().filter_map(|candidacy| candidacy.carried(active)).collect();
         let holds = self.carried_holds(active);
         MirrorBatch::made(BatchParts { tenure: active.tenure, after: number, number, there, gone: Vec::new(), holds })

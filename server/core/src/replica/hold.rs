@@ -200,7 +200,7 @@ impl Holding {
         // What a tenure inside its wait knows isn't all there is, so the next one has to wait as
         // well. A file hands everything over, a Lease names the last change for mirrors.
         let handover = (has_settled && shared.is_alone()).then(|| self.elections.hand_over(&self.tenure, now));
-        let last_change = (has_settled && !shared.is_alone()).then(|| self.elections.last_change().0);
+        let last_change = (has_settled && !shared.is_alone()).then(|| self.elections.last_change());
         let ended_at = Some(now.since(self.tenure.began));
         let parts = self.tenure.parts(&shared.config, last);
         let (tenure, why) = (self.tenure.tenure, TenureEnd::Shutdown);

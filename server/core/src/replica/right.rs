@@ -251,7 +251,7 @@ fn judge(shared: &Shared, tenure: &ActiveTenure, content: &Content) -> Verdict {
     let as_written = record.tenure == tenure.tenure
         && !sight.outdated(record)
         && record.ended_at.is_none()
-        && record.ceiling >= tenure.line.last()
+        && record.ceiling.0 >= tenure.line.last()
         && record.longest_ttl == tenure.longest_ttl
         && (record.duration, record.margin) == (config.duration, config.margin)
         && content.duration == Some(config.lease_seconds());

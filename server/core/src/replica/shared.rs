@@ -6,7 +6,7 @@ use crate::mirror::Mirror;
 use crate::number::Vouched;
 use crate::sight::Sight;
 use crate::tenure::Known;
-use crate::{Ceiling, ClockFloor, Config, Found, Holder, Lease, Outcome, Output, Over, Record, Store, Tenure, Time};
+use crate::{ClockFloor, Config, Found, Holder, Lease, Outcome, Output, Over, Record, Store, Tenure, Time};
 use std::collections::VecDeque;
 
 /// What outlives a role.
@@ -141,7 +141,7 @@ impl Shared {
                 self.known.learn(&signed.record);
             }
             if let Some(newer) = &lease.content.newer {
-                self.known.learn_of(Ceiling(newer.ceiling), newer.longest_ttl);
+                self.known.learn_of(newer.ceiling, newer.longest_ttl);
             }
             let mut mine = lease.content.held().filter(|signed| self.sight.is_me(&signed.by));
             if mine.take_if(|signed| Some(signed.record.tenure) == holds).is_some() {

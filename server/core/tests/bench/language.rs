@@ -27,7 +27,7 @@ use crate::args::{duration, election, entry, flag, length, need, optional, text,
 use crate::store::Mode;
 use crate::world::{World, found_words};
 use datadriven::TestCase;
-use leasehold_core::{Ask, Config, FencingToken, Found, Input, Limits, Millis, Ticket};
+use leasehold_core::{Ask, ClockFloor, Config, FencingToken, Found, Input, Limits, Millis, Ticket};
 
 /// Does what one case says.
 pub(crate) fn run(world: &mut World, case: &TestCase) -> Result<(), String> {
@@ -164,7 +164,7 @@ fn aside(world: &mut World, case: &mut TestCase) -> Result<(), String> {
             }
         }
         "clock-floor" => {
-            let floor = word(case)?.parse().map_err(text)?;
+            let floor = ClockFloor(word(case)?.parse().map_err(text)?);
             world.numbers.may_go_back |= floor < world.store.clock_floor;
             world.store.clock_floor = floor;
         }

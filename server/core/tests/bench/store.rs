@@ -32,7 +32,7 @@ pub(crate) struct Store {
     pub(crate) found: Found,
     pub(crate) mode: Mode,
     pub(crate) latency: Millis,
-    pub(crate) clock_floor: u64,
+    pub(crate) clock_floor: ClockFloor,
     /// The tenure of the record has gone on without being stored since.
     pub(crate) unsteady: bool,
     /// When the tenure of the record began.
@@ -44,7 +44,7 @@ impl Store {
     pub(crate) fn new() -> Self {
         let (mode, latency) = (Mode::Works, Millis(0));
         let (unsteady, began, jobs) = (false, Time(0), VecDeque::new());
-        Self { found: Found::Fresh, mode, latency, clock_floor: 0, unsteady, began, jobs }
+        Self { found: Found::Fresh, mode, latency, clock_floor: ClockFloor(0), unsteady, began, jobs }
     }
 
     pub(crate) fn read(&mut self, now: Time) {
@@ -69,7 +69,7 @@ impl Store {
             return None;
         }
         match self.jobs.pop_front()?.1 {
-            Job::Read => Some(Input::Found { found: self.found.clone(), clock_floor: ClockFloor(self.clock_floor) }),
+            Job::Read => Some(Input::Found { found: self.found.clone(), clock_floor: self.clock_floor }),
             Job::Write(write, sent, record) => {
                 let outcome = match self.mode {
                     Mode::Works => Outcome::Stored(None),

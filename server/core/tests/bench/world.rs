@@ -289,7 +289,7 @@ fn record_words(numbers: &Numbers, record: &Record) -> String {
     format!(
         "{}, ceiling {}, renewed at {}{ended}, longest ttl {}, {handover}",
         numbers.show(record.tenure.0),
-        numbers.show(record.ceiling),
+        numbers.show(record.ceiling.0),
         seconds(record.renewed_at),
         seconds(record.longest_ttl)
     )

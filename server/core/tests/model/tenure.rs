@@ -3,8 +3,8 @@
 
 use crate::naive::Elections;
 use leasehold_core::{
-    AHEAD_WHEN_LOST, Ask, Config, Found, HEADROOM, Handover, Input, Millis, Outcome, Output, Over, Record, RecordParts,
-    Reject, Reply, Revision, Status, StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
+    AHEAD_WHEN_LOST, Ask, Ceiling, Config, Found, HEADROOM, Handover, Input, Millis, Outcome, Output, Over, Record,
+    RecordParts, Reject, Reply, Revision, Status, StreamId, Tenure, TenureEnd, Ticket, Time, WriteId,
 };
 
 /// A write that is under way.
@@ -12,7 +12,7 @@ use leasehold_core::{
 struct Sent {
     write: WriteId,
     at: Time,
-    ceiling: u64,
+    ceiling: Ceiling,
 }
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ enum Role {
 pub(crate) struct Model {
     config: Config,
     role: Role,
-    seen: u64,
+    seen: Ceiling,
     writes: u64,
     /// What the clock vouched for, and when.
     floor: (u64, Time),
@@ -37,7 +37,7 @@ pub(crate) struct Model {
     right_until: Time,
     renew_at: Time,
     pending: Option<Sent>,
-    ceiling: u64,
+    ceiling: Ceiling,
     longest_ttl: Millis,
     /// What the last claim wrote, what it had found, and whether that was outdated.
     claimed: Option<(Record, Found, bool)>,
@@ -53,7 +53,7 @@ impl Model {
         Self {
             config,
             role: Role::Reading,
-            seen: 0,
+            seen: Ceiling(0),
             writes: 0,
             claimed: None,
             closed: Vec::new(),
@@ -61,7 +61,7 @@ impl Model {
             right_until: Time(0),
             renew_at: Time(0),
             pending: None,
-            ceiling: 0,
+            ceiling: Ceiling(0),
             longest_ttl,
             now: Time(0),
             out: vec![Output::Read],
@@ -156,7 +156,7 @@ impl Model {
         let Some(highest) = strange.map(|ticket| ticket.highest()).max() else { return };
         let (floor, at) = self.floor;
         let floor = floor + self.now.since(at).0 * ((1 << 20) / 1000);
-        self.seen = self.seen.max(highest + AHEAD_WHEN_LOST + floor % AHEAD_WHEN_LOST);
+        self.seen = self.seen.max(Ceiling(highest + AHEAD_WHEN_LOST + floor % AHEAD_WHEN_LOST));
         self.out.push(Output::TenureEnded { tenure: elections.tenure, why: TenureEnd::Behind });
         self.read();
     }
@@ -222,7 +222,7 @@ impl Model {
         sent + (self.config.duration - self.config.margin)
     }
 
-    fn record(&self, tenure: Tenure, ceiling: u64, renewed_at: Millis) -> RecordParts {
+    fn record(&self, tenure: Tenure, ceiling: Ceiling, renewed_at: Millis) -> RecordParts {
         RecordParts {
             tenure,
             ceiling,
@@ -256,11 +256,11 @@ impl Model {
         }
         let base = found.clone();
         let record = if let Found::Record(record) = &found { Some(record.clone()) } else { None };
-        let ceiling = record.as_ref().map_or(0, |record| record.ceiling);
+        let ceiling = record.as_ref().map_or(Ceiling(0), |record| record.ceiling);
         let outdated = ceiling < self.seen && record.is_some();
         self.seen = self.seen.max(ceiling);
         let floor = if found == Found::Lost { floor + AHEAD_WHEN_LOST } else { floor };
-        let tenure = Tenure(self.seen.max(floor).max(1));
+        let tenure = Tenure(self.seen.0.max(floor).max(1));
         let right_ended =
             |record: &Record| record.ended_at.unwrap_or(record.renewed_at + (record.duration - record.margin));
         let trusted = record.filter(|_| !outdated);
@@ -287,7 +287,7 @@ impl Model {
             told: None,
             out: Vec::new(),
         };
-        let sent = Sent { write: self.next_write(), at: self.now, ceiling: tenure.0 + HEADROOM };
+        let sent = Sent { write: self.next_write(), at: self.now, ceiling: Ceiling(tenure.0 + HEADROOM) };
         let record = Box::new(lawful(self.record(tenure, sent.ceiling, Millis(0))));
         self.claimed = Some((*record.clone(), base, outdated));
         self.out.push(Output::Write { write: sent.write, over: Over::Anything, record });
@@ -371,8 +371,8 @@ impl Model {
         self.read();
     }
 
-    fn wanted(&self, elections: &Elections) -> u64 {
-        (elections.next + HEADROOM).max(self.ceiling)
+    fn wanted(&self, elections: &Elections) -> Ceiling {
+        Ceiling(elections.next + HEADROOM).max(self.ceiling)
     }
 
     fn renew(&mut self) {

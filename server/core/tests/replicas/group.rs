@@ -149,8 +149,7 @@ impl Group {
                 let (lease, clock_floor) = (lease.clone(), member.clock_floor(self.now));
                 if member.replica.is_some()
                     && member.link.mode != Mode::CutOff
-                    && let Some(input) =
-                        member.watch.carry(Input::Watched { lease, clock_floor: ClockFloor(clock_floor) })
+                    && let Some(input) = member.watch.carry(Input::Watched { lease, clock_floor })
                 {
                     self.mail.push_back((name.clone(), input));
                 }
@@ -180,12 +179,12 @@ impl Group {
         let (lease, now) = (self.api.lease.clone(), self.now);
         let member = self.member(name);
         let clock_floor = member.clock_floor(now);
-        if let Some(input) = member.watch.carry(Input::Watched { lease, clock_floor: ClockFloor(clock_floor) }) {
+        if let Some(input) = member.watch.carry(Input::Watched { lease, clock_floor }) {
             self.tell(name, input);
         }
     }
 
-    pub(crate) fn set_clock(&mut self, name: &str, floor: u64) {
+    pub(crate) fn set_clock(&mut self, name: &str, floor: ClockFloor) {
         let now = self.now;
         self.numbers.may_go_back |= floor < self.member(name).clock_floor(now);
         self.member(name).stopped_clock = Some(floor);

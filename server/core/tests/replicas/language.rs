@@ -32,7 +32,8 @@ use crate::member::Flow;
 use crate::show::lease_words;
 use datadriven::TestCase;
 use leasehold_core::{
-    Ask, CallId, Config, Content, FencingToken, HEADROOM, Holder, Input, Millis, Newer, StreamId, Tenure, Ticket, Value,
+    Ask, CallId, Ceiling, ClockFloor, Config, Content, FencingToken, HEADROOM, Holder, Input, Millis, Newer, StreamId,
+    Tenure, Ticket, Value,
 };
 use std::collections::VecDeque;
 
@@ -130,7 +131,7 @@ fn network(group: &mut Group, case: &mut TestCase) -> Result<(), String> {
                     group.watch_anew(&name);
                 }
             }
-            "clock" => group.set_clock(&name, how.parse().map_err(text)?),
+            "clock" => group.set_clock(&name, ClockFloor(how.parse().map_err(text)?)),
             "watch" => {
                 let state = flow(&how)?;
                 let member = group.member(&name);
@@ -209,11 +210,11 @@ fn edit(group: &mut Group, case: &mut TestCase) -> Result<(), String> {
 /// A replica of a later version takes the Lease over.
 fn upgrade(content: &mut Content, by: &str, duration: Option<Millis>, ttl: Option<Millis>) {
     let Some(before) = content.signed.take() else { return };
-    let (by, address, tenure) = (Holder(by.to_owned()), address(by), Tenure(before.record.ceiling));
+    let (by, address, tenure) = (Holder(by.to_owned()), address(by), Tenure(before.record.ceiling.0));
     content.holder = Some(by.clone());
     let (duration, longest_ttl) =
         (duration.unwrap_or(before.record.duration), ttl.unwrap_or(before.record.longest_ttl));
-    content.newer = Some(Newer { by, address, tenure, ceiling: tenure.0 + HEADROOM, duration, longest_ttl });
+    content.newer = Some(Newer { by, address, tenure, ceiling: Ceiling(tenure.0 + HEADROOM), duration, longest_ttl });
 }
 
 /// A worker's call, or an operator's: at a replica, or forwarded by one.

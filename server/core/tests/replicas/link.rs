@@ -79,7 +79,7 @@ impl Link {
     }
 
     /// Does what is due, and says what the client hears, if anything.
-    pub(crate) fn run(&mut self, api: &mut Api, now: Time, clock_floor: u64) -> Option<Input> {
+    pub(crate) fn run(&mut self, api: &mut Api, now: Time, clock_floor: ClockFloor) -> Option<Input> {
         while self.next_at()? <= now {
             let (request, step, sent) = self.jobs.pop_front()?;
             match step {
@@ -144,11 +144,9 @@ impl Link {
     }
 }
 
-fn heard(request: &Request, answer: Answer, clock_floor: u64) -> Input {
+fn heard(request: &Request, answer: Answer, clock_floor: ClockFloor) -> Input {
     match (request, answer) {
-        (Request::Read, Answer::Found(lease)) => {
-            Input::FoundLease { lease: *lease, clock_floor: ClockFloor(clock_floor) }
-        }
+        (Request::Read, Answer::Found(lease)) => Input::FoundLease { lease: *lease, clock_floor },
         (Request::Read, _) => Input::ReadFailed,
         (Request::Write { write, .. }, Answer::Written(outcome)) => Input::Written { write: *write, outcome },
         (Request::Write { write, .. }, _) => Input::Written { write: *write, outcome: Outcome::Unknown },

@@ -3,7 +3,7 @@
 
 use crate::api::{Writer, address};
 use crate::link::Link;
-use leasehold_core::{Active, Config, Holder, Input, Millis, Replica, Store, Tenure, Time};
+use leasehold_core::{Active, ClockFloor, Config, Holder, Input, Millis, Replica, Store, Tenure, Time};
 use std::collections::VecDeque;
 
 /// A stream of news to a replica.
@@ -63,7 +63,7 @@ pub(crate) struct Member {
     /// Until when it may act as active, by its own clock.
     pub(crate) right_until: Option<Time>,
     /// A wall clock that stands still there.
-    pub(crate) stopped_clock: Option<u64>,
+    pub(crate) stopped_clock: Option<ClockFloor>,
     /// No two replicas' clocks show the same time.
     ahead: Millis,
     lives: u32,
@@ -111,8 +111,8 @@ impl Member {
     }
 
     /// What its wall clock vouches for.
-    pub(crate) fn clock_floor(&self, now: Time) -> u64 {
-        self.stopped_clock.unwrap_or((now.0 << 20) / 1000)
+    pub(crate) fn clock_floor(&self, now: Time) -> ClockFloor {
+        self.stopped_clock.unwrap_or(ClockFloor((now.0 << 20) / 1000))
     }
 
     pub(crate) fn clock(&self, now: Time) -> Time {

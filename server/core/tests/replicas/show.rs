@@ -245,7 +245,7 @@ pub(crate) fn lease_words(numbers: &Numbers, lease: Option<&Lease>) -> String {
 }
 
 fn words(numbers: &Numbers, record: &Record) -> String {
-    let (tenure, ceiling) = (numbers.show(record.tenure.0), numbers.show(record.ceiling));
+    let (tenure, ceiling) = (numbers.show(record.tenure.0), numbers.show(record.ceiling.0));
     let renewed = seconds(record.renewed_at);
     let ended = record.ended_at.map_or(String::new(), |at| {
         let last = record.last_change.map_or("no last change".to_owned(), |number| format!("last change {number}"));

@@ -72,7 +72,7 @@ impl Guarantee for NoPhantom {
                     wrong(over.is_some(), || format!("{change:?}: its time had run out before"))?;
                     // What says nothing of the last numbers says nothing of who was granted since.
                     // A file is trusted otherwise.
-                    let older = truth.found.as_ref().is_some_and(|record| record.ceiling <= self.last_before.0);
+                    let older = truth.found.as_ref().is_some_and(|record| record.ceiling.0 <= self.last_before.0);
                     let outdated = older || (truth.with_lease && truth.outdated);
                     wrong(outdated, || format!("{change:?}: on the word of a record that somebody has put back"))?;
                 }

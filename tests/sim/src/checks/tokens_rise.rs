@@ -4,7 +4,9 @@
 
 use super::{Guarantee, wrong};
 use crate::truth::{Fact, Truth};
-use leasehold_core::{ChangeReason, Event, FencingToken, Found, Output, Record, Tenure, TenureEnd, Ticket, Time};
+use leasehold_core::{
+    Ceiling, ChangeReason, Event, FencingToken, Found, Output, Record, Tenure, TenureEnd, Ticket, Time,
+};
 use std::collections::BTreeMap;
 
 pub(crate) const NAME: &str = "tokens-rise";
@@ -16,7 +18,7 @@ pub(crate) struct TokensRise {
     /// The last number of any kind.
     highest: u64,
     /// The highest ceiling that each tenure has stored.
-    ceilings: BTreeMap<Tenure, u64>,
+    ceilings: BTreeMap<Tenure, Ceiling>,
     /// Numbers may have fallen.
     fell: bool,
     /// What a ticket has shown to each replica that was behind.
@@ -35,7 +37,7 @@ impl TokensRise {
     fn handed_out(&mut self, tenure: Option<Tenure>, number: u64) -> Result<(), String> {
         self.highest = self.highest.max(number);
         let ceiling = tenure.and_then(|tenure| self.ceilings.get(&tenure)).copied().unwrap_or_default();
-        wrong(ceiling <= number, || format!("{number} is handed out, and the stored ceiling is {ceiling:?}"))
+        wrong(ceiling.0 <= number, || format!("{number} is handed out, and the stored ceiling is {ceiling:?}"))
     }
 }
 
