@@ -5,6 +5,7 @@
 //! reader that reads often enough sees every change. A slow one sees the newest state of each
 //! election, with the gap marked.
 
+use crate::must::Must;
 use crate::{Change, ElectionName, Revision, Tenure};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -186,8 +187,10 @@ impl Board {
         if previous < self.oldest_recent() {
             self.log.remove(&previous);
         }
-        while self.recent.len() > self.history || self.recent_bytes > MAX_RECENT_BYTES {
-            self.forget_oldest();
+        while (self.recent.len() > self.history || self.recent_bytes > MAX_RECENT_BYTES)
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.forget(oldest);
         }
     }
 
@@ -195,10 +198,10 @@ impl Board {
         self.recent.front().copied().unwrap_or_default()
     }
 
-    fn forget_oldest(&mut self) {
-        let Some(oldest) = self.recent.pop_front() else { return };
+    /// The oldest of the recent changes isn't one of them any more.
+    fn forget(&mut self, oldest: Revision) {
         self.complete_after = oldest;
-        let Some(entry) = self.log.get(&oldest) else { return };
+        let Some(entry) = self.log.get(&oldest).must() else { return };
         self.recent_bytes -= bytes(&entry.change);
         let newest = self.newest.get(&entry.change.election) == Some(&oldest);
         if newest && entry.change.leader.is_some() {

@@ -15,6 +15,7 @@ mod mirrored;
 mod refusals;
 mod ticket;
 
+use crate::must::Must;
 use crate::tenure::ActiveTenure;
 use crate::{
     Attempt, CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken,
@@ -34,13 +35,13 @@ pub(crate) struct Elections {
     candidacies: BTreeMap<Enrolment, Candidacy>,
     /// When each candidacy needs attention next: at the end of its TTL, of its drain or of its
     /// patience.
-    deadlines: BTreeSet<(Time, Enrolment)>,
+    deadlines: BTreeSet<Due<Enrolment>>,
     streams: BTreeMap<StreamId, Enrolment>,
     subjects: BTreeMap<Subject, usize>,
     /// The candidacies that were entered with an attempt.
     attempts: BTreeMap<AttemptKey, Enrolment>,
     /// The elections on hold, and until when.
-    holds: BTreeSet<(Time, ElectionName)>,
+    holds: BTreeSet<Due<ElectionName>>,
     /// The bytes of memory that all candidacies count for.
     bytes: usize,
     leaders: usize,
@@ -49,6 +50,13 @@ pub(crate) struct Elections {
     ends: Ends,
     refusals: Refusals,
     changes: Changes,
+}
+
+/// What is to be looked at again, and when.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due<T> {
+    at: Time,
+    what: T,
 }
 
 /// One election. It exists as long as it has a candidacy, or is on hold.
@@ -62,16 +70,28 @@ struct Election {
     held_until: Option<Time>,
 }
 
-/// The order of grants in an election: the lowest first. The first number is the candidacy's place,
-/// which it inherits if it replaces its former self. The second one is its own, and tells two
-/// candidacies with one place apart: after a failover a ticket may have put back the former self as
-/// well.
-type Place = (Enrolment, Enrolment);
+/// The order of grants in an election: the lowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// A candidacy inherits it if it replaces its former self.
+    place: Enrolment,
+    /// Tells two candidacies with one place apart: after a failover a ticket may have put back the
+    /// former self as well.
+    id: Enrolment,
+}
 
 /// What two Campaigns must have in common for the second one to find the candidacy of the first
-/// one. The TTL is among it: a worker counts its deadline by the TTL that it sends, so it must not
-/// find a candidacy for which the server counts by another.
-type AttemptKey = (ElectionName, Subject, CandidateName, Option<Millis>, Attempt);
+/// one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct AttemptKey {
+    election: ElectionName,
+    subject: Subject,
+    candidate: CandidateName,
+    /// A worker counts its deadline by the TTL that it sends, so it must not find a candidacy for
+    /// which the server counts by another.
+    ttl: Option<Millis>,
+    attempt: Attempt,
+}
 
 #[derive(Debug)]
 struct Candidacy {
@@ -93,10 +113,18 @@ struct Candidacy {
     hold: Millis,
     /// Until when this candidacy's grant puts the election on hold. `None` until it is granted.
     held_until: Option<Time>,
-    /// Set for a drain that was handed over (rule `drain-ticket`): the tenure that last accepted a
-    /// KeepAlive of this candidacy, and when in it. Its ticket goes on saying so. A ticket that
-    /// named this tenure could pass `recency` in the next one, after the drain has ended.
-    accepted_in: Option<(Tenure, Millis)>,
+    /// Set for a drain that was handed over (rule `drain-ticket`): its last accepted KeepAlive. Its
+    /// ticket goes on saying so. A ticket that named this tenure could pass `recency` in the next
+    /// one, after the drain has ended.
+    accepted_in: Option<Accepted>,
+}
+
+/// The last accepted KeepAlive, as a ticket tells of it.
+#[derive(Clone, Copy, Debug)]
+struct Accepted {
+    tenure: Tenure,
+    /// When in that tenure.
+    at: Millis,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +175,11 @@ impl Leased {
 
 impl Candidacy {
     fn key(&self) -> Place {
-        (self.place, self.id)
+        Place { place: self.place, id: self.id }
+    }
+
+    fn drains(&self) -> bool {
+        matches!(self.state, State::Draining { .. })
     }
 
     fn token(&self) -> Option<FencingToken> {
@@ -169,8 +201,8 @@ impl Candidacy {
 
     fn ticket(&self, active: &ActiveTenure) -> Option<Ticket> {
         let lease = self.lease?;
-        let (tenure, accepted_at) =
-            self.accepted_in.unwrap_or_else(|| (active.tenure, lease.accepted_at.since(active.began)));
+        let here = || Accepted { tenure: active.tenure, at: lease.accepted_at.since(active.began) };
+        let accepted = self.accepted_in.unwrap_or_else(here);
         Some(Ticket::made(TicketParts {
             election: self.election.clone(),
             candidate: self.candidate.clone(),
@@ -180,8 +212,8 @@ impl Candidacy {
             enrolment: self.id,
             place: self.place,
             token: self.token(),
-            tenure,
-            accepted_at,
+            tenure: accepted.tenure,
+            accepted_at: accepted.at,
             hold: self.held_until.map_or(self.hold, |until| until.since(lease.accepted_at)),
             issued: active.tenure,
         }))
@@ -192,22 +224,16 @@ impl Candidacy {
             candidate: self.candidate.clone(),
             token,
             value: self.value.clone(),
-            draining: matches!(self.state, State::Draining { .. }),
+            draining: self.drains(),
             leased: self.lease.is_some(),
         })
     }
 
-    fn lead(&self, turn: &Turn<'_>) -> Option<Event> {
-        let token = self.token()?;
+    /// What the leader with this token is told.
+    fn lead(&self, turn: &Turn<'_>, token: FencingToken) -> Event {
         let lease_left = self.lease.map(|lease| (lease.accepted_at + lease.ttl).since(turn.now));
         let (election, candidate) = (self.election.clone(), self.candidate.clone());
-        Some(Event::Elected(Box::new(Lead {
-            election,
-            candidate,
-            token,
-            ticket: self.ticket(turn.active),
-            lease_left,
-        })))
+        Event::Elected(Box::new(Lead { election, candidate, token, ticket: self.ticket(turn.active), lease_left }))
     }
 }
 
@@ -231,8 +257,8 @@ impl Elections {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let hold = self.holds.first().map(|(at, _)| *at);
-        self.deadlines.first().map(|(at, _)| *at).into_iter().chain(hold).min()
+        let hold = self.holds.first().map(|due| due.at);
+        self.deadlines.first().map(|due| due.at).into_iter().chain(hold).min()
     }
 
     /// Everything that the next tenure must know of this one. Two kinds of candidacies aren't
@@ -268,15 +294,16 @@ impl Elections {
                 let hold = self.hold_left(&ticket.election, turn.active.began);
                 self.install(turn, id, token, hold);
             }
-            if let Some(until) = drains_until {
+            // Of two leaders of one election, which a broken handover may name, one has ended.
+            if let (Some(token), Some(until)) = (ticket.token, drains_until)
+                && self.candidacies.contains_key(&id)
+            {
                 let until = turn.active.began + (until - ended);
                 let revision = turn.draw();
                 self.update(id, |candidacy| {
-                    if let State::Leading { token } = candidacy.state {
-                        candidacy.state = State::Draining { token, until };
-                        candidacy.accepted_in = Some((ticket.tenure, ticket.accepted_at));
-                        candidacy.version = StateVersion(revision.0);
-                    }
+                    candidacy.state = State::Draining { token, until };
+                    candidacy.accepted_in = Some(Accepted { tenure: ticket.tenure, at: ticket.accepted_at });
+                    candidacy.version = StateVersion(revision.0);
                 });
                 self.changes.note(id);
                 self.changed(turn, &ticket.election, revision, ChangeReason::Draining);
@@ -289,7 +316,7 @@ impl Elections {
     /// of them.
     fn tell_holds(&mut self, turn: &mut Turn<'_>, holds: Vec<Held>) {
         for Held { election, .. } in holds {
-            let vacant = self.by_name.get(&election).is_some_and(|held| held.leader.is_none());
+            let vacant = self.by_name.get(&election).must().is_some_and(|held| held.leader.is_none());
             if vacant && turn.active.line.has_room() {
                 let revision = turn.draw();
                 self.changed(turn, &election, revision, ChangeReason::Held);
@@ -305,7 +332,7 @@ impl Elections {
         let election = self.by_name.entry(candidacy.election.clone()).or_default();
         election.queue.insert(candidacy.key());
         if let Some(wake) = candidacy.wake() {
-            self.deadlines.insert((wake, id));
+            self.deadlines.insert(Due { at: wake, what: id });
         }
         if let Some(stream) = candidacy.stream {
             self.streams.insert(stream, id);
@@ -321,19 +348,24 @@ impl Elections {
 
     /// Changes a candidacy, and moves its deadline if that has changed with it.
     fn update(&mut self, id: Enrolment, change: impl FnOnce(&mut Candidacy)) {
-        let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&id).must() else { return };
         let before = candidacy.wake();
         change(candidacy);
         let after = candidacy.wake();
         if before != after {
-            before.map(|at| self.deadlines.remove(&(at, id)));
-            after.map(|at| self.deadlines.insert((at, id)));
+            before.map(|at| self.deadlines.remove(&Due { at, what: id }));
+            after.map(|at| self.deadlines.insert(Due { at, what: id }));
         }
     }
 
     fn change_state(&mut self, id: Enrolment, version: StateVersion, state: State) {
         self.update(id, |candidacy| (candidacy.version, candidacy.state) = (version, state));
-        if self.candidacies.get(&id).is_some_and(|candidacy| candidacy.lease.is_some()) {
+        self.note(id);
+    }
+
+    /// A candidacy has changed. Mirrors are told if it is leased.
+    fn note(&mut self, id: Enrolment) {
+        if self.candidacies.get(&id).must().is_some_and(|candidacy| candidacy.lease.is_some()) {
             self.changes.note(id);
         }
     }
@@ -341,8 +373,8 @@ impl Elections {
     /// Tells observers that an election changed. The revision of a grant is its token; other
     /// changes draw a number.
     fn changed(&mut self, turn: &mut Turn<'_>, name: &ElectionName, revision: Revision, reason: ChangeReason) {
-        if let Some(election) = self.by_name.get_mut(name) {
-            let leader = election.leader.and_then(|id| self.candidacies.get(&id)).and_then(Candidacy::leader);
+        if let Some(election) = self.by_name.get_mut(name).must() {
+            let leader = election.leader.and_then(|id| self.candidacies.get(&id).must()).and_then(Candidacy::leader);
             let held_until = election.held_until;
             let change = Arc::new(Change { election: name.clone(), revision, leader, reason, held_until });
             election.last = Some(Arc::clone(&change));
@@ -358,7 +390,7 @@ impl Elections {
 
     /// How many live candidacies come before this one.
     fn ahead(&self, candidacy: &Candidacy) -> usize {
-        let Some(election) = self.by_name.get(&candidacy.election) else { return 0 };
+        let Some(election) = self.by_name.get(&candidacy.election).must() else { return 0 };
         let waiting = if election.queue.last() == Some(&candidacy.key()) {
             election.queue.len() - 1
         } else {

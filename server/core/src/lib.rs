@@ -25,6 +25,7 @@ mod input;
 mod lawful;
 mod lease;
 mod mirror;
+mod must;
 mod name;
 mod number;
 mod output;

@@ -2,6 +2,7 @@
 
 use super::ticket::{Located, Via};
 use super::{Election, Elections, State, Turn};
+use crate::must::Must;
 use crate::{
     Ask, ChangeReason, ElectionName, ElectionState, EndReason, Enrolment, FencingToken, Kept, Millis, Reject, Reply,
     Revision, StateVersion, Status, Ticket, Value,
@@ -45,12 +46,12 @@ impl Elections {
         };
         let now = turn.now;
         self.update(id, |candidacy| {
-            if let (Some(lease), false) = (&mut candidacy.lease, matches!(candidacy.state, State::Draining { .. })) {
+            if let (false, Some(lease)) = (candidacy.drains(), &mut candidacy.lease) {
                 lease.accepted_at = now;
             }
         });
-        let candidacy = self.candidacies.get(&id);
-        let Some((candidacy, ticket)) = candidacy.and_then(|c| Some((c, c.ticket(turn.active)?))) else {
+        let candidacy = self.candidacies.get(&id).must();
+        let Some((candidacy, ticket)) = candidacy.and_then(|c| Some((c, c.ticket(turn.active).must()?))) else {
             return Kept::Ended(EndReason::Expired);
         };
         let version = candidacy.version;
@@ -85,25 +86,17 @@ impl Elections {
         if !turn.active.line.has_room() {
             return Err(Reject::NumbersLow);
         }
-        let leads = self.candidacies.get(&id).filter(|candidacy| candidacy.token().is_some());
-        let (before, after) = match leads {
-            Some(candidacy) => (candidacy.bytes(), candidacy.bytes_with(&value)),
-            None => return Err(Reject::NotLeading { election }),
-        };
+        let leads = self.candidacies.get(&id).must().filter(|candidacy| candidacy.token().is_some());
+        let Some(candidacy) = leads else { return Err(Reject::NotLeading { election }) };
+        let (before, after) = (candidacy.bytes(), candidacy.bytes_with(&value));
         self.afford(turn, before, after)?;
         let revision = turn.draw();
-        if let Some(candidacy) = self.candidacies.get_mut(&id) {
-            (candidacy.value, candidacy.version) = (value, StateVersion(revision.0));
-            self.bytes = self.bytes - before + after;
-        }
-        if self.candidacies.get(&id).is_some_and(|candidacy| candidacy.lease.is_some()) {
-            self.changes.note(id);
-        }
+        self.update(id, |candidacy| (candidacy.value, candidacy.version) = (value, StateVersion(revision.0)));
+        self.bytes = self.bytes - before + after;
+        self.note(id);
         self.changed(turn, &election, revision, ChangeReason::Proclaimed);
-        match self.candidacies.get(&id).and_then(|candidacy| candidacy.ticket(turn.active)) {
-            Some(ticket) => Ok(Reply::Proclaimed { revision, ticket }),
-            None => Err(Reject::NotLeading { election }),
-        }
+        let ticket = self.candidacies.get(&id).must().and_then(|c| c.ticket(turn.active)).must();
+        ticket.map(|ticket| Reply::Proclaimed { revision, ticket }).ok_or(Reject::NotLeading { election })
     }
 
     fn list(&self, turn: &Turn<'_>, prefix: &str, after: Option<&str>, limit: usize) -> Reply {
@@ -120,7 +113,8 @@ impl Elections {
     }
 
     fn verify(&self, turn: &Turn<'_>, name: &ElectionName, token: FencingToken) -> Result<Reply, Reject> {
-        let leader = self.by_name.get(name).and_then(|e| e.leader).and_then(|id| self.candidacies.get(&id)?.leader());
+        let leader = self.by_name.get(name).and_then(|e| e.leader);
+        let leader = leader.and_then(|id| self.candidacies.get(&id).must()?.leader());
         let current = leader.as_ref().map(|leader| leader.token);
         // In the wait a leader of the former tenure with this token may still come back, unless one
         // with a higher token has.

@@ -1,6 +1,6 @@
 //! The invariants of the elections.
 
-use super::{Elections, State};
+use super::{Candidacy, Due, Elections, State};
 use crate::Time;
 use crate::tenure::ActiveTenure;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ impl Elections {
             assert!(lapsed || candidacy.wake().is_none_or(|at| at > now), "{id} should have ended");
             if let Some(at) = candidacy.wake() {
                 deadlines += 1;
-                assert!(self.deadlines.contains(&(at, *id)), "{id} wouldn't end");
+                assert!(self.deadlines.contains(&Due { at, what: *id }), "{id} wouldn't end");
             }
             if let Some(stream) = candidacy.stream {
                 streams += 1;
@@ -36,7 +36,7 @@ impl Elections {
             }
         }
         assert_eq!((deadlines, streams, leaders), (self.deadlines.len(), self.streams.len(), self.leaders));
-        let bytes: usize = self.candidacies.values().map(super::Candidacy::bytes).sum();
+        let bytes: usize = self.candidacies.values().map(Candidacy::bytes).sum();
         assert_eq!(bytes, self.bytes, "candidacies take another number of bytes");
         let known = self.subjects.iter().map(|(subject, count)| (subject, *count));
         assert!(subjects.into_iter().eq(known), "subjects have other numbers of candidacies");
@@ -46,11 +46,9 @@ impl Elections {
             let held = election.held_until.is_some();
             assert!(count > 0 || held, "{name} has nobody left");
             members += count;
-            assert!(
-                election
-                    .held_until
-                    .is_none_or(|until| (lapsed || until > now) && self.holds.contains(&(until, name.clone())))
-            );
+            assert!(election.held_until.is_none_or(
+                |until| (lapsed || until > now) && self.holds.contains(&Due { at: until, what: name.clone() })
+            ));
             holds += usize::from(held);
             assert!(
                 election.leader.is_some() || active.settles_at.is_some() || held,
@@ -59,7 +57,7 @@ impl Elections {
         }
         assert_eq!((members, holds), (self.candidacies.len(), self.holds.len()));
         for (key, id) in &self.attempts {
-            assert_eq!(self.candidacies.get(id).and_then(|c| c.attempt_key()).as_ref(), Some(key));
+            assert_eq!(self.candidacies.get(id).and_then(Candidacy::attempt_key).as_ref(), Some(key));
         }
         self.ends.check();
     }

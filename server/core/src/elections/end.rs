@@ -1,6 +1,7 @@
 //! Ends: by the worker, by time, by an operator.
 
-use super::{Candidacy, Elections, State, Turn};
+use super::{Candidacy, Due, Elections, State, Turn};
+use crate::must::Must;
 use crate::{
     ChangeReason, ElectionName, EndReason, Ended, Enrolment, Event, FencingToken, Output, Reject, Reply, StateVersion,
     StreamId,
@@ -11,19 +12,19 @@ impl Elections {
     /// Ends a candidacy and tells everybody. Grants nothing: the caller does, when all that ends
     /// together has ended.
     pub(super) fn end(&mut self, turn: &mut Turn<'_>, id: Enrolment, reason: EndReason) -> Option<ElectionName> {
-        let candidacy = self.candidacies.remove(&id)?;
+        let candidacy = self.candidacies.remove(&id).must()?;
         let name = candidacy.election.clone();
         self.bytes -= candidacy.bytes();
         if let Some(wake) = candidacy.wake() {
-            self.deadlines.remove(&(wake, id));
+            self.deadlines.remove(&Due { at: wake, what: id });
         }
-        if let Some(count) = self.subjects.get_mut(&candidacy.subject) {
+        if let Some(count) = self.subjects.get_mut(&candidacy.subject).must() {
             *count -= 1;
             if *count == 0 {
                 self.subjects.remove(&candidacy.subject);
             }
         }
-        if let Some(election) = self.by_name.get_mut(&name) {
+        if let Some(election) = self.by_name.get_mut(&name).must() {
             if election.leader == Some(id) {
                 election.leader = None;
                 self.leaders -= 1;
@@ -55,10 +56,10 @@ impl Elections {
     pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) {
         let mut touched = BTreeSet::new();
         self.end_holds(turn, &mut touched);
-        while let Some(&(at, id)) = self.deadlines.first()
-            && at <= turn.now
+        while self.deadlines.first().is_some_and(|due| due.at <= turn.now)
+            && let Some(Due { what: id, .. }) = self.deadlines.pop_first()
         {
-            let reason = self.candidacies.get(&id).map_or(EndReason::Expired, |c| c.reason_at(turn));
+            let reason = self.candidacies.get(&id).must().map_or(EndReason::Expired, |c| c.reason_at(turn));
             touched.extend(self.end(turn, id, reason));
         }
         for name in touched {
@@ -68,7 +69,7 @@ impl Elections {
 
     /// The worker leaves, waiting or leading.
     pub(super) fn resign(&mut self, turn: &mut Turn<'_>, id: Enrolment) -> bool {
-        let state = self.candidacies.get(&id).map(|candidacy| candidacy.state);
+        let state = self.candidacies.get(&id).must().map(|candidacy| candidacy.state);
         let (reason, led) = match state {
             Some(State::Draining { .. }) => (EndReason::SteppedDown, true),
             Some(State::Leading { .. }) => (EndReason::Resigned, true),
@@ -82,8 +83,9 @@ impl Elections {
 
     /// A stream is gone. A stream-bound candidacy ends with it; a leased one lives on.
     pub(crate) fn stream_closed(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        // Its candidacy may be over, or have another stream.
         let Some(id) = self.streams.remove(&stream) else { return };
-        let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&id).must() else { return };
         candidacy.stream = None;
         if candidacy.lease.is_none() {
             self.resign(turn, id);
@@ -100,7 +102,7 @@ impl Elections {
             if !turn.active.line.has_room() {
                 return false;
             }
-            if let Some(election) = self.by_name.get_mut(&name) {
+            if let Some(election) = self.by_name.get_mut(&name).must() {
                 election.leader = None;
                 let revision = turn.draw();
                 self.changed(turn, &name, revision, ChangeReason::Ended(EndReason::Resigned));
@@ -118,11 +120,9 @@ impl Elections {
         only: Option<FencingToken>,
     ) -> Result<Reply, Reject> {
         let leader = self.by_name.get(name).and_then(|election| election.leader);
-        let Some(candidacy) = leader.and_then(|id| self.candidacies.get(&id)) else {
-            return Err(turn.no_leader(name));
-        };
+        let leader = leader.and_then(|id| self.candidacies.get(&id).must()).and_then(|c| Some((c, c.token().must()?)));
+        let Some((candidacy, token)) = leader else { return Err(turn.no_leader(name)) };
         let (id, stream, lease) = (candidacy.id, candidacy.stream, candidacy.lease);
-        let Some(token) = candidacy.token() else { return Err(turn.no_leader(name)) };
         if let Some(given) = only.filter(|given| *given != token) {
             return Err(Reject::OtherLeader { election: name.clone(), given, current: token });
         }

@@ -2,6 +2,7 @@
 
 use super::ticket::{Located, Via};
 use super::{Candidacy, Elections, Leased, State, Turn};
+use crate::must::Must;
 use crate::{
     EndReason, Enrolment, Entry, Event, MAX_HOLD, MIN_TTL, Millis, Output, Reject, StateVersion, StreamId, Ticket,
 };
@@ -14,18 +15,18 @@ impl Elections {
             return Ok(());
         }
         let formers = if entry.replace_former { self.formers(&entry) } else { Vec::new() };
-        let freed = formers.iter().filter_map(|(id, ..)| self.candidacies.get(id)).map(Candidacy::bytes).sum();
+        let freed = formers.iter().filter_map(|id| self.candidacies.get(id).must()).map(Candidacy::bytes).sum();
         self.admit(turn, &entry, formers.len())?;
         self.afford(turn, freed, entry.bytes())?;
         let mut place = None;
         let mut led = false;
-        for (former, at, leads, drains) in formers {
+        for id in formers {
             // A former self that drains was told to hand over. Its place isn't inherited.
-            if !drains {
-                place = Some(place.map_or(at, |place: Enrolment| place.min(at)));
-                led |= leads;
+            if let Some(former) = self.candidacies.get(&id).must().filter(|former| !former.drains()) {
+                place = Some(place.map_or(former.place, |place: Enrolment| place.min(former.place)));
+                led |= former.token().is_some();
             }
-            self.end(turn, former, EndReason::Replaced);
+            self.end(turn, id, EndReason::Replaced);
         }
         let id = Enrolment(turn.active.line.take());
         let lease = entry.ttl.map(|ttl| Leased { ttl, accepted_at: turn.now });
@@ -53,7 +54,7 @@ impl Elections {
         } else {
             self.grant_next(turn, &entry.election);
         }
-        if self.candidacies.get(&id).is_some_and(|candidacy| candidacy.token().is_none()) {
+        if self.candidacies.get(&id).must().is_some_and(|candidacy| candidacy.token().is_none()) {
             if entry.no_wait || entry.max_wait == Some(Millis(0)) {
                 self.end(turn, id, EndReason::NotGranted);
                 self.grant_next(turn, &entry.election);
@@ -80,22 +81,18 @@ impl Elections {
 
     /// Makes this the stream of a candidacy, and tells on it how the candidacy stands.
     pub(super) fn attach(&mut self, turn: &mut Turn<'_>, stream: StreamId, id: Enrolment) {
-        let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&id).must() else { return };
         if let Some(old) = candidacy.stream.replace(stream) {
             self.streams.remove(&old);
             turn.out.push_back(Output::Close { stream: old, why: Some(Reject::Superseded) });
         }
         self.streams.insert(stream, id);
         self.tell_enrolled(turn, id);
-        let Some(candidacy) = self.candidacies.get(&id) else { return };
+        let Some(candidacy) = self.candidacies.get(&id).must() else { return };
         let version = candidacy.version;
         match candidacy.state {
             State::Waiting { .. } => self.tell_waiting(turn, id),
-            State::Leading { .. } => {
-                if let Some(event) = candidacy.lead(turn) {
-                    turn.event(Some(stream), version, event);
-                }
-            }
+            State::Leading { token } => turn.event(Some(stream), version, candidacy.lead(turn, token)),
             State::Draining { token, until } => {
                 let remaining = until.since(turn.now);
                 turn.event(Some(stream), version, Event::Draining { token, remaining });
@@ -104,14 +101,14 @@ impl Elections {
     }
 
     fn tell_enrolled(&self, turn: &mut Turn<'_>, id: Enrolment) {
-        if let Some(candidacy) = self.candidacies.get(&id) {
+        if let Some(candidacy) = self.candidacies.get(&id).must() {
             let ticket = candidacy.ticket(turn.active).map(Box::new);
             turn.event(candidacy.stream, candidacy.version, Event::Enrolled { enrolment: id, ticket });
         }
     }
 
     fn tell_waiting(&self, turn: &mut Turn<'_>, id: Enrolment) {
-        if let Some(candidacy) = self.candidacies.get(&id) {
+        if let Some(candidacy) = self.candidacies.get(&id).must() {
             let settling = turn.active.settling(turn.now);
             let (ahead, hold) = (self.ahead(candidacy), self.hold_left(&candidacy.election, turn.now));
             turn.event(candidacy.stream, candidacy.version, Event::Waiting { ahead, settling, hold });
@@ -163,13 +160,13 @@ impl Elections {
         self.by_name.len() >= turn.config.limits.elections + self.holds.len()
     }
 
-    /// The live candidacies that this one replaces: id, place, whether it leads, whether it drains.
-    fn formers(&self, entry: &Entry) -> Vec<(Enrolment, Enrolment, bool, bool)> {
+    /// The live candidacies that this one replaces.
+    fn formers(&self, entry: &Entry) -> Vec<Enrolment> {
         let Some(election) = self.by_name.get(&entry.election) else { return Vec::new() };
-        let ids = election.leader.into_iter().chain(election.queue.iter().map(|(_, id)| *id));
-        ids.filter_map(|id| self.candidacies.get(&id))
+        let ids = election.leader.into_iter().chain(election.queue.iter().map(|place| place.id));
+        ids.filter_map(|id| self.candidacies.get(&id).must())
             .filter(|c| c.candidate == entry.candidate && c.subject == entry.subject)
-            .map(|c| (c.id, c.place, c.token().is_some(), matches!(c.state, State::Draining { .. })))
+            .map(|c| c.id)
             .collect()
     }
 }

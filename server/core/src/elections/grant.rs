@@ -1,18 +1,19 @@
 //! Grants: who gets the lead, and when.
 
-use super::{Elections, State, Turn};
+use super::{Candidacy, Elections, Place, State, Turn};
+use crate::must::Must;
 use crate::{ChangeReason, ElectionName, EndReason, Enrolment, FencingToken, Millis, Revision, StateVersion, Time};
 
 impl Elections {
     /// Grants a vacant election to the first in its queue, unless the tenure hasn't settled (rule
     /// `wait`) or the election is on hold. Forgets an election that has nobody left.
     pub(super) fn grant_next(&mut self, turn: &mut Turn<'_>, name: &ElectionName) {
-        let Some(election) = self.by_name.get(name) else { return };
+        let Some(election) = self.by_name.get(name).must() else { return };
         if election.leader.is_some() || election.held_until.is_some() {
             return;
         }
         match election.queue.first() {
-            Some(&(_, id)) if turn.settled() => self.grant(turn, id),
+            Some(&Place { id, .. }) if turn.settled() => self.grant(turn, id),
             Some(_) => {}
             None => {
                 self.by_name.remove(name);
@@ -33,18 +34,17 @@ impl Elections {
     /// Makes a waiting candidacy the leader of its vacant election.
     pub(super) fn grant(&mut self, turn: &mut Turn<'_>, id: Enrolment) {
         let token = FencingToken(turn.active.line.take());
-        let hold = self.candidacies.get(&id).map_or(Millis(0), |candidacy| candidacy.hold);
-        self.lead(id, token, StateVersion(token.0));
+        let hold = self.candidacies.get(&id).must().map_or(Millis(0), |candidacy| candidacy.hold);
         if hold > Millis(0) {
             self.hold_until(turn, id, turn.now + hold);
         }
-        self.announce(turn, id, Revision(token.0), ChangeReason::Elected);
+        self.lead(turn, id, token, Revision(token.0), ChangeReason::Elected);
     }
 
     /// Puts the election of this leader on hold until that moment. The leader remembers a moment
     /// that has passed as well: without it, its tickets would tell the next tenure of a whole hold.
     fn hold_until(&mut self, turn: &Turn<'_>, id: Enrolment, until: Time) {
-        let Some(candidacy) = self.candidacies.get_mut(&id) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&id).must() else { return };
         candidacy.held_until = Some(until);
         if until > turn.now {
             let name = candidacy.election.clone();
@@ -59,38 +59,38 @@ impl Elections {
     /// `hold` is what is left of the election's hold. It counts from the beginning of this tenure,
     /// as nobody knows how long the gap before it was.
     pub(super) fn install(&mut self, turn: &mut Turn<'_>, id: Enrolment, token: FencingToken, hold: Millis) {
-        let Some(candidacy) = self.candidacies.get(&id) else { return };
-        let current = self.by_name.get(&candidacy.election).and_then(|election| election.leader);
+        let Some(candidacy) = self.candidacies.get(&id).must() else { return };
+        let current = self.by_name.get(&candidacy.election).must().and_then(|election| election.leader);
         if let Some(current) = current {
-            if self.candidacies.get(&current).and_then(super::Candidacy::token) > Some(token) {
+            if self.candidacies.get(&current).must().and_then(Candidacy::token) > Some(token) {
                 self.end(turn, id, EndReason::Overtaken);
                 return;
             }
             self.end(turn, current, EndReason::Overtaken);
         }
         let revision = turn.draw();
-        self.lead(id, token, StateVersion(revision.0));
         self.hold_until(turn, id, turn.active.began + hold);
-        self.announce(turn, id, revision, ChangeReason::Restored);
+        self.lead(turn, id, token, revision, ChangeReason::Restored);
     }
 
-    fn lead(&mut self, id: Enrolment, token: FencingToken, version: StateVersion) {
-        self.change_state(id, version, State::Leading { token });
-        let Some(candidacy) = self.candidacies.get(&id) else { return };
-        if let Some(election) = self.by_name.get_mut(&candidacy.election) {
-            assert!(election.leader.is_none(), "two leaders of {}", candidacy.election);
+    fn lead(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: Enrolment,
+        token: FencingToken,
+        revision: Revision,
+        reason: ChangeReason,
+    ) {
+        self.change_state(id, StateVersion(revision.0), State::Leading { token });
+        let Some(candidacy) = self.candidacies.get(&id).must() else { return };
+        let name = candidacy.election.clone();
+        if let Some(election) = self.by_name.get_mut(&name).must() {
+            assert!(election.leader.is_none(), "two leaders of {name}");
             election.queue.remove(&candidacy.key());
             election.leader = Some(id);
             self.leaders += 1;
         }
-    }
-
-    fn announce(&mut self, turn: &mut Turn<'_>, id: Enrolment, revision: Revision, reason: ChangeReason) {
-        let Some(candidacy) = self.candidacies.get(&id) else { return };
-        let (name, stream, version) = (candidacy.election.clone(), candidacy.stream, candidacy.version);
-        if let Some(event) = candidacy.lead(turn) {
-            turn.event(stream, version, event);
-        }
+        turn.event(candidacy.stream, candidacy.version, candidacy.lead(turn, token));
         self.changed(turn, &name, revision, reason);
     }
 }

@@ -2,7 +2,8 @@
 //! job that runs once per tick on one of many machines needs it: the job may be over sooner than
 //! the clocks of all machines have reached the tick.
 
-use super::{Elections, Turn};
+use super::{Due, Elections, Turn};
+use crate::must::Must;
 use crate::tenure::ActiveTenure;
 use crate::{ElectionName, Held, Millis, Time};
 use std::collections::BTreeSet;
@@ -15,20 +16,19 @@ impl Elections {
             return;
         }
         if let Some(before) = election.held_until.replace(until) {
-            self.holds.remove(&(before, name.clone()));
+            self.holds.remove(&Due { at: before, what: name.clone() });
         }
-        self.holds.insert((until, name.clone()));
+        self.holds.insert(Due { at: until, what: name.clone() });
         self.changes.note_hold(name);
     }
 
     /// Ends the holds whose time has come, and adds their elections to `touched`: the caller grants
     /// them.
     pub(super) fn end_holds(&mut self, turn: &Turn<'_>, touched: &mut BTreeSet<ElectionName>) {
-        while let Some((at, _)) = self.holds.first()
-            && *at <= turn.now
-            && let Some((_, name)) = self.holds.pop_first()
+        while self.holds.first().is_some_and(|due| due.at <= turn.now)
+            && let Some(Due { what: name, .. }) = self.holds.pop_first()
         {
-            if let Some(election) = self.by_name.get_mut(&name) {
+            if let Some(election) = self.by_name.get_mut(&name).must() {
                 election.held_until = None;
             }
             self.changes.note_hold(&name);
@@ -47,12 +47,12 @@ impl Elections {
 
     /// All holds, for a new mirror or the next tenure.
     pub(super) fn carried_holds(&self, active: &ActiveTenure) -> Vec<Held> {
-        self.holds.iter().map(|(_, name)| self.carried_hold(active, name)).collect()
+        self.holds.iter().map(|due| self.carried_hold(active, &due.what)).collect()
     }
 
     /// For how much longer an election is on hold.
     pub(super) fn hold_left(&self, name: &ElectionName, now: Time) -> Millis {
-        let until = self.by_name.get(name).and_then(|election| election.held_until);
+        let until = self.by_name.get(name).must().and_then(|election| election.held_until);
         until.map_or(Millis(0), |until| until.since(now))
     }
 }

@@ -5,6 +5,7 @@
 //! (docs/model.md) breaks a promise without each of them.
 
 use super::{Candidacy, Elections, Leased, State, Turn};
+use crate::must::Must;
 use crate::tenure::ActiveTenure;
 use crate::{EndReason, Enrolment, StateVersion, Ticket, Time};
 
@@ -94,7 +95,7 @@ impl Elections {
     /// answer for a sign of life, and lead on beside the one who is granted here. So the candidacy
     /// is put back as the leader, or it ends, and its older tickets are worth nothing any more.
     fn promote(&mut self, turn: &mut Turn<'_>, id: Enrolment, ticket: &Ticket) -> Located {
-        let waits = self.candidacies.get(&id).is_some_and(|c| matches!(c.state, State::Waiting { .. }));
+        let waits = self.candidacies.get(&id).must().is_some_and(|c| matches!(c.state, State::Waiting { .. }));
         let Some(token) = ticket.token.filter(|_| waits) else { return Located::Known(id) };
         if !turn.settled() && ticket.tenure != turn.active.tenure && recent(turn, ticket) {
             self.install(turn, id, token, ticket.hold);

@@ -5,6 +5,7 @@ use super::right::Right;
 use super::sent::SentClaim;
 use super::shared::{Change, News, Next, Shared, Since};
 use crate::elections::{Elections, Turn};
+use crate::must::Must;
 use crate::tenure::{ActiveTenure, Pending};
 use crate::{Outcome, Output, Over, Record, RecordParts, Reject, Revision, StreamId, Tenure, TenureEnd, Ticket, Time};
 use std::sync::Arc;
@@ -39,7 +40,7 @@ impl Holding {
         });
         let elections = Elections::new(&shared.config);
         let mut holding = Self { tenure, right, elections, closed: Vec::new(), mirrors: 0 };
-        if let Ok((elections, mut turn)) = holding.turn(shared) {
+        if let Some((elections, mut turn)) = holding.turn(shared).ok().must() {
             elections.take_over(&mut turn, handover);
         }
         holding
@@ -88,7 +89,7 @@ impl Holding {
             }
         } else {
             let settles = self.tenure.settles_at.take_if(|at| *at <= shared.now).is_some();
-            if let Ok((elections, mut turn)) = self.turn(shared) {
+            if let Some((elections, mut turn)) = self.turn(shared).ok().must() {
                 elections.expire(&mut turn);
                 if settles {
                     turn.out.push_back(Output::Settled);
