@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// All elections of a tenure. They end with it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Elections {
     by_name: BTreeMap<ElectionName, Election>,
     candidacies: BTreeMap<Enrolment, Candidacy>,
@@ -73,8 +73,8 @@ struct Election {
 /// The order of grants in an election: the lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    /// A candidacy inherits it if it replaces its former self.
-    place: Enrolment,
+    /// That of the former self, if the candidacy has replaced one.
+    at: Enrolment,
     /// Tells two candidacies with one place apart: after a failover a ticket may have put back the
     /// former self as well.
     id: Enrolment,
@@ -96,7 +96,7 @@ struct AttemptKey {
 #[derive(Debug)]
 struct Candidacy {
     id: Enrolment,
-    place: Enrolment,
+    place: Place,
     election: ElectionName,
     candidate: CandidateName,
     subject: Subject,
@@ -174,10 +174,6 @@ impl Leased {
 }
 
 impl Candidacy {
-    fn key(&self) -> Place {
-        Place { place: self.place, id: self.id }
-    }
-
     fn drains(&self) -> bool {
         matches!(self.state, State::Draining { .. })
     }
@@ -210,7 +206,7 @@ impl Candidacy {
             value: self.value.clone(),
             ttl: lease.ttl,
             enrolment: self.id,
-            place: self.place,
+            place: self.place.at,
             token: self.token(),
             tenure: accepted.tenure,
             accepted_at: accepted.at,
@@ -239,21 +235,8 @@ impl Candidacy {
 
 impl Elections {
     pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            by_name: BTreeMap::new(),
-            candidacies: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            streams: BTreeMap::new(),
-            subjects: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            holds: BTreeSet::new(),
-            bytes: 0,
-            leaders: 0,
-            last_revision: None,
-            ends: Ends::new(config.limits.remembered_ends),
-            refusals: Refusals::new(config.limits.remembered_ends),
-            changes: Changes::default(),
-        }
+        let limit = config.limits.remembered_ends;
+        Self { ends: Ends::new(limit), refusals: Refusals::new(limit), ..Self::default() }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
@@ -330,7 +313,7 @@ impl Elections {
         self.bytes += candidacy.bytes();
         *self.subjects.entry(candidacy.subject.clone()).or_default() += 1;
         let election = self.by_name.entry(candidacy.election.clone()).or_default();
-        election.queue.insert(candidacy.key());
+        election.queue.insert(candidacy.place);
         if let Some(wake) = candidacy.wake() {
             self.deadlines.insert(Due { at: wake, what: id });
         }
@@ -383,6 +366,11 @@ impl Elections {
         }
     }
 
+    fn leader_of(&self, name: &ElectionName) -> Option<&Candidacy> {
+        let leader = self.by_name.get(name)?.leader?;
+        self.candidacies.get(&leader).must()
+    }
+
     /// The last change that observers were told of, if there was one in this tenure.
     pub(crate) fn last_revision(&self) -> Option<Revision> {
         self.last_revision
@@ -391,10 +379,10 @@ impl Elections {
     /// How many live candidacies come before this one.
     fn ahead(&self, candidacy: &Candidacy) -> usize {
         let Some(election) = self.by_name.get(&candidacy.election).must() else { return 0 };
-        let waiting = if election.queue.last() == Some(&candidacy.key()) {
+        let waiting = if election.queue.last() == Some(&candidacy.place) {
             election.queue.len() - 1
         } else {
-            election.queue.range(..candidacy.key()).count()
+            election.queue.range(..candidacy.place).count()
         };
         waiting + usize::from(election.leader.is_some())
     }

@@ -150,14 +150,8 @@ mod tests {
         let there = (10..10 + candidacies).map(carried).collect();
         let held = |number| Held { election: ElectionName::new(&format!("h{number}")).unwrap(), until: Millis(number) };
         let holds = (0..100).map(held).collect();
-        let parts = BatchParts {
-            tenure: Tenure(7),
-            after: ChangeNumber(3),
-            number: ChangeNumber(9),
-            there,
-            gone: vec![Enrolment(5)],
-            holds,
-        };
+        let (tenure, after, number) = (Tenure(7), ChangeNumber(3), ChangeNumber(9));
+        let parts = BatchParts { tenure, after, number, there, gone: vec![Enrolment(5)], holds };
         MirrorBatch::from_parts(parts).unwrap()
     }
 

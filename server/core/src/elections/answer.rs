@@ -1,7 +1,7 @@
 //! Answers to unary calls.
 
 use super::ticket::{Located, Via};
-use super::{Election, Elections, State, Turn};
+use super::{Candidacy, Election, Elections, State, Turn};
 use crate::must::Must;
 use crate::{
     Ask, ChangeReason, ElectionName, ElectionState, EndReason, Enrolment, FencingToken, Kept, Millis, Reject, Reply,
@@ -113,8 +113,7 @@ impl Elections {
     }
 
     fn verify(&self, turn: &Turn<'_>, name: &ElectionName, token: FencingToken) -> Result<Reply, Reject> {
-        let leader = self.by_name.get(name).and_then(|e| e.leader);
-        let leader = leader.and_then(|id| self.candidacies.get(&id).must()?.leader());
+        let leader = self.leader_of(name).and_then(Candidacy::leader);
         let current = leader.as_ref().map(|leader| leader.token);
         // In the wait a leader of the former tenure with this token may still come back, unless one
         // with a higher token has.

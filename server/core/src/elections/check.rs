@@ -11,7 +11,7 @@ impl Elections {
         let (mut deadlines, mut streams, mut leaders) = (0, 0, 0);
         let mut subjects = BTreeMap::new();
         for (id, candidacy) in &self.candidacies {
-            assert_eq!(candidacy.id, *id);
+            assert_eq!((candidacy.id, candidacy.place.id), (*id, *id));
             assert!(lapsed || candidacy.wake().is_none_or(|at| at > now), "{id} should have ended");
             if let Some(at) = candidacy.wake() {
                 deadlines += 1;
@@ -23,11 +23,11 @@ impl Elections {
             }
             *subjects.entry(&candidacy.subject).or_insert(0) += 1;
             assert!(candidacy.lease.is_some() || candidacy.stream.is_some(), "{id} is bound to no stream");
-            assert!(id.0 <= active.line.last() && candidacy.place <= *id);
+            assert!(id.0 <= active.line.last() && candidacy.place.at <= *id);
             assert!(self.ends.reason(*id).is_none(), "{id} lives and is over");
             let election = self.by_name.get(&candidacy.election).expect("a candidacy's election exists");
             match candidacy.state {
-                State::Waiting { .. } => assert!(election.queue.contains(&candidacy.key())),
+                State::Waiting { .. } => assert!(election.queue.contains(&candidacy.place)),
                 State::Leading { token } | State::Draining { token, .. } => {
                     leaders += 1;
                     assert_eq!(election.leader, Some(*id));

@@ -31,7 +31,7 @@ impl Elections {
                 let revision = turn.draw();
                 self.changed(turn, &name, revision, ChangeReason::Ended(reason));
             } else {
-                election.queue.remove(&candidacy.key());
+                election.queue.remove(&candidacy.place);
             }
         }
         self.forget_attempt(&candidacy);
@@ -69,12 +69,10 @@ impl Elections {
 
     /// The worker leaves, waiting or leading.
     pub(super) fn resign(&mut self, turn: &mut Turn<'_>, id: Enrolment) -> bool {
-        let state = self.candidacies.get(&id).must().map(|candidacy| candidacy.state);
-        let (reason, led) = match state {
-            Some(State::Draining { .. }) => (EndReason::SteppedDown, true),
-            Some(State::Leading { .. }) => (EndReason::Resigned, true),
-            Some(State::Waiting { .. }) | None => (EndReason::Resigned, false),
-        };
+        let candidacy = self.candidacies.get(&id).must();
+        let led = candidacy.is_some_and(|candidacy| candidacy.token().is_some());
+        let drains = candidacy.is_some_and(Candidacy::drains);
+        let reason = if drains { EndReason::SteppedDown } else { EndReason::Resigned };
         if let Some(name) = self.end(turn, id, reason) {
             self.grant_next(turn, &name);
         }
@@ -119,8 +117,7 @@ impl Elections {
         name: &ElectionName,
         only: Option<FencingToken>,
     ) -> Result<Reply, Reject> {
-        let leader = self.by_name.get(name).and_then(|election| election.leader);
-        let leader = leader.and_then(|id| self.candidacies.get(&id).must()).and_then(|c| Some((c, c.token().must()?)));
+        let leader = self.leader_of(name).and_then(|leader| Some((leader, leader.token().must()?)));
         let Some((candidacy, token)) = leader else { return Err(turn.no_leader(name)) };
         let (id, stream, lease) = (candidacy.id, candidacy.stream, candidacy.lease);
         if let Some(given) = only.filter(|given| *given != token) {

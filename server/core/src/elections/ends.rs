@@ -4,7 +4,7 @@ use crate::{EndReason, Enrolment, Tenure};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The reasons of the last so many ends.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ends {
     limit: usize,
     reasons: BTreeMap<Enrolment, EndReason>,
@@ -15,7 +15,7 @@ pub(super) struct Ends {
 
 impl Ends {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, reasons: BTreeMap::new(), order: VecDeque::new(), forgot: false }
+        Self { limit, ..Self::default() }
     }
 
     /// Remembers an end. `tenure` is the one that is under way.

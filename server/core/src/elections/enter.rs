@@ -1,7 +1,7 @@
 //! Entering an election, and opening the stream of a candidacy again.
 
 use super::ticket::{Located, Via};
-use super::{Candidacy, Elections, Leased, State, Turn};
+use super::{Candidacy, Elections, Leased, Place, State, Turn};
 use crate::must::Must;
 use crate::{
     EndReason, Enrolment, Entry, Event, MAX_HOLD, MIN_TTL, Millis, Output, Reject, StateVersion, StreamId, Ticket,
@@ -15,25 +15,22 @@ impl Elections {
             return Ok(());
         }
         let formers = if entry.replace_former { self.formers(&entry) } else { Vec::new() };
-        let freed = formers.iter().filter_map(|id| self.candidacies.get(id).must()).map(Candidacy::bytes).sum();
         self.admit(turn, &entry, formers.len())?;
-        self.afford(turn, freed, entry.bytes())?;
-        let mut place = None;
-        let mut led = false;
-        for id in formers {
-            // A former self that drains was told to hand over. Its place isn't inherited.
-            if let Some(former) = self.candidacies.get(&id).must().filter(|former| !former.drains()) {
-                place = Some(place.map_or(former.place, |place: Enrolment| place.min(former.place)));
-                led |= former.token().is_some();
-            }
-            self.end(turn, id, EndReason::Replaced);
+        let known = formers.iter().filter_map(|id| self.candidacies.get(id).must());
+        self.afford(turn, known.clone().map(Candidacy::bytes).sum(), entry.bytes())?;
+        // A former self that drains was told to hand over. Its place isn't inherited.
+        let mut inherited = known.filter(|former| !former.drains());
+        let place = inherited.clone().map(|former| former.place.at).min();
+        let led = inherited.any(|former| former.token().is_some());
+        for former in formers {
+            self.end(turn, former, EndReason::Replaced);
         }
         let id = Enrolment(turn.active.line.take());
         let lease = entry.ttl.map(|ttl| Leased { ttl, accepted_at: turn.now });
         let give_up_at = entry.max_wait.map(|wait| turn.now + wait);
         self.insert(Candidacy {
             id,
-            place: place.unwrap_or(id),
+            place: Place { at: place.unwrap_or(id), id },
             election: entry.election.clone(),
             candidate: entry.candidate,
             subject: entry.subject,

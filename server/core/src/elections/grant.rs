@@ -1,6 +1,6 @@
 //! Grants: who gets the lead, and when.
 
-use super::{Candidacy, Elections, Place, State, Turn};
+use super::{Elections, Place, State, Turn};
 use crate::must::Must;
 use crate::{ChangeReason, ElectionName, EndReason, Enrolment, FencingToken, Millis, Revision, StateVersion, Time};
 
@@ -60,37 +60,29 @@ impl Elections {
     /// as nobody knows how long the gap before it was.
     pub(super) fn install(&mut self, turn: &mut Turn<'_>, id: Enrolment, token: FencingToken, hold: Millis) {
         let Some(candidacy) = self.candidacies.get(&id).must() else { return };
-        let current = self.by_name.get(&candidacy.election).must().and_then(|election| election.leader);
-        if let Some(current) = current {
-            if self.candidacies.get(&current).must().and_then(Candidacy::token) > Some(token) {
-                self.end(turn, id, EndReason::Overtaken);
+        if let Some(leader) = self.leader_of(&candidacy.election) {
+            let overtaken = if leader.token() > Some(token) { id } else { leader.id };
+            self.end(turn, overtaken, EndReason::Overtaken);
+            if overtaken == id {
                 return;
             }
-            self.end(turn, current, EndReason::Overtaken);
         }
         let revision = turn.draw();
         self.hold_until(turn, id, turn.active.began + hold);
         self.lead(turn, id, token, revision, ChangeReason::Restored);
     }
 
-    fn lead(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: Enrolment,
-        token: FencingToken,
-        revision: Revision,
-        reason: ChangeReason,
-    ) {
+    fn lead(&mut self, turn: &mut Turn<'_>, id: Enrolment, token: FencingToken, revision: Revision, why: ChangeReason) {
         self.change_state(id, StateVersion(revision.0), State::Leading { token });
         let Some(candidacy) = self.candidacies.get(&id).must() else { return };
         let name = candidacy.election.clone();
         if let Some(election) = self.by_name.get_mut(&name).must() {
             assert!(election.leader.is_none(), "two leaders of {name}");
-            election.queue.remove(&candidacy.key());
+            election.queue.remove(&candidacy.place);
             election.leader = Some(id);
             self.leaders += 1;
         }
         turn.event(candidacy.stream, candidacy.version, candidacy.lead(turn, token));
-        self.changed(turn, &name, revision, reason);
+        self.changed(turn, &name, revision, why);
     }
 }

@@ -5,7 +5,7 @@ use crate::{Enrolment, Tenure, Ticket};
 use std::collections::BTreeMap;
 
 /// The candidacies of refused leaders, at most `limit` of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Refusals {
     limit: usize,
     /// For each candidacy the tenure of the latest leader's ticket that was refused. No ticket
@@ -16,7 +16,7 @@ pub(super) struct Refusals {
 
 impl Refusals {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, latest: BTreeMap::new() }
+        Self { limit, ..Self::default() }
     }
 
     pub(super) fn remember(&mut self, ticket: &Ticket) {

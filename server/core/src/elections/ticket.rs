@@ -4,7 +4,7 @@
 //! The rules are those of docs/architecture.md, "What a restart or a failover does". The model
 //! (docs/model.md) breaks a promise without each of them.
 
-use super::{Candidacy, Elections, Leased, State, Turn};
+use super::{Candidacy, Elections, Leased, Place, State, Turn};
 use crate::must::Must;
 use crate::tenure::ActiveTenure;
 use crate::{EndReason, Enrolment, StateVersion, Ticket, Time};
@@ -157,7 +157,7 @@ impl Candidacy {
     pub(super) fn restored(ticket: &Ticket, accepted_at: Time, active: &ActiveTenure) -> Self {
         Self {
             id: ticket.enrolment,
-            place: ticket.place,
+            place: Place { at: ticket.place, id: ticket.enrolment },
             election: ticket.election.clone(),
             candidate: ticket.candidate.clone(),
             subject: ticket.subject.clone(),
