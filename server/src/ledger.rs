@@ -25,10 +25,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// An answer that a client hasn't read after so many looks, it won't: the connection is closed.
 /// Streams may be read as slowly as one likes.
 const SEND_LOOKS: usize = 10;
-/// A connection counts its pieces by the look before they were handed over, so that no clock is read
-/// and no list kept for each piece. So many looks are told apart, the last one that is too old among
-/// them. Looks are no clock: while this process stands still nobody's time runs out, as nobody could
-/// read.
+/// A connection counts its pieces by the look before they were handed over, so that no clock is
+/// read and no list kept for each piece. So many looks are told apart, the last one that is too old
+/// among them. Looks are no clock: while this process stands still nobody's time runs out, as
+/// nobody could read.
 const SPANS: usize = SEND_LOOKS + 2;
 
 /// The last eighth of all places is for hosts that have fewer calls open than this: those that have

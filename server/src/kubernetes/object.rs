@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 /// Before the name of each annotation.
 const PREFIX: &str = "leasehold.dev/";
 /// The format that is written, and the only one that is read. Annotations without a format have
-/// this one. It rises when a replica of an earlier version would break a promise by taking the Lease
-/// over. An annotation that such a replica may leave alone needs no other format.
+/// this one. It rises when a replica of an earlier version would break a promise by taking the
+/// Lease over. An annotation that such a replica may leave alone needs no other format.
 pub(super) const FORMAT: u64 = 1;
 /// Annotations beside the numbers of the record. The first three, and of the record its tenure,
 /// ceiling, duration and longest TTL, mean the same in every format.

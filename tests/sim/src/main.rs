@@ -1,4 +1,4 @@
-//! Runs seeds: `cargo run --release --bin sim -- --seeds 10000 --from 0`.
+//! Runs seeds: `cargo run --profile sim --bin sim -- --seeds 10000 --from 0`.
 
 use clap::Parser;
 use leasehold_sim::{Failure, Runs, run_all};
@@ -97,7 +97,7 @@ fn tell_failure(failure: &Failure) {
     }
     let _ = writeln!(out, "\nThe world of the seed: {}", failure.world);
     let _ = writeln!(out, "In it {} is broken {}", failure.guarantee, failure.detail);
-    let _ = writeln!(out, "repeat it with: cargo run --release --bin sim -- --seeds 1 --from {seed}");
+    let _ = writeln!(out, "repeat it with: cargo run --profile sim --bin sim -- --seeds 1 --from {seed}");
 }
 
 fn summary(args: &Args, runs: &Runs, time: Duration) {

@@ -96,7 +96,7 @@ fn the_guarantees_hold() {
     let runs = leasehold_sim::run_all(0..SEEDS, jobs, false, &|_| {});
     if let Some((seed, failure)) = runs.failures.first_key_value() {
         panic!(
-            "{} is broken {}\nrepeat it with: cargo run --release --bin sim -- --seeds 1 --from {seed}",
+            "{} is broken {}\nrepeat it with: cargo run --profile sim --bin sim -- --seeds 1 --from {seed}",
             failure.guarantee, failure.detail
         );
     }
