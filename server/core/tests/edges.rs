@@ -3,9 +3,9 @@
 
 use leasehold_core::{
     Address, Ask, BatchParts, CallId, CandidateName, Carried, Ceiling, ChangeNumber, ClockFloor, Config, Content,
-    ElectionName, Enrolment, Entry, FencingToken, Found, Handover, Holder, Input, Kept, Lease, Millis, MirrorBatch,
-    NUMBER_LIMIT, Outcome, Output, Record, RecordParts, Reject, Replica, Reply, Signed, StreamId, Subject, Tenure,
-    Ticket, TicketParts, Time, Value, Version,
+    ElectionName, EndReason, Enrolment, Entry, FencingToken, Found, Handover, Holder, Input, Kept, Lease, Millis,
+    MirrorBatch, NUMBER_LIMIT, Outcome, Output, Record, RecordParts, Reject, Replica, Reply, Signed, StreamId, Subject,
+    Tenure, Ticket, TicketParts, Time, Value, Version,
 };
 
 fn ticket(enrolment: u64, token: Option<u64>, tenure: u64) -> Ticket {
@@ -200,4 +200,14 @@ fn a_conflict_over_a_file_is_no_more_than_a_lost_answer() {
     handle(&mut replica, 4000, Input::Tick);
     assert_eq!(replica.tenure(), tenure);
     assert!(campaign(&mut replica, 4001).iter().any(|output| matches!(output, Output::Event { .. })));
+}
+
+/// Only a broken replica hands over two leaders of one election.
+#[test]
+fn a_leader_that_is_overtaken_in_the_handover_drains_no_more() {
+    let tickets = [160, 150].map(|enrolment| ticket(enrolment, Some(enrolment + 1), 100));
+    let drains = |ticket: Ticket| Carried { ticket, drains_until: Some(Millis(10_000)), attempt: None };
+    let mut replica = start(handed_over(100, 2000, tickets.clone().map(drains).to_vec()));
+    let Ok(Reply::KeptAlive(kept)) = call(&mut replica, 1, Ask::KeepAlive(tickets.to_vec())) else { panic!() };
+    assert!(matches!(kept[..], [Kept::Draining { .. }, Kept::Ended(EndReason::Overtaken)]), "{kept:?}");
 }
