@@ -79,9 +79,8 @@ impl Child {
         anyhow::bail!("the command's watchdog ended before it started the command")
     }
 
-    /// Tells the watchdog when to kill. A watchdog that can't be told kills at the moment
-    /// that it was told last, or is
-    /// dead and [`Child::report`] says so.
+    /// Tells the watchdog when to kill. A watchdog that can't be told kills at the moment that it
+    /// was told last, or is dead and [`Child::report`] says so.
     pub(crate) fn kill_at(&self, at: Moment) {
         let _ = self.told.try_write(KillAt(at).to_string().as_bytes());
     }

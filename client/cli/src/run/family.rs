@@ -80,8 +80,9 @@ impl Family {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             other => other?,
         }
-        let others_are_gone = kill_children(&[spared, &[self.leader]].concat())?;
-        Ok(others_are_gone && has_ended(self.leader, WaitIdOptions::NOWAIT)?)
+        // Before the others are listed: what the leader leaves is among them then.
+        let leader_is_gone = has_ended(self.leader, WaitIdOptions::NOWAIT)?;
+        Ok(kill_children(&[spared, &[self.leader]].concat())? && leader_is_gone)
     }
 
     /// Reaps those of the group that are children of this process and have ended. Returns whether
@@ -106,15 +107,25 @@ impl Family {
 }
 
 /// Kills and reaps all children of this process but the `spared` ones. Returns whether they are
-/// gone.
+/// gone, and all that they have left: it falls to this process as they end, so only a list that was
+/// made after their end tells.
 pub(crate) fn kill_children(spared: &[Pid]) -> io::Result<bool> {
-    let mut all_gone = true;
-    for child in children()?.into_iter().filter(|child| !spared.contains(child)) {
+    loop {
+        let mut others = children()?;
+        others.retain(|child| !spared.contains(child));
+        if others.is_empty() {
+            return Ok(true);
+        }
         // A child of ours keeps its number until we reap it, so this reaches no stranger.
-        let _ = kill_process(child, Signal::KILL);
-        all_gone &= has_ended(child, WaitIdOptions::empty())?;
+        for child in &others {
+            let _ = kill_process(*child, Signal::KILL);
+        }
+        for child in others {
+            if !has_ended(child, WaitIdOptions::empty())? {
+                return Ok(false);
+            }
+        }
     }
-    Ok(all_gone)
 }
 
 /// Whether a child of this process has ended; one that isn't a child has. Reaps it, unless told not
@@ -144,4 +155,36 @@ pub(crate) fn children() -> io::Result<Vec<Pid>> {
 
 fn pid(number: &str) -> Option<Pid> {
     number.parse().ok().and_then(Pid::from_raw)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    /// The leader ends while its orphans are looked at, and what it leaves falls to this process
+    /// only then: that was taken for gone, and lived on. Many orphans make it likely.
+    #[test]
+    fn what_a_process_leaves_while_it_is_looked_at_is_killed_as_well() {
+        adopt_orphans().unwrap();
+        for _ in 0..10 {
+            let mut orphans: Vec<_> = (0..100).map(|_| Command::new("true").spawn().unwrap()).collect();
+            let script = "setsid sleep 60 >&- & echo $!; exec sleep 60";
+            let mut leader = Command::new("sh");
+            leader.args(["-c", script]).process_group(0).stdout(Stdio::piped());
+            let mut leader = leader.spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(leader.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            let outsider = pid(line.trim()).unwrap();
+            for orphan in &mut orphans {
+                while !has_ended(Pid::from_child(orphan), WaitIdOptions::NOWAIT).unwrap() {}
+            }
+            let family = Family::new(Pid::from_child(&leader));
+            while !family.kill(&[]).unwrap() {}
+            assert!(fs::metadata(format!("/proc/{}", outsider.as_raw_nonzero())).is_err(), "{outsider:?} lives on");
+            leader.wait().unwrap();
+        }
+    }
 }
