@@ -101,7 +101,7 @@ need_python() {
     need python3 "install Python 3.11 or newer"
     at_least Python "$(python3 -c 'import platform; print(platform.python_version())')" 3.11
     python3 -c 'import venv, ensurepip' 2>/dev/null || debian python3-venv
-    wanted=$(python3 -VV | cat - tests/python/requirements.txt examples/python/requirements.txt | sha256sum | cut -c 1-12)
+    wanted=$(python3 -VV | cat - tests/python/requirements.txt examples/{python,fencing/*,fencing/*/*}/requirements.txt | sha256sum | cut -c 1-12)
     once "$cache/python-$wanted" "Python packages" install_python
     export LEASEHOLD_PYTHON=$cache/python-$wanted/bin/python
     # Made anew in each run: a stub that is older than the proto would test something else.
@@ -154,6 +154,52 @@ need_node_worker() {
 
 install_node_worker() {
     cp examples/node/{package.json,package-lock.json} "$1" && npm ci --prefix "$1" --no-audit --no-fund --loglevel=error
+}
+
+# After need_python. The resources that the recipes of docs/fencing.md write to, and a copy of the
+# recipes in which the services are built.
+need_fencing() {
+    local wanted
+    need_go
+    need_node
+    need curl "install curl"
+    command -v mvn >/dev/null || debian maven
+    command -v javac >/dev/null || debian default-jdk-headless
+    at_least Java "$(javac -version 2>&1 | sed 's/^javac //')" 17
+    command -v redis-server >/dev/null || debian redis-server
+    command -v sqlite3 >/dev/null || debian sqlite3
+    LEASEHOLD_POSTGRES=$(postgres_programs)
+    [[ -n $LEASEHOLD_POSTGRES ]] || debian postgresql
+    LEASEHOLD_POSTGRES=$(postgres_programs)
+    [[ -n $LEASEHOLD_POSTGRES ]] || die "PostgreSQL's initdb isn't there: install PostgreSQL 12 or newer"
+    need psql "install PostgreSQL's client"
+    wanted=$({ go version && node --version && javac -version && fencing_builds && fencing | xargs cat; } | sha256sum)
+    once "$cache/fencing-${wanted:0:12}" "fenced services" build_fencing
+    export LEASEHOLD_POSTGRES LEASEHOLD_FENCING=$cache/fencing-${wanted:0:12}
+}
+
+# The folder of initdb, which Debian keeps out of PATH.
+postgres_programs() {
+    local found
+    found=$(command -v initdb || find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)
+    [[ -z $found ]] || dirname "$(readlink -f "$found")"
+}
+
+# The files of the recipes, without what somebody has built among them.
+fencing() {
+    find examples/fencing \( -name node_modules -o -name target -o -name service \) -prune -o -type f -print | LC_ALL=C sort
+}
+
+# The page's own commands: the first one of each language.
+fencing_builds() {
+    awk '/^### / { first = 1 } /^```$/ { inside = 0 } inside; /^```sh$/ && first { inside = 1; first = 0 }' docs/fencing.md
+}
+
+build_fencing() {
+    local commands
+    commands=$(fencing_builds)
+    fencing | tar -c -T - | tar -x -C "$1" &&
+        (cd "$1" && PATH=$(dirname "$LEASEHOLD_PYTHON"):$PATH GOFLAGS= bash -euxc "$commands")
 }
 
 # What a cluster is made of beside Go modules. One that runs elsewhere on this machine isn't

@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// tokens that came with the requests. Share it between threads by reference or in an `Arc`.
 ///
 /// It lives in memory. A resource that restarts forgets it: store [`highest`](Fence::highest) with
-/// the data, in the same transaction, and begin with [`starting_at`](Fence::starting_at). In SQL
-/// the fence is a column: `UPDATE job SET state = $1, fence = $2 WHERE id = $3 AND fence <= $2`.
+/// the data, in the same transaction, and begin with [`starting_at`](Fence::starting_at). Databases
+/// and stores have recipes of their own in docs/fencing.md.
 ///
 /// ```
 /// let fence = leasehold::Fence::new();

@@ -27,7 +27,7 @@ pub use refusal::{Refusal, assert_refused, refusal};
 pub use server::{Server, ServerBuilder};
 pub use silence::Way;
 pub use stranger::{Foreign, Stranger};
-pub use worker::{Language, Worker, grpcurl, python, token_in};
+pub use worker::{Language, Worker, from_run, grpcurl, python, token_in};
 
 /// The generated client of `leasehold.v1.ElectionService`, over one connection.
 pub type ElectionClient =

@@ -141,7 +141,12 @@ pub fn token_in(line: &str) -> anyhow::Result<u64> {
     digits.parse().with_context(|| format!("the token in {line:?} isn't a number"))
 }
 
-fn from_run(variable: &str) -> anyhow::Result<PathBuf> {
+/// The path in a variable that `tests/run` sets.
+///
+/// # Errors
+///
+/// When it isn't set.
+pub fn from_run(variable: &str) -> anyhow::Result<PathBuf> {
     let value = std::env::var_os(variable).filter(|value| !value.is_empty());
     value.map(PathBuf::from).with_context(|| {
         format!("{variable} isn't set: run this test with `tests/run service`, which installs what it needs")

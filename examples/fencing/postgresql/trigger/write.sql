@@ -1,0 +1,4 @@
+BEGIN;
+SET LOCAL leasehold.fence = :fence;
+UPDATE report SET content = :'content' WHERE name = 'daily';
+COMMIT;
