@@ -46,6 +46,7 @@ pub mod metrics;
 mod mirror;
 pub mod net;
 mod observers;
+pub mod policy;
 mod record;
 mod right;
 pub mod server;
