@@ -85,7 +85,6 @@ impl Policy {
     }
 
     /// Whether the subject may do this in the election, and why.
-    #[must_use]
     pub fn decide(&self, subject: &str, verb: Verb, election: &str) -> Decision {
         let account = Account::of(subject);
         let rule = self.of_subject(subject, verb).find(|rule| rule.holds_in(account, election));

@@ -3,9 +3,11 @@
 use super::convert::{duration, number};
 use super::election::mismatch;
 use super::{Context, ReplicaNames};
+use crate::access::audit;
 use crate::caller::Caller;
 use crate::errors::Refusal;
 use crate::handle::Answered;
+use crate::policy::Verb;
 use leasehold_core::{Active, Ask, ElectionName, FencingToken, Reply};
 use leasehold_proto::v1;
 use leasehold_proto::v1::admin_service_server::AdminService;
@@ -51,9 +53,12 @@ impl Admin {
         request: v1::StepDownRequest,
     ) -> Result<v1::StepDownResponse, Refusal> {
         let only = (request.fencing_token != 0).then_some(FencingToken(request.fencing_token));
-        let ask = Ask::StepDown(ElectionName::new(&request.election)?, only);
+        let election = ElectionName::new(&request.election)?;
+        self.0.access.check(caller, Verb::StepDown, election.as_str())?;
+        let ask = Ask::StepDown(election.clone(), only);
         let Answered { tenure, reply, .. } = self.0.handle.ask(caller, ask).await?;
         let Reply::SteppingDown { token, remaining } = reply else { return Err(mismatch()) };
+        audit::stepped_down(caller, &election, token);
         Ok(v1::StepDownResponse {
             tenure: number(tenure),
             fencing_token: token.0,
