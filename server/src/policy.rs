@@ -8,7 +8,7 @@ mod file;
 mod glob;
 mod verb;
 
-pub use decision::{Decision, Denial, Place, Scope};
+pub use decision::{Decision, Denial, RulePlace, Scope};
 pub use file::PolicyError;
 pub use glob::{BadGlob, Glob};
 pub use verb::{BadVerb, Verb};
@@ -36,7 +36,7 @@ struct Rule {
     subjects: Vec<Glob>,
     elections: Vec<Glob>,
     verbs: Vec<Verb>,
-    place: Place,
+    place: RulePlace,
 }
 
 /// A subject that is a service account has these two parts.
@@ -50,7 +50,7 @@ impl Policy {
     /// Everybody may do everything: for a server that doesn't ask who calls.
     #[must_use]
     pub fn open() -> Self {
-        let rule = Rule::new(&["**"], &["**"], vec![Verb::Admin], Place::Open);
+        let rule = Rule::new(&["**"], &["**"], vec![Verb::Admin], RulePlace::Open);
         Self { rules: vec![rule], origin: Origin::Open }
     }
 
@@ -59,7 +59,7 @@ impl Policy {
     #[must_use]
     pub fn of_namespaces() -> Self {
         let verbs = vec![Verb::Campaign, Verb::Observe, Verb::Verify];
-        let rule = Rule::new(&["system:serviceaccount:*:*"], &["{namespace}/**"], verbs, Place::Namespaces);
+        let rule = Rule::new(&["system:serviceaccount:*:*"], &["{namespace}/**"], verbs, RulePlace::Namespaces);
         Self { rules: vec![rule], origin: Origin::Namespaces }
     }
 
@@ -79,7 +79,7 @@ impl Policy {
             subjects: vec![admin.clone()],
             elections: vec![Glob::of_anything()],
             verbs: vec![Verb::Admin],
-            place: Place::Admin,
+            place: RulePlace::Admin,
         }));
         self
     }
@@ -121,7 +121,7 @@ impl Policy {
 }
 
 impl Rule {
-    fn new(subjects: &[&str], elections: &[&str], verbs: Vec<Verb>, place: Place) -> Self {
+    fn new(subjects: &[&str], elections: &[&str], verbs: Vec<Verb>, place: RulePlace) -> Self {
         let globs = |read: fn(&str) -> Result<Glob, BadGlob>, globs: &[&str]| {
             globs.iter().map(|glob| read(glob).expect("it is written here")).collect()
         };

@@ -1,7 +1,7 @@
 //! All the ways in which callers may say who they are. What isn't among them isn't accepted.
 
 use super::cache::{self, Cache};
-use super::claims::{IssuerRules, Kind};
+use super::claims::{IssuerKind, IssuerRules};
 use super::issuer::Issuer;
 use super::jwt;
 use super::source::KeySource;
@@ -55,7 +55,8 @@ impl Authenticators {
         if settings.kubernetes {
             // The cluster says what it is called.
             let (issuer, audience) = (String::new(), settings.audience.clone());
-            these = these.with_issuer(IssuerRules { issuer, audience, kind: Kind::Kubernetes }, KeySource::Cluster);
+            these =
+                these.with_issuer(IssuerRules { issuer, audience, kind: IssuerKind::Kubernetes }, KeySource::Cluster);
         }
         for OidcSettings { issuer, audience, claim, keys } in settings.oidc.clone() {
             let source = match keys {
@@ -63,7 +64,7 @@ impl Authenticators {
                 Some(OidcKeys::Url(url)) => KeySource::Url(url),
                 None => KeySource::Provider(issuer.clone()),
             };
-            these = these.with_issuer(IssuerRules { issuer, audience, kind: Kind::Oidc { claim } }, source);
+            these = these.with_issuer(IssuerRules { issuer, audience, kind: IssuerKind::Oidc { claim } }, source);
         }
         these
     }

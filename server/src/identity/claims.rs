@@ -1,6 +1,6 @@
 //! What a token must say, and the identity that it makes. Pure.
 
-use super::jwt::Claims;
+use super::jwt::TokenClaims;
 use super::{BadToken, Identity, LEEWAY_SECONDS, Pod};
 use crate::errors::shown;
 use crate::policy::SERVICE_ACCOUNT;
@@ -20,12 +20,12 @@ pub(crate) struct IssuerRules {
     /// What their `aud` must have in it.
     pub(crate) audience: String,
     /// What makes the subject.
-    pub(crate) kind: Kind,
+    pub(crate) kind: IssuerKind,
 }
 
 /// What an issuer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum IssuerKind {
     /// A Kubernetes cluster. The subject is that of a service account.
     Kubernetes,
     /// An OpenID provider. The subject is `oidc:ISSUER#` and this claim.
@@ -37,7 +37,7 @@ pub(crate) enum Kind {
 
 impl IssuerRules {
     /// The identity in a token whose signature was found right; `now` in seconds since 1970.
-    pub(super) fn identity(&self, claims: &Claims, now: u64) -> Result<Identity, BadToken> {
+    pub(super) fn identity(&self, claims: &TokenClaims, now: u64) -> Result<Identity, BadToken> {
         if text(claims, "iss")? != self.issuer {
             return Err(BadToken::invalid(format!("its issuer isn't {:?}", shown(&self.issuer))));
         }
@@ -54,15 +54,15 @@ impl IssuerRules {
             return Err(BadToken::Invalid(why));
         }
         match &self.kind {
-            Kind::Kubernetes => service_account(claims, until),
-            Kind::Oidc { claim } => {
+            IssuerKind::Kubernetes => service_account(claims, until),
+            IssuerKind::Oidc { claim } => {
                 let name = format!("oidc:{}#{}", self.issuer, text(claims, claim)?);
                 Ok(Identity { subject: subject(&name)?, pod: None, until })
             }
         }
     }
 
-    fn check_audience(&self, claims: &Claims) -> Result<(), BadToken> {
+    fn check_audience(&self, claims: &TokenClaims) -> Result<(), BadToken> {
         let is_meant = match claims.get("aud") {
             Some(Value::String(audience)) => *audience == self.audience,
             Some(Value::Array(audiences)) => audiences.iter().any(|audience| *audience == self.audience.as_str()),
@@ -83,7 +83,7 @@ impl IssuerRules {
 }
 
 /// The service account of a projected token, and the pod that the token is bound to.
-fn service_account(claims: &Claims, until: u64) -> Result<Identity, BadToken> {
+fn service_account(claims: &TokenClaims, until: u64) -> Result<Identity, BadToken> {
     let name = text(claims, "sub")?;
     let parts = name.strip_prefix(SERVICE_ACCOUNT).and_then(|parts| parts.split_once(':'));
     if !parts.is_some_and(|(namespace, name)| is_name(namespace) && is_name(name)) {
@@ -113,13 +113,13 @@ fn subject(name: &str) -> Result<Subject, BadToken> {
     Subject::new(name).map_err(|why| BadToken::Invalid(why.to_string()))
 }
 
-fn text<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, BadToken> {
+fn text<'a>(claims: &'a TokenClaims, claim: &str) -> Result<&'a str, BadToken> {
     let text = claims.get(claim).and_then(Value::as_str).filter(|text| !text.is_empty());
     text.ok_or_else(|| BadToken::Invalid(format!("it has no {claim} that is a text")))
 }
 
 /// Seconds since 1970, rounded down.
-fn date(claims: &Claims, claim: &str) -> Result<Option<u64>, BadToken> {
+fn date(claims: &TokenClaims, claim: &str) -> Result<Option<u64>, BadToken> {
     let Some(value) = claims.get(claim) else { return Ok(None) };
     let bad = || BadToken::Invalid(format!("its {claim} is {}, which isn't a date", shown(&value.to_string())));
     let seconds = value.as_f64().filter(|seconds| (0.0..LAST_DATE).contains(seconds)).ok_or_else(bad)?;

@@ -4,7 +4,7 @@ use super::cache::{Cache, Hash};
 use super::claims::IssuerRules;
 use super::jwks::Jwks;
 use super::jwt::{self, Unverified};
-use super::source::{Found, KeySource};
+use super::source::{FoundKeys, KeySource};
 use super::{BadToken, Identity};
 use crate::clock;
 use crate::errors::shown;
@@ -75,7 +75,7 @@ impl Issuer {
     /// Reads the keys anew.
     async fn refresh(&self, asked: &mut Option<Time>) -> Result<(), String> {
         *asked = Some(clock::now());
-        let Found { issuer, keys } = self.source.read().await?;
+        let FoundKeys { issuer, keys } = self.source.read().await?;
         let mut rules = self.rules.clone();
         match issuer {
             Some(issuer) if rules.issuer.is_empty() => rules.issuer = issuer,

@@ -30,7 +30,7 @@ pub(super) struct Key {
 
 /// Why there are no keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadKeys {
+pub(crate) enum BadJwks {
     /// Nobody has so many.
     #[error("the key set has {0} bytes; at most {MAX_JWKS_BYTES} are read")]
     TooLong(usize),
@@ -49,21 +49,21 @@ impl Jwks {
     /// isn't public.
     ///
     /// # Errors
-    /// [`BadKeys`].
-    pub(crate) fn parse(text: &str) -> Result<Self, BadKeys> {
+    /// [`BadJwks`].
+    pub(crate) fn parse(text: &str) -> Result<Self, BadJwks> {
         #[derive(Deserialize)]
         struct Set<'a> {
             #[serde(borrow)]
             keys: Vec<&'a RawValue>,
         }
         if text.len() > MAX_JWKS_BYTES {
-            return Err(BadKeys::TooLong(text.len()));
+            return Err(BadJwks::TooLong(text.len()));
         }
-        let set: Set<'_> = serde_json::from_str(text).map_err(|error| BadKeys::NotASet(error.to_string()))?;
+        let set: Set<'_> = serde_json::from_str(text).map_err(|error| BadJwks::NotASet(error.to_string()))?;
         let keys = set.keys.iter().filter_map(|key| Key::read(serde_json::from_str(key.get()).ok()?));
         let keys: Vec<_> = keys.take(MAX_KEYS).collect();
         if keys.is_empty() {
-            return Err(BadKeys::Unusable(set.keys.len()));
+            return Err(BadJwks::Unusable(set.keys.len()));
         }
         Ok(Self { keys, written: text.to_owned() })
     }

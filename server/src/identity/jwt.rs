@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// What a token says, once its signature was found right.
-pub(super) type Claims = Map<String, Value>;
+pub(super) type TokenClaims = Map<String, Value>;
 
 /// Why a signature isn't right.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) fn issuer_of(token: &str) -> Result<String, BadToken> {
 }
 
 /// What a token says, if one of these keys has signed it.
-pub(super) fn verify(token: &str, keys: &Jwks) -> Result<Claims, Unverified> {
+pub(super) fn verify(token: &str, keys: &Jwks) -> Result<TokenClaims, Unverified> {
     provider::install();
     let bad = |why: &str| Unverified::Bad(BadToken::invalid(why));
     let header = decode_header(token).map_err(|_| bad("its header isn't one of a JWT with a known algorithm"))?;

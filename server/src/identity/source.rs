@@ -25,7 +25,7 @@ pub(crate) enum KeySource {
 
 /// Keys, and the issuer that publishes them where the source says that.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundKeys {
     pub(super) issuer: Option<String>,
     pub(super) keys: Jwks,
 }
@@ -39,14 +39,14 @@ struct Discovery {
 
 impl KeySource {
     /// Reads the keys.
-    pub(super) async fn read(&self) -> Result<Found, String> {
+    pub(super) async fn read(&self) -> Result<FoundKeys, String> {
         match tokio::time::timeout(READ_TIMEOUT, self.read_slowly()).await {
             Ok(found) => found,
             Err(_) => Err(format!("it didn't answer within {READ_TIMEOUT:?}")),
         }
     }
 
-    async fn read_slowly(&self) -> Result<Found, String> {
+    async fn read_slowly(&self) -> Result<FoundKeys, String> {
         let mut issuer = None;
         let text = match self {
             Self::File(path) => {
@@ -70,7 +70,7 @@ impl KeySource {
             }
             Self::Url(url) => Published::at(url)?.get("").await?,
         };
-        Ok(Found { issuer, keys: Jwks::parse(&text).map_err(|error| error.to_string())? })
+        Ok(FoundKeys { issuer, keys: Jwks::parse(&text).map_err(|error| error.to_string())? })
     }
 }
 

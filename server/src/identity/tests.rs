@@ -7,7 +7,7 @@ mod keys;
 use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use claims::{IssuerRules, Kind};
+use claims::{IssuerKind, IssuerRules};
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{self as schemes, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
@@ -18,6 +18,8 @@ use tempfile::TempDir;
 
 const CLUSTER: &str = "https://kubernetes.default.svc";
 const PROVIDER: &str = "https://sso.example/realms/ops";
+/// A key for HMAC that an issuer publishes by mistake.
+const SHARED_SECRET: &[u8] = b"a shared secret that anybody could know";
 /// The moment of all these tests.
 const NOW: u64 = 1_800_000_000;
 
@@ -67,7 +69,7 @@ impl Signers {
             curve(&self.p384, "P-384", "p384"),
             {"kty": "OKP", "crv": "Ed25519", "x": b64(self.ed.public_key().as_ref()), "kid": format!("ed{suffix}")},
             // None of these may ever check anything.
-            {"kty": "oct", "k": b64(b"a shared secret that anybody could know"), "kid": format!("oct{suffix}")},
+            {"kty": "oct", "k": b64(SHARED_SECRET), "kid": format!("oct{suffix}")},
             {"kty": "RSA", "n": b64(&n[..128]), "e": b64(&e), "kid": format!("short{suffix}")},
             {"kty": "RSA", "n": b64(&n), "e": b64(&e), "kid": format!("enc{suffix}"), "use": "enc"},
             {"kty": "new", "kid": "new"},
@@ -148,14 +150,14 @@ fn without(mut claims: Value, name: &str) -> Value {
 }
 
 /// A server that accepts a cluster and a provider, whose keys lie in files.
-struct Door {
+struct TwoIssuers {
     authenticators: Authenticators,
     cluster: Signers,
     provider: Signers,
     folder: TempDir,
 }
 
-impl Door {
+impl TwoIssuers {
     async fn new() -> Self {
         Self::with_claim("sub").await
     }
@@ -171,9 +173,9 @@ impl Door {
         let rules =
             |issuer: &str, kind| IssuerRules { issuer: issuer.to_owned(), audience: "leasehold".to_owned(), kind };
         let authenticators = Authenticators::new()
-            .with_issuer(rules(CLUSTER, Kind::Kubernetes), file("cluster", &cluster.jwks("")))
+            .with_issuer(rules(CLUSTER, IssuerKind::Kubernetes), file("cluster", &cluster.jwks("")))
             .with_issuer(
-                rules(PROVIDER, Kind::Oidc { claim: claim.to_owned() }),
+                rules(PROVIDER, IssuerKind::Oidc { claim: claim.to_owned() }),
                 file("provider", &provider.jwks("-p")),
             );
         authenticators.read_keys().await.unwrap();
@@ -198,7 +200,7 @@ fn write(path: &Path, jwks: &Value) {
 
 #[tokio::test]
 async fn a_projected_token_makes_a_service_account_in_its_pod() {
-    let door = Door::new().await;
+    let door = TwoIssuers::new().await;
     let identity = door.ask(&door.cluster.good(&projected())).await.unwrap();
     assert_eq!(identity.subject.as_str(), "system:serviceaccount:team-a:worker");
     let pod = identity.pod.unwrap();
@@ -215,7 +217,7 @@ async fn a_projected_token_makes_a_service_account_in_its_pod() {
 
 #[tokio::test]
 async fn each_way_has_subjects_of_its_own() {
-    let door = Door::new().await;
+    let door = TwoIssuers::new().await;
     let sign = |claims: &Value| door.provider.token("EdDSA", &json!({"alg": "EdDSA", "kid": "ed-p"}), claims);
     let pretends = with(of_provider(), "sub", json!("system:serviceaccount:team-a:worker"));
     let identity = door.ask(&sign(&pretends)).await.unwrap();
@@ -224,14 +226,14 @@ async fn each_way_has_subjects_of_its_own() {
     let bound = with(of_provider(), "kubernetes.io", projected()["kubernetes.io"].clone());
     assert_eq!(door.ask(&sign(&bound)).await.unwrap().pod, None);
 
-    let by_mail = Door::with_claim("email").await;
+    let by_mail = TwoIssuers::with_claim("email").await;
     let token = by_mail.provider.token("ES256", &json!({"alg": "ES256", "kid": "p256-p"}), &of_provider());
     assert_eq!(by_mail.ask(&token).await.unwrap().subject.as_str(), "oidc:https://sso.example/realms/ops#ann@example");
 }
 
 #[tokio::test]
 async fn every_algorithm_of_a_key_is_accepted_and_no_other() {
-    let door = Door::new().await;
+    let door = TwoIssuers::new().await;
     for (algorithm, kid, good) in [
         ("RS256", "rsa", true),
         ("RS384", "rsa", false),
@@ -255,7 +257,7 @@ async fn every_algorithm_of_a_key_is_accepted_and_no_other() {
 
 #[tokio::test]
 async fn dates_are_kept_with_ten_seconds_to_spare() {
-    let door = Door::new().await;
+    let door = TwoIssuers::new().await;
     let token = door.cluster.good(&with(with(projected(), "nbf", json!(NOW)), "exp", json!(NOW + 100)));
     for (now, good) in [(NOW - 11, false), (NOW - 10, true), (NOW + 109, true), (NOW + 110, false), (NOW + 111, false)]
     {

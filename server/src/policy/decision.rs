@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The place of the rule that allows it, or how to allow it.
-pub type Decision = Result<Place, Denial>;
+pub type Decision = Result<RulePlace, Denial>;
 
 /// Where a rule stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum RulePlace {
     /// In a file: its name, and the line.
     Line(Arc<str>, usize),
     /// The subject is an admin, by the settings.
@@ -46,7 +46,7 @@ pub struct Scope {
     elections: Vec<Glob>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RulePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(file, line) => write!(f, "the rule at {file}:{line}"),

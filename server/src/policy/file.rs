@@ -1,6 +1,6 @@
 //! The policy file: TOML, a list of `[[rule]]` with `subjects`, `elections` and `verbs`.
 
-use super::{BadGlob, BadVerb, Glob, MAX_POLICY_BYTES, MAX_RULES, Place, Rule, Verb};
+use super::{BadGlob, BadVerb, Glob, MAX_POLICY_BYTES, MAX_RULES, Rule, RulePlace, Verb};
 use serde::Deserialize;
 use std::sync::Arc;
 use toml::Spanned;
@@ -70,7 +70,7 @@ pub(super) fn rules(file: &Arc<str>, text: &str) -> Result<Vec<Rule>, PolicyErro
             subjects: glob(Glob::subject, &rule.subjects)?,
             elections: glob(Glob::election, &rule.elections)?,
             verbs: rule.verbs.iter().map(verb).collect::<Result<Vec<Verb>, _>>()?,
-            place: Place::Line(Arc::clone(file), line(at)),
+            place: RulePlace::Line(Arc::clone(file), line(at)),
         })
     };
     written.rule.iter().map(rule).collect()

@@ -14,11 +14,11 @@ const MAX_GLOB_BYTES: usize = 512;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Glob {
     text: String,
-    pieces: Vec<Piece>,
+    pieces: Vec<GlobPiece>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum GlobPiece {
     Literal(String),
     /// `*`.
     Part,
@@ -85,7 +85,7 @@ impl Glob {
     /// `**`.
     #[must_use]
     pub fn of_anything() -> Self {
-        Self { text: "**".to_owned(), pieces: vec![Piece::Anything] }
+        Self { text: "**".to_owned(), pieces: vec![GlobPiece::Anything] }
     }
 
     fn new(text: &str) -> Result<Self, BadGlob> {
@@ -104,10 +104,10 @@ impl Glob {
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             let special = [
-                ("**", Piece::Anything),
-                ("*", Piece::Part),
-                ("{namespace}", Piece::Namespace),
-                ("{name}", Piece::Name),
+                ("**", GlobPiece::Anything),
+                ("*", GlobPiece::Part),
+                ("{namespace}", GlobPiece::Namespace),
+                ("{name}", GlobPiece::Name),
             ];
             if let Some((found, piece)) = special.into_iter().find(|(word, _)| rest.starts_with(word)) {
                 pieces.push(piece);
@@ -118,7 +118,7 @@ impl Glob {
                 return Err(BadGlob::Brace(text.to_owned()));
             }
             let length = rest.find(['*', '{', '}']).unwrap_or(rest.len());
-            pieces.push(Piece::Literal(rest[..length].to_owned()));
+            pieces.push(GlobPiece::Literal(rest[..length].to_owned()));
             rest = &rest[length..];
         }
         Ok(Self { text: text.to_owned(), pieces })
@@ -127,12 +127,12 @@ impl Glob {
     /// Whether the pattern matches all of `text`, for this caller.
     pub(super) fn matches(&self, account: Option<Account<'_>>, text: &str) -> bool {
         // What most patterns differ in, and most texts fail at.
-        if let Some(Piece::Literal(begin)) = self.pieces.first()
+        if let Some(GlobPiece::Literal(begin)) = self.pieces.first()
             && !text.starts_with(begin.as_str())
         {
             return false;
         }
-        if self.pieces == [Piece::Anything] {
+        if self.pieces == [GlobPiece::Anything] {
             return true;
         }
         self.steps(account).is_some_and(|steps| run(&steps, text.as_bytes()))
@@ -140,20 +140,20 @@ impl Glob {
 
     /// The pattern with the parts of this caller in their places. `None`: the caller has none.
     pub(super) fn filled_in(&self, account: Option<Account<'_>>) -> Option<Self> {
-        let mut pieces: Vec<Piece> = Vec::new();
+        let mut pieces: Vec<GlobPiece> = Vec::new();
         for piece in &self.pieces {
             let text = match piece {
-                Piece::Literal(text) => text,
-                Piece::Namespace => account?.namespace,
-                Piece::Name => account?.name,
+                GlobPiece::Literal(text) => text,
+                GlobPiece::Namespace => account?.namespace,
+                GlobPiece::Name => account?.name,
                 star => {
                     pieces.push(star.clone());
                     continue;
                 }
             };
             match pieces.last_mut() {
-                Some(Piece::Literal(before)) => before.push_str(text),
-                _ => pieces.push(Piece::Literal(text.to_owned())),
+                Some(GlobPiece::Literal(before)) => before.push_str(text),
+                _ => pieces.push(GlobPiece::Literal(text.to_owned())),
             }
         }
         Some(Self { text: self.text.clone(), pieces })
@@ -161,24 +161,24 @@ impl Glob {
 
     /// How all that matches begins, once everything is filled in.
     pub(super) fn beginning(&self) -> &str {
-        if let Some(Piece::Literal(begin)) = self.pieces.first() { begin } else { "" }
+        if let Some(GlobPiece::Literal(begin)) = self.pieces.first() { begin } else { "" }
     }
 
     fn steps(&self, account: Option<Account<'_>>) -> Option<Vec<Step>> {
         let mut steps = Vec::with_capacity(self.text.len());
         for piece in &self.pieces {
             let text = match piece {
-                Piece::Part => {
+                GlobPiece::Part => {
                     steps.push(Step::Part);
                     continue;
                 }
-                Piece::Anything => {
+                GlobPiece::Anything => {
                     steps.push(Step::Anything);
                     continue;
                 }
-                Piece::Literal(text) => text,
-                Piece::Namespace => account?.namespace,
-                Piece::Name => account?.name,
+                GlobPiece::Literal(text) => text,
+                GlobPiece::Namespace => account?.namespace,
+                GlobPiece::Name => account?.name,
             };
             steps.extend(text.bytes().map(Step::Byte));
         }

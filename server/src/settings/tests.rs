@@ -41,31 +41,33 @@ fn without_flags_it_is_a_complete_service_on_loopback() {
     assert_eq!((settings.insecure, settings.log_format), (false, LogFormat::Text));
 }
 
+/// A value for every flag that is one for all.
+const WORDS: [&str; 21] = [
+    "--listen=0.0.0.0:1",
+    "--http-listen=[::1]:2",
+    "--data-dir=/d",
+    "--max-ttl=1m 30s",
+    "--max-elections=3",
+    "--max-candidacies=4",
+    "--max-candidacies-per-election=5",
+    "--max-candidacies-per-subject=6",
+    "--max-observers=7",
+    "--max-memory=100MiB",
+    "--max-connections-per-address=10",
+    "--max-streams-per-connection=8",
+    "--inbox=9",
+    "--issuer=me",
+    "--audience=here",
+    "--policy=/policy.toml",
+    "--max-calls-per-subject=11",
+    "--max-observers-per-subject=12",
+    "--insecure",
+    "--log-format=json",
+    "--log-level=debug",
+];
+
 #[test]
 fn every_flag_and_every_key_reaches_its_setting() {
-    let words = [
-        "--listen=0.0.0.0:1",
-        "--http-listen=[::1]:2",
-        "--data-dir=/d",
-        "--max-ttl=1m 30s",
-        "--max-elections=3",
-        "--max-candidacies=4",
-        "--max-candidacies-per-election=5",
-        "--max-candidacies-per-subject=6",
-        "--max-observers=7",
-        "--max-memory=100MiB",
-        "--max-connections-per-address=10",
-        "--max-streams-per-connection=8",
-        "--inbox=9",
-        "--issuer=me",
-        "--audience=here",
-        "--policy=/policy.toml",
-        "--max-calls-per-subject=11",
-        "--max-observers-per-subject=12",
-        "--insecure",
-        "--log-format=json",
-        "--log-level=debug",
-    ];
     let expected = Settings {
         replica: None,
         listen: "0.0.0.0:1".parse().unwrap(),
@@ -100,18 +102,18 @@ fn every_flag_and_every_key_reaches_its_setting() {
         log_format: LogFormat::Json,
         log_level: "debug".into(),
     };
-    assert_eq!(settings(&[&words[..], &["--auth=kubernetes"]].concat()).unwrap(), expected);
+    assert_eq!(settings(&[&WORDS[..], &["--auth=kubernetes"]].concat()).unwrap(), expected);
     let limits = Limits { bytes: Budget::of(100 << 20).candidacies, ..expected.limits.clone() };
     assert_eq!(expected.core_config(Holder(String::new())).limits, limits);
 
     for separator in ["-", "_"] {
-        let lines = words.map(|word| {
+        let lines = WORDS.map(|word| {
             let (key, value) = word[2..].split_once('=').unwrap_or((&word[2..], "true"));
             let bare = value == "true" || value.parse::<u32>().is_ok();
             let value = if bare { value.to_owned() } else { format!("{value:?}") };
             format!("{} = {value}", key.replace('-', separator))
         });
-        assert_eq!(file(&lines.join("\n")).unwrap(), flags(&words));
+        assert_eq!(file(&lines.join("\n")).unwrap(), flags(&WORDS));
     }
 }
 

@@ -60,7 +60,7 @@ fn a_certificate_that_names_nobody_is_refused() {
 #[tokio::test]
 async fn certificates_count_where_they_are_accepted_and_tokens_go_first() {
     let der = certificate("", vec![uri("spiffe://example.org/a")]);
-    let door = Door::new().await;
+    let door = TwoIssuers::new().await;
     let token = format!("Bearer {}", door.cluster.good(&projected()));
     let with_certificate = Shown { authorization: None, certificate: Some(&der) };
     assert!(door.authenticators.authenticate(with_certificate, NOW).await.is_err(), "they aren't accepted");

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn new_keys_are_read_when_a_token_names_them_but_not_too_often() {
-    let door = Door::new().await;
+    let door = TwoIssuers::new().await;
     let file = door.folder.path().join("cluster");
     let rotated = Signers::new();
     let token = rotated.token("ES256", &json!({"alg": "ES256", "kid": "p256-2"}), &projected());
@@ -23,7 +23,7 @@ async fn new_keys_are_read_when_a_token_names_them_but_not_too_often() {
 
 #[tokio::test]
 async fn tokens_that_were_checked_with_old_keys_are_checked_anew() {
-    let door = Door::new().await;
+    let door = TwoIssuers::new().await;
     let token = door.cluster.good(&projected());
     assert!(door.ask(&token).await.is_ok() && door.ask(&token).await.is_ok());
     write(&door.folder.path().join("cluster"), &Signers::new().jwks(""));
@@ -35,7 +35,7 @@ async fn tokens_that_were_checked_with_old_keys_are_checked_anew() {
 
 #[tokio::test]
 async fn callers_stay_known_while_keys_cant_be_read() {
-    let door = Door::new().await;
+    let door = TwoIssuers::new().await;
     let file = door.folder.path().join("cluster");
     for broken in [None, Some("{"), Some("{\"keys\":[]}"), Some("{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}")] {
         match broken {
@@ -58,7 +58,7 @@ async fn callers_stay_known_while_keys_cant_be_read() {
 
 #[tokio::test]
 async fn before_the_first_read_nobody_is_refused_for_good() {
-    let rules = IssuerRules { issuer: String::new(), audience: "leasehold".to_owned(), kind: Kind::Kubernetes };
+    let rules = IssuerRules { issuer: String::new(), audience: "leasehold".to_owned(), kind: IssuerKind::Kubernetes };
     let source = KeySource::File("/nowhere/keys".into());
     let authenticators = Authenticators::new().with_issuer(rules, source);
     let token = format!("Bearer {}", Signers::new().good(&projected()));
