@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::header::AUTHORIZATION;
-use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
 /// The services that ask who calls.
@@ -66,51 +66,65 @@ impl Door {
         &self.passports
     }
 
-    /// Who sends this, and where from.
-    async fn identify(&self, head: &Head) -> Result<Identified, Refusal> {
-        let now = clock::unix_seconds();
-        let caller = match head.headers.get(&CALLER) {
-            Some(passport) => {
-                let tenure =
-                    head.headers.get(&TENURE).and_then(|tenure| tenure.to_str().ok()?.parse().ok()).map(Tenure);
-                self.passports.open(passport, tenure, &head.path, now).ok_or(Refusal::UnprovenCaller)?
-            }
-            None => {
-                let mut tokens = head.headers.get_all(AUTHORIZATION).iter();
-                let (token, another) = (tokens.next(), tokens.next());
-                if another.is_some() {
-                    return Err(Unauthenticated::Nothing("it has several tokens, and must have one").into());
-                }
-                let certificate = head.certificate.as_ref().map(|certificate| &*certificate.0);
-                let shown = Shown { authorization: token.map(|token| token.as_bytes()), certificate };
-                let identity = self.authenticators.authenticate(shown, now).await?;
-                Identified { identity, from: head.peer.as_ref().map(Peer::address) }
-            }
-        };
+    /// Who sends this and where from, where that can be said at once: a replica says it, or the token
+    /// was checked before.
+    fn known(&self, request: &Request<Body>) -> Option<Result<Identified, Refusal>> {
+        let (headers, now) = (request.headers(), clock::unix_seconds());
+        if let Some(passport) = headers.get(&CALLER) {
+            let tenure = headers.get(&TENURE).and_then(|tenure| tenure.to_str().ok()?.parse().ok()).map(Tenure);
+            let caller = self.passports.open(passport, tenure, request.uri().path(), now);
+            return Some(caller.ok_or(Refusal::UnprovenCaller));
+        }
+        let identity = self.authenticators.known(one_token(headers).ok()??.as_bytes(), now)?;
+        let from = request.extensions().get().map(Peer::address);
+        Some(Ok(Identified { identity, from }))
+    }
+
+    /// Who sends this and where from.
+    async fn identify(&self, asked: Asked) -> Result<Identified, Refusal> {
+        let token = asked.token?;
+        let certificate = asked.certificate.as_ref().map(|certificate| &*certificate.0);
+        let shown = Shown { authorization: token.as_ref().map(HeaderValue::as_bytes), certificate };
+        let identity = self.authenticators.authenticate(shown, clock::unix_seconds()).await?;
+        Ok(Identified { identity, from: asked.peer.as_ref().map(Peer::address) })
+    }
+
+    /// Counts a call of this caller.
+    fn admit(&self, caller: Result<Identified, Refusal>) -> Result<Identified, Refusal> {
+        let caller = caller?;
         self.calls.take(&caller.identity.subject, clock::now())?;
         Ok(caller)
     }
+
+    fn refuse(&self, refusal: Refusal, path: &str) -> Response<Body> {
+        let reason = refusal.code_and_reason().1;
+        tracing::debug!(reason, path, "{refusal}");
+        self.metrics.refused(reason);
+        Status::from(refusal).into_http()
+    }
 }
 
-/// What is looked at of a request: the rest may be none that can be shared between threads.
-struct Head {
-    path: String,
-    headers: HeaderMap,
+/// What a caller shows: the rest of its request isn't looked at, and can't be shared by threads.
+struct Asked {
+    token: Result<Option<HeaderValue>, Refusal>,
     certificate: Option<PeerCertificate>,
     peer: Option<Peer>,
 }
 
-impl Head {
+impl Asked {
     fn of(request: &Request<Body>) -> Self {
-        let mut headers = HeaderMap::new();
-        for name in [&CALLER, &TENURE, &AUTHORIZATION] {
-            for value in request.headers().get_all(name) {
-                headers.append(name, value.clone());
-            }
-        }
         let extensions = request.extensions();
-        let (certificate, peer) = (extensions.get().cloned(), extensions.get().cloned());
-        Self { path: request.uri().path().to_owned(), headers, certificate, peer }
+        let token = one_token(request.headers()).map(|token| token.cloned());
+        Self { token, certificate: extensions.get().cloned(), peer: extensions.get().cloned() }
+    }
+}
+
+/// The token of a call: of several nobody knows which one counts.
+fn one_token(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Refusal> {
+    let mut tokens = headers.get_all(AUTHORIZATION).iter();
+    match (tokens.next(), tokens.next()) {
+        (token, None) => Ok(token),
+        _ => Err(Unauthenticated::Nothing("it has several tokens, and must have one").into()),
     }
 }
 
@@ -151,22 +165,28 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let is_asked = SERVICES.iter().any(|service| request.uri().path().starts_with(service));
         let Some(door) = self.door.clone().filter(|_| is_asked) else { return Box::pin(self.inner.call(request)) };
+        match door.known(&request).map(|caller| door.admit(caller)) {
+            Some(Ok(caller)) => {
+                request.extensions_mut().insert(caller);
+                return Box::pin(self.inner.call(request));
+            }
+            Some(Err(refusal)) => {
+                let response = door.refuse(refusal, request.uri().path());
+                return Box::pin(async { Ok(response) });
+            }
+            None => {}
+        }
         // The one that is ready.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
-        let head = Head::of(&request);
+        let asked = Asked::of(&request);
         Box::pin(async move {
-            match door.identify(&head).await {
+            match door.admit(door.identify(asked).await) {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);
                     inner.call(request).await
                 }
-                Err(refusal) => {
-                    let reason = refusal.code_and_reason().1;
-                    tracing::debug!(reason, path = head.path, peer = ?head.peer.map(|peer| peer.address()), "{refusal}");
-                    door.metrics.refused(reason);
-                    Ok(Status::from(refusal).into_http())
-                }
+                Err(refusal) => Ok(door.refuse(refusal, request.uri().path())),
             }
         })
     }

@@ -142,6 +142,36 @@ async fn quotas_keep_a_subject_within_its_share() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_page_names_nothing_that_it_doesnt_show() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("policy.toml");
+    let rule = |subject: &str, elections: &str, verb: &str| {
+        format!("[[rule]]\nsubjects = ['**:{subject}']\nelections = ['{elections}']\nverbs = ['{verb}']\n")
+    };
+    write(&file, &(rule("worker", "**", "campaign") + &rule("viewer", "*/seen", "observe")))?;
+    let mut place = Place::new(&["--policy", &file.display().to_string()]).await?;
+    let (worker, viewer) = (place.cluster.unbound("a", "worker"), place.cluster.unbound("a", "viewer"));
+    let mut leaders = Vec::new();
+    for election in ["a/hidden", "b/seen", "c/hidden", "d/hidden", "e/seen", "f/hidden"] {
+        leaders.push(place.lead(&worker, election).await?);
+    }
+    let (mut pages, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListElectionsRequest { prefix: String::new(), page_size: 1, page_token };
+        let page = place.client.list_elections(by(&viewer, request)).await?.into_inner();
+        pages.push((page.elections.into_iter().map(|election| election.name).collect(), page.next_page_token.clone()));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let page =
+        |names: &[&str], next: &str| (names.iter().map(ToString::to_string).collect::<Vec<_>>(), next.to_owned());
+    assert_eq!(pages, [page(&["b/seen"], "b/seen"), page(&["e/seen"], "e/seen"), page(&[], "")]);
+    Ok(())
+}
+
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(std::fs::write(path, text)?)
 }

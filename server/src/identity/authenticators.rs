@@ -90,6 +90,12 @@ impl Authenticators {
         }
     }
 
+    /// Who calls with this, if it is a token that was checked before.
+    pub(crate) fn known(&self, authorization: &[u8], now: u64) -> Option<Arc<Identity>> {
+        let token = bearer(authorization).ok().filter(|token| token.len() <= MAX_TOKEN_BYTES)?;
+        self.cache.get(&cache::hash(token), now)
+    }
+
     /// Who calls; `now` in seconds since 1970. A token goes before a certificate: it is the
     /// caller's own, and the connection may be that of a proxy.
     ///

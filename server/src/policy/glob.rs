@@ -190,10 +190,11 @@ impl Glob {
 /// length for each byte.
 fn run(steps: &[Step], text: &[u8]) -> bool {
     let mut at = vec![false; steps.len() + 1];
+    let mut next = at.clone();
     at[0] = true;
     skip_stars(steps, &mut at);
     for byte in text {
-        let mut next = vec![false; steps.len() + 1];
+        next.fill(false);
         for (index, step) in steps.iter().enumerate().filter(|(index, _)| at[*index]) {
             match step {
                 Step::Byte(wanted) if wanted == byte => next[index + 1] = true,
@@ -202,7 +203,7 @@ fn run(steps: &[Step], text: &[u8]) -> bool {
                 _ => {}
             }
         }
-        at = next;
+        std::mem::swap(&mut at, &mut next);
         skip_stars(steps, &mut at);
     }
     at[steps.len()]

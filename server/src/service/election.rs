@@ -30,8 +30,6 @@ const CHEAP_ITEMS: usize = 8;
 /// The size of a page of elections, and the largest.
 const DEFAULT_PAGE: u32 = 100;
 const MAX_PAGE: u32 = 1000;
-/// So many times are elections looked at for one page.
-const MAX_LOOKS: usize = 16;
 /// A page ends earlier when it gets longer than this: clients take 4 MiB, unless told otherwise.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
@@ -140,8 +138,8 @@ impl Elections {
         self.page(caller, prefix, after, size as usize).await
     }
 
-    /// A page of what the caller may see. Where that is little among much, the page is shorter than
-    /// it might be, or empty: the next one goes on from where this one has looked.
+    /// A page of what the caller may see. It names nothing else: the next page goes on after the
+    /// last election that this one shows.
     async fn page(
         &self,
         caller: &Caller,
@@ -151,28 +149,33 @@ impl Elections {
     ) -> Result<v1::ListElectionsResponse, Refusal> {
         let scope = self.0.access.observable(caller);
         let limit = if scope.is_some() { MAX_PAGE as usize } else { size };
-        let (mut elections, mut bytes, mut looks) = (Vec::new(), 0, 0);
+        let (mut elections, mut bytes) = (Vec::<v1::Election>::new(), 0);
         loop {
             let ask = Ask::List { prefix: prefix.clone(), after: after.clone(), limit };
             let Answered { tenure, reply, .. } = self.0.handle.ask(caller, ask).await?;
             let Reply::Elections { elections: found, more } = reply else { return Err(mismatch()) };
-            let mut is_full = false;
+            let mut goes_on = more;
             for state in &found {
-                if scope.as_ref().is_none_or(|scope| scope.contains(state.name.as_str())) {
-                    let election = convert::election(state);
-                    bytes += election.encoded_len();
-                    is_full = elections.len() == size || bytes > MAX_PAGE_BYTES;
-                    if is_full {
-                        break;
-                    }
-                    elections.push(election);
+                if elections.len() == size {
+                    goes_on = true;
+                    break;
                 }
                 after = Some(state.name.to_string());
+                if scope.as_ref().is_some_and(|scope| !scope.contains(state.name.as_str())) {
+                    continue;
+                }
+                let election = convert::election(state);
+                bytes += election.encoded_len();
+                if bytes > MAX_PAGE_BYTES {
+                    goes_on = true;
+                    break;
+                }
+                elections.push(election);
             }
-            looks += 1;
-            if is_full || !more || elections.len() == size || looks == MAX_LOOKS {
-                let goes_on = after.filter(|_| is_full || more);
-                let next_page_token = goes_on.unwrap_or_default();
+            let is_full = elections.len() == size || bytes > MAX_PAGE_BYTES;
+            if is_full || !goes_on {
+                let last = elections.last().filter(|_| goes_on).map(|last| last.name.clone());
+                let next_page_token = last.unwrap_or_default();
                 return Ok(v1::ListElectionsResponse { tenure: number(tenure), next_page_token, elections });
             }
         }
