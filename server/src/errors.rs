@@ -1,9 +1,9 @@
 //! The table of errors: what the core and the checks refuse, as gRPC statuses with
 //! `google.rpc.ErrorInfo`.
 
-use crate::policy::Denial;
 use crate::ticket::TicketError;
 use leasehold_core::{BadWord, Reject};
+use leasehold_policy::Denial;
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::{Code, Status};

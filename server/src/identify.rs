@@ -66,8 +66,8 @@ impl Door {
         &self.passports
     }
 
-    /// Who sends this and where from, where that can be said at once: a replica says it, or the token
-    /// was checked before.
+    /// Who sends this and where from, where that can be said at once: a replica says it, or the
+    /// token was checked before.
     fn known(&self, request: &Request<Body>) -> Option<Result<Identified, Refusal>> {
         let (headers, now) = (request.headers(), clock::unix_seconds());
         if let Some(passport) = headers.get(&CALLER) {

@@ -49,7 +49,6 @@ pub mod metrics;
 mod mirror;
 pub mod net;
 mod observers;
-pub mod policy;
 mod record;
 mod right;
 pub mod server;

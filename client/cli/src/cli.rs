@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command, Format};
+use crate::args::{Cli, Command, Format, PolicyCommand};
 use crate::commands::{self, Context};
 use crate::exit::{self, Exit, Explanation};
 use crate::{complete, run, voice};
@@ -74,6 +74,7 @@ fn start(cli: Cli, endpoint: &str) -> anyhow::Result<Exit> {
         Command::Completions { shell } => return commands::completions::completions(*shell),
         Command::Man { subcommand } => return commands::man::man(subcommand.as_deref()),
         Command::Version => return commands::version::version(cli.output),
+        Command::Policy { what: PolicyCommand::Check(args) } => return commands::policy::check(cli.output, args),
         Command::Run(_) => run::prepare()?,
         _ => {}
     }
@@ -91,7 +92,7 @@ async fn ask(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Verify { election, token } => commands::verify::verify(context, election, &token).await,
         Command::StepDown { election, token } => commands::step_down::step_down(context, election, token).await,
         Command::Status => commands::status::status(context).await,
-        Command::Completions { .. } | Command::Man { .. } | Command::Version => {
+        Command::Completions { .. } | Command::Man { .. } | Command::Version | Command::Policy { .. } => {
             unreachable!("these were taken care of before")
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod observe;
+pub(crate) mod policy;
 pub(crate) mod status;
 pub(crate) mod step_down;
 pub(crate) mod verify;

@@ -2,7 +2,7 @@
 
 use super::audit;
 use crate::metrics::Metrics;
-use crate::policy::{Glob, MAX_POLICY_BYTES, Policy};
+use leasehold_policy::{Glob, MAX_POLICY_BYTES, Policy};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;

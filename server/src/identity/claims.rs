@@ -3,8 +3,8 @@
 use super::jwt::TokenClaims;
 use super::{BadToken, Identity, LEEWAY_SECONDS, Pod};
 use crate::errors::shown;
-use crate::policy::SERVICE_ACCOUNT;
 use leasehold_core::{PodUid, Subject};
+use leasehold_policy::SERVICE_ACCOUNT;
 use serde_json::Value;
 
 /// Longer names than Kubernetes has.

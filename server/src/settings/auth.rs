@@ -1,8 +1,8 @@
 //! Settings of who may call, and what they may do, as meant.
 
 use super::{Flags, MOST, SettingsError};
-use crate::policy::Glob;
 use clap::ValueEnum;
+use leasehold_policy::Glob;
 use serde::Deserialize;
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! Replicas that ask who calls, with the tokens of a real cluster: whose calls they serve, through a
-//! standby as well, and what a pod proves.
+//! Replicas that ask who calls, with the tokens of a real cluster: whose calls they serve, through
+//! a standby as well, and what a pod proves.
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Campaign, ElectionClient, PATIENCE, assert_refused, by, leased, refusal, reopened};
@@ -97,16 +97,19 @@ async fn a_standby_says_who_calls_and_only_replicas_are_believed() -> anyhow::Re
         assert_eq!(state, CandidacyState::Leading);
         leader.ticket = ticket;
         assert_eq!(keep_alive(client, &other, &leader.ticket).await?.0, CandidacyState::Refused);
-        let resign = client.resign(by(&other, ResignRequest { ticket: leader.ticket.clone() })).await.unwrap_err();
+        let resign = client
+            .resign(by(&other, ResignRequest { ticket: leader.ticket.clone() }))
+            .await
+            .expect_err("it is refused");
         assert_refused(&resign, Code::PermissionDenied, "OTHER_SUBJECT", &["system:serviceaccount:team-b:worker"]);
-        let denied = client.get_election(by(&other, get("team-a/report"))).await.unwrap_err();
+        let denied = client.get_election(by(&other, get("team-a/report"))).await.expect_err("it is refused");
         let who = "system:serviceaccount:team-b:worker may not observe in the election team-a/report";
         assert_refused(&denied, Code::PermissionDenied, "DENIED", &[who]);
-        let nobody = client.get_election(get("team-a/report")).await.unwrap_err();
+        let nobody = client.get_election(get("team-a/report")).await.expect_err("it is refused");
         assert_refused(&nobody, Code::Unauthenticated, "NO_TOKEN", &[]);
         let mut pretends = by(&other, get("team-a/report"));
         pretends.metadata_mut().insert("leasehold-caller", "c3lzdGVt".parse()?);
-        let pretends = client.get_election(pretends).await.unwrap_err();
+        let pretends = client.get_election(pretends).await.expect_err("it is refused");
         assert_refused(&pretends, Code::Unavailable, "UNPROVEN_CALLER", &[]);
         let mut again = Campaign::open(client, by(&own, reopened(&leader.ticket))).await?;
         assert_eq!(again.elected().await?.fencing_token, lead);
@@ -135,15 +138,16 @@ async fn tokens_of_a_real_cluster_are_checked_without_it() -> anyhow::Result<()>
         ensure!(since.elapsed() < PATIENCE && refused.code() == Code::Unavailable, "{refused:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let refused = status(&group, 0, &elsewhere).await.unwrap_err();
+    let refused = status(&group, 0, &elsewhere).await.expect_err("it is refused");
     assert_refused(
         &refused,
         Code::Unauthenticated,
         "INVALID_TOKEN",
         &["isn't meant for this service", "\"leasehold\" is due"],
     );
-    // The other cluster calls itself the same, and has another key: a new one, for all that is known.
-    let refused = status(&group, 0, &strange).await.unwrap_err();
+    // The other cluster calls itself the same, and has another key: a new one, for all that is
+    // known.
+    let refused = status(&group, 0, &strange).await.expect_err("it is refused");
     ensure!(["ISSUER_KEYS_UNKNOWN", "INVALID_TOKEN"].contains(&refusal(&refused).reason.as_str()), "{refused:?}");
 
     group.plane.freeze(Part::Both).await?;
@@ -173,7 +177,7 @@ async fn a_pod_of_a_real_cluster_replaces_itself_and_no_other_pod_does() -> anyh
     let mut first = Campaign::open(&mut client, by(&own, again())).await?;
     let former = first.elected().await?.fencing_token;
     Campaign::open(&mut client, by(&next, again())).await?.waiting().await?;
-    let refused = Campaign::open(&mut client, by(&unbound, again())).await.unwrap_err();
+    let refused = Campaign::open(&mut client, by(&unbound, again())).await.expect_err("it is refused");
     assert_refused(&refused, Code::PermissionDenied, "DENIED", &["may not replace"]);
     let mut second = Campaign::open(&mut client, by(&own, again())).await?;
     ensure!(second.elected().await?.fencing_token > former);

@@ -21,7 +21,7 @@ pub const MAX_POLICY_BYTES: usize = 1 << 20;
 /// No policy has more rules.
 pub const MAX_RULES: usize = 10_000;
 /// How the subjects of service accounts begin.
-pub(crate) const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+pub const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 /// Who may do what.
 #[derive(Clone, Debug)]
