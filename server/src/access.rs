@@ -12,7 +12,7 @@ use crate::errors::Refusal;
 use crate::metrics::Metrics;
 use crate::settings::AuthSettings;
 use leasehold_core::{ElectionName, Replace, Selection, Ticket};
-use leasehold_policy::{Policy, Scope, Verb};
+use leasehold_policy::{Decision, Policy, Scope, Verb};
 use policy_file::{BadPolicyFile, PolicyFile};
 use quota::{ObserverPlace, ObserverQuota};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -84,6 +84,22 @@ impl Access {
         };
         audit::denied(caller, verb.name(), election);
         Err(Refusal::Denied(Box::new(denial)))
+    }
+
+    /// What the policy says of a question about this subject, or about the caller: whoever asks
+    /// about others must have the verb `admin` in that election.
+    pub(crate) fn explain(
+        &self,
+        caller: &Caller,
+        subject: Option<&str>,
+        verb: Verb,
+        election: &ElectionName,
+    ) -> Result<Decision, Refusal> {
+        let own = caller.subject();
+        if subject.is_some_and(|subject| subject != own.as_str()) {
+            self.check(caller, Verb::Admin, election.as_str())?;
+        }
+        Ok(self.policy().decide(subject.unwrap_or(own.as_str()), verb, election.as_str()))
     }
 
     /// Whose candidacies a worker replaces that says that its former self is dead. Within one pod

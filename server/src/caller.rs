@@ -60,6 +60,11 @@ impl Caller {
         Some(&self.who.as_ref()?.identity.pod.as_ref()?.name)
     }
 
+    /// From when on nobody knows any more who it is, in seconds since 1970.
+    pub(crate) fn until(&self) -> Option<u64> {
+        Some(self.who.as_ref()?.identity.until).filter(|until| *until < u64::MAX)
+    }
+
     /// Where its call came from first, for the audit log.
     pub(crate) fn from(&self) -> Option<String> {
         let from = self.who.as_ref().and_then(|who| who.from).or_else(|| Some(self.peer.as_ref()?.address()));

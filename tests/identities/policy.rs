@@ -5,7 +5,8 @@ use anyhow::ensure;
 use leasehold_harness::{Observer, PATIENCE, Server, assert_refused, by, leased, refusal};
 use leasehold_proto::v1::verify_token_request::Token;
 use leasehold_proto::v1::{
-    CampaignRequest, GetElectionRequest, ListElectionsRequest, ObserveRequest, StepDownRequest, VerifyTokenRequest,
+    CampaignRequest, CheckPolicyRequest, GetElectionRequest, ListElectionsRequest, ObserveRequest, StepDownRequest,
+    VerifyTokenRequest,
 };
 use serde_json::json;
 use std::path::Path;
@@ -139,6 +140,40 @@ async fn quotas_keep_a_subject_within_its_share() -> anyhow::Result<()> {
         ensure!(since.elapsed() < PATIENCE, "the places aren't given back");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_caller_is_told_who_it_is_and_what_it_may_do() -> anyhow::Result<()> {
+    let mut place = Place::new(&["--admin", "system:serviceaccount:leasehold:ops"]).await?;
+    let (own, ops) = (place.cluster.bound("team-a", "worker", "pod-a"), place.cluster.unbound("leasehold", "ops"));
+    let who = place.admin.who_am_i(by(&own, Default::default())).await?.into_inner();
+    let known = (who.subject.as_str(), who.pod_name.as_str(), who.pod_uid.as_str());
+    assert_eq!(known, ("system:serviceaccount:team-a:worker", "worker-0", "pod-a"));
+    let left = who.valid_for.expect("a token has an end").seconds;
+    ensure!((3000..=3610).contains(&left), "{left} s");
+
+    let ask = |subject: &str, verb: &str, election: &str| CheckPolicyRequest {
+        subject: subject.to_owned(),
+        verb: verb.to_owned(),
+        election: election.to_owned(),
+    };
+    let mut check = async |token: &str, request| -> Result<(bool, String), Status> {
+        let decision = place.admin.check_policy(by(token, request)).await?.into_inner();
+        Ok((decision.allowed, decision.detail))
+    };
+    let (allowed, why) = check(&own, ask("", "campaign", "team-a/x")).await?;
+    ensure!(allowed && why == "the rule for service accounts that holds without a policy file", "{why}");
+    let (allowed, why) = check(&own, ask("", "step-down", "team-a/x")).await?;
+    ensure!(!allowed && why.contains("may not step-down in the election team-a/x"), "{why}");
+    ensure!(check(&own, ask(&who.subject, "observe", "team-a/x")).await?.0);
+    // About others only those are answered who may do everything.
+    denied(&check(&own, ask("cn:x", "observe", "team-a/x")).await.unwrap_err(), "admin", "team-a/x");
+    ensure!(!check(&ops, ask("cn:x", "observe", "team-a/x")).await?.0);
+    let (allowed, why) = check(&ops, ask("", "admin", "any")).await?;
+    ensure!(allowed && why == "the setting admin", "{why}");
+    let bad = check(&ops, ask("", "lead", "a")).await.unwrap_err();
+    assert_refused(&bad, Code::InvalidArgument, "INVALID_REQUEST", &["\"lead\" is no verb"]);
     Ok(())
 }
 

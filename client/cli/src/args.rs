@@ -125,6 +125,10 @@ pub(crate) enum Command {
     #[command(after_help = help::STATUS)]
     Status,
 
+    /// Show who this caller is, as the service has found out.
+    #[command(after_help = help::WHOAMI)]
+    Whoami,
+
     /// Say who may do what.
     #[command(after_help = help::POLICY)]
     Policy {
@@ -162,12 +166,13 @@ pub(crate) enum PolicyCommand {
 /// Which decision.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyCheckArgs {
-    /// Who calls, such as system:serviceaccount:team-a:worker.
+    /// Who calls, such as system:serviceaccount:team-a:worker. Default: whoever this is. About
+    /// others the service answers whoever may do everything in that election.
     #[arg(long = "as", value_name = "SUBJECT")]
-    pub(crate) subject: String,
+    pub(crate) subject: Option<String>,
 
-    /// The policy file. Default: the rule that holds without one.
-    #[arg(long, value_name = "FILE")]
+    /// A policy file. Default: what is in force at the service.
+    #[arg(long, value_name = "FILE", requires = "subject")]
     pub(crate) file: Option<PathBuf>,
 
     /// campaign, replace, observe, verify, step-down or admin.

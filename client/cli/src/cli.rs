@@ -74,7 +74,6 @@ fn start(cli: Cli, endpoint: &str) -> anyhow::Result<Exit> {
         Command::Completions { shell } => return commands::completions::completions(*shell),
         Command::Man { subcommand } => return commands::man::man(subcommand.as_deref()),
         Command::Version => return commands::version::version(cli.output),
-        Command::Policy { what: PolicyCommand::Check(args) } => return commands::policy::check(cli.output, args),
         Command::Run(_) => run::prepare()?,
         _ => {}
     }
@@ -92,7 +91,9 @@ async fn ask(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Verify { election, token } => commands::verify::verify(context, election, &token).await,
         Command::StepDown { election, token } => commands::step_down::step_down(context, election, token).await,
         Command::Status => commands::status::status(context).await,
-        Command::Completions { .. } | Command::Man { .. } | Command::Version | Command::Policy { .. } => {
+        Command::Whoami => commands::whoami::whoami(context).await,
+        Command::Policy { what: PolicyCommand::Check(args) } => commands::policy::check(context, &args).await,
+        Command::Completions { .. } | Command::Man { .. } | Command::Version => {
             unreachable!("these were taken care of before")
         }
     }

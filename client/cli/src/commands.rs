@@ -11,6 +11,7 @@ pub(crate) mod status;
 pub(crate) mod step_down;
 pub(crate) mod verify;
 pub(crate) mod version;
+pub(crate) mod whoami;
 
 use leasehold::Client;
 

@@ -5,10 +5,11 @@ use super::election::mismatch;
 use super::{Context, ReplicaNames};
 use crate::access::audit;
 use crate::caller::Caller;
-use crate::errors::Refusal;
+use crate::clock;
+use crate::errors::{Refusal, shown};
 use crate::handle::Answered;
-use leasehold_core::{Active, Ask, ElectionName, FencingToken, Reply};
-use leasehold_policy::Verb;
+use leasehold_core::{Active, Ask, ElectionName, FencingToken, Millis, Reply, Subject};
+use leasehold_policy::{BadVerb, Verb};
 use leasehold_proto::v1;
 use leasehold_proto::v1::admin_service_server::AdminService;
 use std::sync::Arc;
@@ -67,6 +68,39 @@ impl Admin {
     }
 }
 
+impl Admin {
+    async fn name(&self, caller: &Caller) -> Result<v1::WhoAmIResponse, Refusal> {
+        let Answered { tenure, .. } = self.0.handle.ask(caller, Ask::Status).await?;
+        let left = |until: u64| duration(Millis::from_secs(until.saturating_sub(clock::unix_seconds())));
+        Ok(v1::WhoAmIResponse {
+            tenure: number(tenure),
+            subject: caller.subject().to_string(),
+            pod_name: caller.pod_name().unwrap_or_default().to_owned(),
+            pod_uid: caller.pod().map(|pod| pod.to_string()).unwrap_or_default(),
+            valid_for: caller.until().map(left),
+        })
+    }
+
+    async fn explain(
+        &self,
+        caller: &Caller,
+        request: v1::CheckPolicyRequest,
+    ) -> Result<v1::CheckPolicyResponse, Refusal> {
+        let verb = request.verb.parse().map_err(|error: BadVerb| Refusal::Argument(shown(&error.to_string())))?;
+        let election = ElectionName::new(&request.election)?;
+        let subject = Some(request.subject).filter(|subject| !subject.is_empty());
+        let subject = subject.map(|subject| Subject::new(&subject)).transpose()?;
+        let subject = subject.as_ref().map(Subject::as_str);
+        let decision = self.0.access.explain(caller, subject, verb, &election)?;
+        let Answered { tenure, .. } = self.0.handle.ask(caller, Ask::Status).await?;
+        let (allowed, detail) = match decision {
+            Ok(place) => (true, place.to_string()),
+            Err(denial) => (false, denial.to_string()),
+        };
+        Ok(v1::CheckPolicyResponse { tenure: number(tenure), allowed, detail })
+    }
+}
+
 #[tonic::async_trait]
 impl AdminService for Admin {
     async fn get_status(
@@ -80,5 +114,18 @@ impl AdminService for Admin {
     async fn step_down(&self, request: Request<v1::StepDownRequest>) -> Result<Response<v1::StepDownResponse>, Status> {
         let caller = Caller::of(&request);
         self.0.respond(self.end_leadership(&caller, request.into_inner()).await)
+    }
+
+    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
+        let caller = Caller::of(&request);
+        self.0.respond(self.name(&caller).await)
+    }
+
+    async fn check_policy(
+        &self,
+        request: Request<v1::CheckPolicyRequest>,
+    ) -> Result<Response<v1::CheckPolicyResponse>, Status> {
+        let caller = Caller::of(&request);
+        self.0.respond(self.explain(&caller, request.into_inner()).await)
     }
 }

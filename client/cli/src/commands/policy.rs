@@ -1,5 +1,6 @@
 //! `leasehold policy`.
 
+use super::Context;
 use crate::args::{Format, PolicyCheckArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, json};
@@ -8,19 +9,22 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// Whether the subject may do that, and which rule says so, or how to allow it.
-pub(crate) fn check(format: Format, args: &PolicyCheckArgs) -> anyhow::Result<Exit> {
-    let policy = match &args.file {
-        Some(file) => read(file)?,
-        None => Policy::of_namespaces(),
+/// Whether a subject may do that, and which rule says so, or how to allow it.
+pub(crate) async fn check(context: &Context, args: &PolicyCheckArgs) -> anyhow::Result<Exit> {
+    let subject = args.subject.as_deref();
+    let (is_allowed, why) = match (&args.file, subject) {
+        (Some(file), Some(subject)) => match read(file)?.decide(subject, args.verb, &args.election) {
+            Ok(place) => (true, place.to_string()),
+            Err(denial) => (false, denial.to_string()),
+        },
+        _ => {
+            let client = context.client().await?;
+            let decision = client.check_policy(subject, args.verb.name(), args.election.as_str()).await?;
+            (decision.allowed, decision.detail)
+        }
     };
-    let decision = policy.decide(&args.subject, args.verb, &args.election);
-    let (is_allowed, why) = match decision {
-        Ok(place) => (true, place.to_string()),
-        Err(denial) => (false, denial.to_string()),
-    };
-    output::line(&match format {
-        Format::Json => json::object(&[("allowed", is_allowed.to_string()), ("why", json::text(&why))]),
+    output::line(&match context.format {
+        Format::Json => json::object(&[("allowed", is_allowed.to_string()), ("detail", json::text(&why))]),
         Format::Table if is_allowed => format!("allowed by {why}"),
         Format::Table => why,
     })?;
