@@ -18,6 +18,10 @@ mod source;
 
 pub(crate) use authenticators::{Authenticators, Shown, Unauthenticated};
 pub(crate) use certificate::subject_of_certificate;
+#[cfg(feature = "fuzzing")]
+pub(crate) use claims::{IssuerKind, IssuerRules};
+#[cfg(feature = "fuzzing")]
+pub(crate) use jwks::Jwks;
 pub(crate) use passport::{CALLER, Passports};
 
 use leasehold_core::{PodUid, Subject};
