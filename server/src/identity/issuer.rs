@@ -15,8 +15,9 @@ use tokio::sync::Mutex;
 
 /// How often keys are read anew.
 const REFRESH: Duration = Duration::from_secs(300);
-/// How soon after a read that failed.
+/// How soon after a read that failed, and while nothing is known yet.
 const RETRY: Duration = Duration::from_secs(10);
+const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// Between two reads because of a key that isn't known: anybody can name any key.
 const UNKNOWN_KEY_INTERVAL: Millis = Millis(10_000);
 
@@ -68,7 +69,12 @@ impl Issuer {
                     "can't read the keys of an issuer; what is known of it stays"
                 );
             }
-            tokio::time::sleep(if read.is_ok() { REFRESH } else { RETRY }).await;
+            let pause = match read {
+                Ok(()) => REFRESH,
+                Err(_) if self.known().is_some() => RETRY,
+                Err(_) => FIRST_RETRY,
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
