@@ -189,6 +189,15 @@ impl Glob {
 /// Follows all ways through the pattern at once: a pattern with many stars costs no more than its
 /// length for each byte.
 fn run(steps: &[Step], text: &[u8]) -> bool {
+    // Most patterns begin with what they mean word for word, and many end with anything.
+    let same = steps.iter().zip(text).take_while(|(step, byte)| **step == Step::Byte(**byte)).count();
+    let (steps, text) = (&steps[same..], &text[same..]);
+    match steps {
+        [] => return text.is_empty(),
+        [Step::Byte(_), ..] => return false,
+        [Step::Anything] => return true,
+        _ => {}
+    }
     let mut at = vec![false; steps.len() + 1];
     let mut next = at.clone();
     at[0] = true;
