@@ -241,6 +241,12 @@ fn each_type_of_the_server_has_a_name_of_its_own() {
 }
 
 #[test]
+fn the_policy_is_pure() {
+    let found = dependencies("server/policy/Cargo.toml", &["dependencies", "build-dependencies"]);
+    assert_eq!(found, ["serde", "thiserror", "toml"], "leasehold-policy reads text, and decides");
+}
+
+#[test]
 fn the_shell_has_no_runtime() {
     let found = dependencies("server/shell/Cargo.toml", &["dependencies", "build-dependencies"]);
     assert_eq!(found, ["leasehold-core"], "leasehold-shell sees nothing but std and the core");

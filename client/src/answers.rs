@@ -294,6 +294,30 @@ structs! {
         remaining: Option<Duration> as remaining,
     }
 
+    /// Who this client is, as the service has found out.
+    Identity is WhoAmIResponse {
+        /// The tenure of the replica that answers.
+        tenure: u64 as tenure,
+        /// In whose name it enters elections; `anonymous` where the service doesn't ask who calls.
+        subject: String as subject,
+        /// The name of the pod that its token is bound to; empty if it is bound to none.
+        pod_name: String as pod_name,
+        /// The uid of that pod.
+        pod_uid: String as pod_uid,
+        /// How long its token is good for. None: without an end.
+        valid_for: Option<Duration> as valid_for,
+    }
+
+    /// A decision of the service's policy.
+    PolicyDecision is CheckPolicyResponse {
+        /// The tenure of the replica that answers.
+        tenure: u64 as tenure,
+        /// Whether the policy allows it.
+        allowed: bool as allowed,
+        /// Which rule allows it, or how to allow it.
+        detail: String as detail,
+    }
+
     /// What a replica is, and what it holds.
     ReplicaStatus is GetStatusResponse {
         /// Its tenure; 0 if it isn't active.

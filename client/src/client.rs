@@ -1,12 +1,12 @@
 //! The client: calls that ask once, and the ways into campaigns and observations.
 
-use crate::answers::{Election, ReplicaStatus, StepDown, Verification};
+use crate::answers::{Election, Identity, PolicyDecision, ReplicaStatus, StepDown, Verification};
 use crate::candidacy::Campaign;
 use crate::error::Error;
 use crate::observe::{Observation, Selection};
 use crate::proto::{
-    GetElectionRequest, GetStatusRequest, ListElectionsRequest, ListElectionsResponse, StepDownRequest,
-    VerifyTokenRequest, verify_token_request,
+    CheckPolicyRequest, GetElectionRequest, GetStatusRequest, ListElectionsRequest, ListElectionsResponse,
+    StepDownRequest, VerifyTokenRequest, WhoAmIRequest, verify_token_request,
 };
 use crate::transport::{CALL_TIMEOUT, Connections, GrpcOnly};
 use futures::stream::{self, Stream, StreamExt as _};
@@ -188,6 +188,36 @@ impl Client {
         let request = StepDownRequest { election: election.into(), fencing_token: token.unwrap_or(0) };
         let call = |mut client: AdminClient| async move { client.step_down(request).await };
         self.connections.calls.admin("StepDown", call).await.map(StepDown::from)
+    }
+
+    /// Who this client is, as the service has found out.
+    ///
+    /// # Errors
+    ///
+    /// As for [`get`](Client::get).
+    pub async fn who_am_i(&self) -> Result<Identity, Error> {
+        let call = |mut client: AdminClient| async move { client.who_am_i(WhoAmIRequest {}).await };
+        self.connections.calls.admin("WhoAmI", call).await.map(Identity::from)
+    }
+
+    /// Whether the policy of the service lets a subject do something in an election, and why. The
+    /// verb is `campaign`, `replace`, `observe`, `verify`, `step-down` or `admin`. Without a
+    /// subject the question is about this client.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with [`Reason::Denied`](crate::Reason::Denied) for whoever asks about
+    /// others and has no right to, and as for [`get`](Client::get).
+    pub async fn check_policy(
+        &self,
+        subject: Option<&str>,
+        verb: &str,
+        election: impl Into<String>,
+    ) -> Result<PolicyDecision, Error> {
+        let subject = subject.unwrap_or_default().to_owned();
+        let request = CheckPolicyRequest { subject, verb: verb.to_owned(), election: election.into() };
+        let call = |mut client: AdminClient| async move { client.check_policy(request).await };
+        self.connections.calls.admin("CheckPolicy", call).await.map(PolicyDecision::from)
     }
 }
 

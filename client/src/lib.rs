@@ -36,8 +36,8 @@ mod refusal;
 mod transport;
 
 pub use answers::{
-    ActiveReplica, ChangeReason, Election, ElectionChange, ElectionState, EndReason, Leader, ReplicaStatus, Role,
-    StepDown, TokenStatus, Verification,
+    ActiveReplica, ChangeReason, Election, ElectionChange, ElectionState, EndReason, Identity, Leader, PolicyDecision,
+    ReplicaStatus, Role, StepDown, TokenStatus, Verification,
 };
 pub use candidacy::{Campaign, Candidacy, Leadership, Standing};
 pub use client::{Client, Token};

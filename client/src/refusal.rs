@@ -160,6 +160,24 @@ reasons! {
     /// The service has as many open calls or streams of this kind as it may, in all or from this
     /// address.
     TooManyCalls = "TOO_MANY_CALLS",
+    /// This caller makes more calls a second than one may.
+    TooFast = "TOO_FAST",
+    /// The replica doesn't know the keys with which the token can be checked. Temporary.
+    IssuerKeysUnknown = "ISSUER_KEYS_UNKNOWN",
+    /// The active replica doesn't believe what a standby says of who calls. Temporary.
+    UnprovenCaller = "UNPROVEN_CALLER",
+    /// The service asks who calls, and the call doesn't say.
+    NoToken = "NO_TOKEN",
+    /// The token isn't accepted.
+    InvalidToken = "INVALID_TOKEN",
+    /// The token's time is over.
+    TokenExpired = "TOKEN_EXPIRED",
+    /// The client certificate names nobody, or in a way that can't be used.
+    InvalidCertificate = "INVALID_CERTIFICATE",
+    /// The policy doesn't allow it; the metadata says whom, what and where.
+    Denied = "DENIED",
+    /// The ticket was given to another subject.
+    OtherSubject = "OTHER_SUBJECT",
     /// Only the leader may do that.
     NotLeading = "NOT_LEADING",
     /// The candidacy is over; the metadata `end_reason` says why.

@@ -4,9 +4,10 @@
 //! request. So a handler may spawn, or hold a call up: the tenure that a call is meant for goes
 //! wherever the call goes.
 
+use crate::identity::Identified;
 use crate::ledger::Peer;
 use crate::line::{Line, Owner, Turn};
-use leasehold_core::{Subject, Tenure};
+use leasehold_core::{PodUid, Subject, Tenure};
 use std::sync::Arc;
 use tonic::Request;
 use tonic::codegen::http::{Extensions, HeaderMap, HeaderName};
@@ -20,6 +21,8 @@ pub(crate) struct Caller {
     /// The connection. A test calls without one.
     peer: Option<Peer>,
     tenure: Option<Tenure>,
+    /// Unless nobody is asked who calls.
+    who: Option<Identified>,
 }
 
 impl Caller {
@@ -33,7 +36,7 @@ impl Caller {
         // A header that isn't a number counts as tenure 0, which no replica ever had.
         let tenure = headers.get(&TENURE).map(|tenure| tenure.to_str().ok().and_then(|text| text.parse().ok()));
         let tenure = tenure.map(|tenure| Tenure(tenure.unwrap_or(0)));
-        Self { peer: extensions.get::<Peer>().cloned(), tenure }
+        Self { peer: extensions.get().cloned(), tenure, who: extensions.get().cloned() }
     }
 
     /// The tenure that a standby has forwarded the call to; `None` if it came straight from its
@@ -42,9 +45,30 @@ impl Caller {
         self.tenure
     }
 
-    /// In whose name the caller enters elections. Callers aren't asked who they are yet.
+    /// In whose name it calls.
     pub(crate) fn subject(&self) -> Subject {
-        Subject::anonymous()
+        self.who.as_ref().map_or_else(Subject::anonymous, |who| who.identity.subject.clone())
+    }
+
+    /// The pod that it runs in, if its token is bound to one.
+    pub(crate) fn pod(&self) -> Option<PodUid> {
+        Some(self.who.as_ref()?.identity.pod.as_ref()?.uid.clone())
+    }
+
+    /// What people call that pod.
+    pub(crate) fn pod_name(&self) -> Option<&str> {
+        Some(&self.who.as_ref()?.identity.pod.as_ref()?.name)
+    }
+
+    /// From when on nobody knows any more who it is, in seconds since 1970.
+    pub(crate) fn until(&self) -> Option<u64> {
+        Some(self.who.as_ref()?.identity.until).filter(|until| *until < u64::MAX)
+    }
+
+    /// Where its call came from first, for the audit log.
+    pub(crate) fn from(&self) -> Option<String> {
+        let from = self.who.as_ref().and_then(|who| who.from).or_else(|| Some(self.peer.as_ref()?.address()));
+        from.map(|from| from.to_string())
     }
 
     /// This caller, for a question that each replica answers for itself, whatever its tenure.

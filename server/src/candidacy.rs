@@ -3,8 +3,8 @@
 //! [`Ticket::from_parts`], which says what is lawful.
 
 use leasehold_core::{
-    Attempt, CandidateName, Carried, ElectionName, Enrolment, FencingToken, Held, Millis, Subject, Tenure, Ticket,
-    TicketParts, Unlawful, Value,
+    Attempt, CandidateName, Carried, ElectionName, Enrolment, FencingToken, Held, Millis, PodUid, Subject, Tenure,
+    Ticket, TicketParts, Unlawful, Value,
 };
 use prost::Message;
 
@@ -43,6 +43,10 @@ pub(crate) struct Candidacy {
     /// Empty: its entry has no name. None in a ticket.
     #[prost(string, tag = "14")]
     attempt: String,
+    /// Empty: it wasn't established. A reader that doesn't know the field asks for the verb
+    /// `replace` where the pod would have been the proof.
+    #[prost(string, tag = "15")]
+    pod: String,
 }
 
 /// An election on hold.
@@ -89,6 +93,7 @@ impl Packed for Ticket {
             issued: if self.issued == self.tenure { 0 } else { self.issued.0 },
             drains_until_ms: None,
             attempt: String::new(),
+            pod: self.pod.as_ref().map(PodUid::to_string).unwrap_or_default(),
         }
     }
 
@@ -97,6 +102,7 @@ impl Packed for Ticket {
             election: ElectionName::new(&message.election)?,
             candidate: CandidateName::new(&message.candidate)?,
             subject: Subject::new(&message.subject)?,
+            pod: Some(message.pod.as_str()).filter(|pod| !pod.is_empty()).map(PodUid::new).transpose()?,
             value: Value::new(&message.value)?,
             ttl: Millis(message.ttl_ms),
             enrolment: Enrolment(message.enrolment),
@@ -149,6 +155,7 @@ pub(crate) mod tests {
             election: ElectionName::new("billing/nightly-report").unwrap(),
             candidate: CandidateName::new("wörker \"1\"").unwrap(),
             subject: Subject::anonymous(),
+            pod: None,
             value: Value::new("10.0.0.1:80\n").unwrap(),
             ttl: Millis(15_000),
             enrolment: Enrolment(1_000_007),
@@ -173,12 +180,14 @@ pub(crate) mod tests {
             times in prop::array::uniform3(0..=LONGEST.0),
             drains in any::<bool>(),
             attempt in prop::option::of("[!-~]{1,64}"),
+            pod in prop::option::of("[!-~]{1,64}"),
         ) -> Carried {
             let ([enrolment, place, tenure], [token, issued], [accepted_at, hold, drain]) = (numbers, others, times);
             let ticket = TicketParts {
                 election: ElectionName::new(&election).unwrap(),
                 candidate: CandidateName::new(&words[0]).unwrap(),
                 subject: Subject::new(&words[1]).unwrap(),
+                pod: pod.map(|pod| PodUid::new(&pod).unwrap()),
                 value: Value::new(&value).unwrap(),
                 ttl: Millis(ttl),
                 enrolment: Enrolment(enrolment),

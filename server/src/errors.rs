@@ -3,6 +3,7 @@
 
 use crate::ticket::TicketError;
 use leasehold_core::{BadWord, Reject};
+use leasehold_policy::Denial;
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -56,6 +57,58 @@ pub enum Refusal {
     ReflectionEnds {
         /// So long.
         limit: Duration,
+    },
+    /// The caller makes too many calls.
+    #[error(
+        "this subject makes more than {limit} calls a second, the most that this server takes from one (setting \
+         max_calls_per_subject); try again more slowly"
+    )]
+    TooFast {
+        /// The limit.
+        limit: usize,
+    },
+    /// The caller has as many Observe streams open as one may have.
+    #[error(
+        "this subject has {limit} Observe streams already, the most that one may have (setting max_observers_per_subject)"
+    )]
+    TooManyObserversOfSubject {
+        /// The limit.
+        limit: usize,
+    },
+    /// The call doesn't say who sends it.
+    #[error("{0}")]
+    NoToken(String),
+    /// Its token is worth nothing.
+    #[error("{0}")]
+    InvalidToken(String),
+    /// Its token was good once.
+    #[error("{0}")]
+    TokenExpired(String),
+    /// Its certificate names nobody.
+    #[error("{0}")]
+    InvalidCertificate(String),
+    /// Its token may be good, and can't be checked now.
+    #[error("{0}")]
+    IssuerKeysUnknown(String),
+    /// Somebody says whom a call comes from, and isn't known to be a replica.
+    #[error(
+        "this call was handed on by a replica that this one doesn't believe: it has other keys, or its clock differs by more \
+         than a minute; try again, or another replica"
+    )]
+    UnprovenCaller,
+    /// The policy doesn't allow it.
+    #[error("{0}")]
+    Denied(Box<Denial>),
+    /// The ticket was given to somebody else.
+    #[error(
+        "this ticket of the election {election} was given to another subject than {subject}; a ticket is worth something in the \
+         hands of the subject that entered only: enter the election with Campaign"
+    )]
+    OtherSubject {
+        /// Who has sent it.
+        subject: String,
+        /// Its election.
+        election: String,
     },
     /// Whoever asks to mirror this replica doesn't have the key that replicas share.
     #[error("only replicas that share this one's Secret may mirror it")]
@@ -128,6 +181,16 @@ impl Refusal {
             Refusal::TooManyObservers { .. } => (Code::ResourceExhausted, "TOO_MANY_OBSERVERS"),
             Refusal::TooManyCalls { .. } => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
             Refusal::ReflectionEnds { .. } => (Code::ResourceExhausted, "REFLECTION_ENDS"),
+            Refusal::TooFast { .. } => (Code::ResourceExhausted, "TOO_FAST"),
+            Refusal::TooManyObserversOfSubject { .. } => (Code::ResourceExhausted, "TOO_MANY_OBSERVERS"),
+            Refusal::NoToken(_) => (Code::Unauthenticated, "NO_TOKEN"),
+            Refusal::InvalidToken(_) => (Code::Unauthenticated, "INVALID_TOKEN"),
+            Refusal::TokenExpired(_) => (Code::Unauthenticated, "TOKEN_EXPIRED"),
+            Refusal::InvalidCertificate(_) => (Code::Unauthenticated, "INVALID_CERTIFICATE"),
+            Refusal::IssuerKeysUnknown(_) => (Code::Unavailable, "ISSUER_KEYS_UNKNOWN"),
+            Refusal::UnprovenCaller => (Code::Unavailable, "UNPROVEN_CALLER"),
+            Refusal::Denied(_) => (Code::PermissionDenied, "DENIED"),
+            Refusal::OtherSubject { .. } => (Code::PermissionDenied, "OTHER_SUBJECT"),
             Refusal::NotAReplica => (Code::PermissionDenied, "NOT_A_REPLICA"),
             Refusal::ActiveUnreachable { .. } | Refusal::ActiveBroke { .. } => {
                 (Code::Unavailable, "ACTIVE_UNREACHABLE")
@@ -163,8 +226,19 @@ impl Refusal {
     fn metadata(&self) -> HashMap<String, String> {
         let pairs: Vec<(&str, String)> = match self {
             Refusal::ActiveUnreachable { address, .. } => vec![("address", address.clone())],
-            Refusal::TooManyObservers { limit } | Refusal::TooManyCalls { limit, .. } => {
+            Refusal::TooManyObservers { limit }
+            | Refusal::TooManyObserversOfSubject { limit }
+            | Refusal::TooFast { limit }
+            | Refusal::TooManyCalls { limit, .. } => {
                 vec![("limit", limit.to_string())]
+            }
+            Refusal::Denied(denial) => vec![
+                ("subject", denial.subject.clone()),
+                ("verb", denial.verb.to_string()),
+                ("election", denial.election.clone()),
+            ],
+            Refusal::OtherSubject { subject, election } => {
+                vec![("subject", subject.clone()), ("election", election.clone())]
             }
             Refusal::CallTimedOut { limit } => vec![("limit_ms", limit.as_millis().to_string())],
             Refusal::Core(reject) => match reject {

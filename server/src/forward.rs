@@ -8,6 +8,9 @@
 //! A call belongs to a tenure. A standby sends along the one that it knew when the call arrived,
 //! and an active replica of another tenure refuses it: a KeepAlive that was held up on the way
 //! doesn't revive what has been resigned meanwhile.
+//!
+//! A standby asks each caller itself who it is, and says so with a passport that only replicas can
+//! make. Without identities nobody is asked.
 
 mod body;
 mod links;
@@ -16,19 +19,23 @@ mod whole;
 pub(crate) use links::{Links, Target};
 
 use crate::caller::{Caller, TENURE};
+use crate::clock;
 use crate::errors::Refusal;
 use crate::gate;
+use crate::identity::{CALLER, Identified, Passports};
 use crate::ledger::Class;
 use crate::line::{Line, Turn};
 use crate::metrics::Metrics;
 use crate::right::SharedRight;
 use body::Guarded;
 use http_body::Body as _;
+use leasehold_core::Tenure;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::codegen::http::{HeaderName, HeaderValue, Request, Response};
 use tower::{Layer, Service, ServiceExt as _};
 use whole::{NotWhole, Whole};
@@ -57,6 +64,8 @@ pub(crate) struct ForwardLayer {
     pub(crate) metrics: Arc<Metrics>,
     /// Before calls that cost much.
     pub(crate) line: Arc<Line>,
+    /// Tells who calls; `None`: nobody is asked.
+    pub(crate) passports: Option<Passports>,
 }
 
 /// Forwards what this replica can't answer, and lets through the rest.
@@ -140,6 +149,7 @@ impl ForwardLayer {
         mut request: Request<Body>,
     ) -> Result<Response<Body>, Refusal> {
         request.headers_mut().insert(TENURE, HeaderValue::from(target.active.tenure.0));
+        self.show_passport(&mut request, target.active.tenure, path);
         let address = &target.active.address;
         let unreachable = |why: String| Refusal::ActiveUnreachable { address: address.to_string(), why };
         let answer = target.channel(path).oneshot(request).await;
@@ -161,6 +171,20 @@ impl ForwardLayer {
             Body::new(Guarded::new(body, target.gone.clone()))
         };
         Ok(Response::from_parts(head, body))
+    }
+
+    /// The active replica asks no more who calls: this one has, and says so. Tokens go no further.
+    fn show_passport(&self, request: &mut Request<Body>, tenure: Tenure, path: &str) {
+        let passport = match (&self.passports, request.extensions().get::<Identified>()) {
+            (Some(passports), Some(caller)) => Some(passports.issue(caller, tenure, path, clock::unix_seconds())),
+            _ => None,
+        };
+        let headers = request.headers_mut();
+        headers.remove(CALLER);
+        if let Some(passport) = passport {
+            headers.remove(AUTHORIZATION);
+            headers.insert(CALLER, passport);
+        }
     }
 
     fn refuse(&self, target: &Target, refusal: Refusal) -> Response<Body> {

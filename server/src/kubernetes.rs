@@ -6,11 +6,13 @@ mod access;
 mod events;
 mod keys;
 pub(crate) mod object;
+mod published;
 mod store;
 mod watch;
 
 pub(crate) use keys::{load as load_keys, look_after as look_after_keys};
 pub(crate) use object::Signature;
+pub(crate) use published::Published;
 pub(crate) use store::{LeaseStore, Objects};
 pub(crate) use watch::watch;
 

@@ -18,6 +18,7 @@
 //! ```
 
 mod accept;
+mod access;
 pub mod backend;
 mod caller;
 mod calls;
@@ -35,6 +36,8 @@ mod gate;
 mod handle;
 mod health;
 pub mod http;
+mod identify;
+mod identity;
 pub mod keys;
 mod kubernetes;
 mod ledger;

@@ -3,6 +3,7 @@
 
 mod flood;
 
+use crate::access::audit;
 use crate::settings::{LogFormat, Settings, log_filter};
 use flood::Flood;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -10,10 +11,12 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
+use tracing::Metadata;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// Lines that wait for whoever reads them slowly, or not at all. More are lost.
 const MOST_LINES: usize = 8192;
@@ -32,13 +35,21 @@ impl Log {
         // It was checked with the other settings.
         let filter = log_filter(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
         let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(MOST_LINES).finish(std::io::stderr());
-        let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-        let lines = match settings.log_format {
-            LogFormat::Json => lines.json().flatten_event(true).boxed(),
-            LogFormat::Text => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed(),
+        let is_audit = |metadata: &Metadata<'_>| metadata.target() == audit::TARGET;
+        let json = fmt::layer().with_writer(writer.clone()).json().flatten_event(true);
+        let (json, text) = match settings.log_format {
+            LogFormat::Json => (json.boxed(), None),
+            LogFormat::Text => {
+                let text = fmt::layer().with_writer(writer).with_target(false);
+                let text = text.with_ansi(std::io::stderr().is_terminal());
+                // The audit log is read by programs.
+                let text = text.with_filter(filter_fn(move |metadata| !is_audit(metadata)));
+                (json.with_filter(filter_fn(is_audit)).boxed(), Some(text))
+            }
         };
         let flood = Arc::new(Flood::default());
-        tracing_subscriber::registry().with(lines).with(flood::FloodGate(Arc::clone(&flood))).with(filter).init();
+        let lines = tracing_subscriber::registry().with(json).with(text);
+        lines.with(flood::FloodGate(Arc::clone(&flood))).with(filter).init();
         std::panic::set_hook(Box::new(|panic| {
             let backtrace = Backtrace::capture();
             let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());

@@ -69,6 +69,10 @@ pub struct Metrics {
     tenure_ends: Family<Reason, Counter>,
     election_led: watched::Gauges,
     election_token: watched::Gauges,
+    /// Whether the policy file can't be used, so that the policy before it stays: 1 or 0.
+    pub policy_broken: Gauge,
+    /// Policies that were read after the first one.
+    pub policy_loads: Counter,
     refusals: Family<Reason, Counter>,
     connections_closed: Family<Reason, Counter>,
     store_writes: Family<WriteResult, Counter>,
@@ -141,6 +145,11 @@ impl Metrics {
             election_led: families.add("election_led", "Whether a watched election has a leader: 1 or 0"),
             election_token: families.add("election_fencing_token", "The last fencing token of a watched election"),
             ends: families.add("ends", "Candidacies that ended, by reason"),
+            policy_broken: families.add(
+                "policy_broken",
+                "Whether the policy file can't be used, so that the policy before it stays: 1 or 0",
+            ),
+            policy_loads: families.add("policy_loads", "Times that a changed policy file was put in force"),
             refusals: families.add("refusals", "Calls refused, by the reason in their ErrorInfo"),
             connections_closed: families
                 .add("connections_closed", "Connections that this server has closed, by reason"),

@@ -1,6 +1,7 @@
 //! A whole server: the loop, the store, gRPC and HTTP, started together and ended in the right
 //! order.
 
+use crate::access::Access;
 use crate::backend::Backend;
 use crate::calls::{self, CallsLayer};
 use crate::clock;
@@ -11,6 +12,7 @@ use crate::gate::GateLayer;
 use crate::handle;
 use crate::health;
 use crate::http::{self, HttpState};
+use crate::identify::{Door, IdentifyLayer};
 use crate::ledger::Ledger;
 use crate::line::Line;
 use crate::metrics::Metrics;
@@ -82,6 +84,9 @@ pub enum ServerError {
     /// gRPC is gone.
     #[error("gRPC can't be served any more: {0}")]
     Grpc(String),
+    /// The policy file can't be used.
+    #[error("{0}")]
+    Policy(String),
     /// The system refused something at the start.
     #[error("can't start: {0}")]
     Start(#[from] std::io::Error),
@@ -91,7 +96,8 @@ impl Server {
     /// Starts a server on these sockets, with its record in this place.
     ///
     /// # Errors
-    /// [`ServerError::Start`] when the system refuses a thread or a socket's address.
+    /// [`ServerError::Start`] when the system refuses a thread or a socket's address,
+    /// [`ServerError::Policy`] when the policy file can't be used.
     pub fn start(
         settings: &Settings,
         backend: Backend,
@@ -103,6 +109,9 @@ impl Server {
         let (me, lease) = (backend.me(), backend.lease());
         let task_tokens = Arc::new(TaskTokens::new(&keys, settings.issuer.clone()));
         let metrics = Arc::new(Metrics::new());
+        let access = Arc::new(Access::load(&settings.auth).map_err(|error| ServerError::Policy(error.to_string()))?);
+        tokio::spawn(Arc::clone(&access).look_after(Arc::clone(&metrics)));
+        let door = Door::open(&settings.auth, &keys, Arc::clone(&metrics));
         let (handle, inbox) = handle::channel(settings.inbox, settings.replica.is_none());
         let observers = Observers::new(Arc::clone(&handle.right), settings.max_observers);
         let (results, store_results) = mpsc::channel(STORE_RESULTS);
@@ -132,6 +141,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
             max_ttl: Duration::from_millis(settings.max_ttl.0),
             names: ReplicaNames { replica: me.0.clone(), lease },
+            access: Arc::clone(&access),
             active: active.clone(),
         });
         let closing = CancellationToken::new();
@@ -144,7 +154,7 @@ impl Server {
         let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat };
         Ok(Self {
             driver: tokio::spawn(driver.run()),
-            grpc: serve_grpc(settings, &context, seals, listener, phases.clone(), closing.clone()),
+            grpc: serve_grpc(settings, &context, (door, seals), listener, phases.clone(), closing.clone()),
             http: tokio::spawn(http::serve(http_listener, http_state, closing.clone())),
             context,
             phases,
@@ -208,7 +218,7 @@ impl Server {
 fn serve_grpc(
     settings: &Settings,
     context: &Arc<Context>,
-    seals: Seals,
+    (door, seals): (Option<Arc<Door>>, Seals),
     listener: TcpListener,
     phases: watch::Receiver<Phase>,
     closing: CancellationToken,
@@ -231,7 +241,8 @@ fn serve_grpc(
     tokio::spawn(follow(context.active.clone(), Arc::clone(&links)));
     let calls = CallsLayer { limit: calls::LIMIT, metrics: Arc::clone(&context.metrics) };
     let (right, line) = (Arc::clone(&context.handle.right), Arc::clone(&context.line));
-    let forward = ForwardLayer { right, links, metrics: Arc::clone(&context.metrics), line };
+    let passports = door.as_ref().map(|door| door.passports().clone());
+    let forward = ForwardLayer { right, links, metrics: Arc::clone(&context.metrics), line, passports };
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -239,6 +250,7 @@ fn serve_grpc(
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
         .layer(calls)
         .layer(GateLayer { metrics: Arc::clone(&context.metrics) })
+        .layer(IdentifyLayer(door))
         .layer(forward)
         .add_service(elections)
         .add_service(admin)

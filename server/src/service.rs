@@ -11,6 +11,7 @@ mod observe;
 pub(crate) use admin::Admin;
 pub(crate) use election::Elections;
 
+use crate::access::Access;
 use crate::errors::Refusal;
 use crate::handle::Handle;
 use crate::line::Line;
@@ -55,6 +56,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_ttl: Duration,
     pub(crate) names: ReplicaNames,
+    /// What callers may do.
+    pub(crate) access: Arc<Access>,
     /// Whom this replica forwards to.
     pub(crate) active: watch::Receiver<Option<Active>>,
 }

@@ -1,10 +1,12 @@
 //! Settings as meant: flags, environment and config file put together, completed and checked.
 
+mod auth;
 mod flags;
 mod log_filter;
 mod replica;
 
 pub use crate::memory::Size;
+pub use auth::{AuthSettings, AuthWay, OidcKeys, OidcSettings};
 pub use flags::{CommandLine, Flags, LogFormat, Span};
 #[cfg(not(turmoil))]
 pub(crate) use log_filter::log_filter;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub watch_elections: Vec<ElectionName>,
     /// `iss` of task tokens.
     pub issuer: String,
+    /// Who is asked who they are, and what they may do.
+    pub auth: AuthSettings,
     /// Whether plain text may be served beyond this machine.
     pub insecure: bool,
     /// Form of the log.
@@ -110,6 +114,14 @@ pub enum SettingsError {
     NeedsKubernetes {
         /// Which setting.
         flag: &'static str,
+    },
+    /// Who may call, and what they may do.
+    #[error("{flag} can't be used: {why}")]
+    Auth {
+        /// Which setting.
+        flag: &'static str,
+        /// What is wrong, and what to do.
+        why: String,
     },
     /// Plain text beyond this machine.
     #[error(
@@ -223,6 +235,7 @@ impl Settings {
             (false, Some(flag)) => return Err(SettingsError::NeedsKubernetes { flag }),
             (false, None) => None,
         };
+        let auth = AuthSettings::resolve(&flags)?;
         let data_dir = flags.data_dir.or_else(|| default_data_dir(environment));
         // A replica keeps nothing on disk.
         let data_dir = data_dir.or_else(|| replica.is_some().then(PathBuf::new)).ok_or(SettingsError::NoDataDir)?;
@@ -240,6 +253,7 @@ impl Settings {
             inbox: flags.inbox.unwrap_or(DEFAULT_INBOX),
             watch_elections: watched(flags.watch_elections.unwrap_or_default())?,
             issuer: flags.issuer.unwrap_or_else(|| "leasehold".to_owned()),
+            auth,
             insecure: flags.insecure.unwrap_or(false),
             log_format: flags.log_format.unwrap_or(LogFormat::Text),
             log_level: flags.log_level.unwrap_or_else(|| "info".to_owned()),

@@ -23,6 +23,9 @@ pub struct Claims {
     pub iss: String,
     /// The candidate's label.
     pub sub: String,
+    /// In whose name the candidate entered, if this service asks who calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// The election that it leads.
     pub election: String,
     /// Its fencing token, below 2^53.

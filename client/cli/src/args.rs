@@ -4,10 +4,12 @@ pub(crate) mod help;
 mod time;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCompleter, Shell};
+use leasehold_policy::Verb;
 
 use crate::{complete, exit};
 
@@ -123,6 +125,17 @@ pub(crate) enum Command {
     #[command(after_help = help::STATUS)]
     Status,
 
+    /// Show who this caller is, as the service has found out.
+    #[command(after_help = help::WHOAMI)]
+    Whoami,
+
+    /// Say who may do what.
+    #[command(after_help = help::POLICY)]
+    Policy {
+        #[command(subcommand)]
+        what: PolicyCommand,
+    },
+
     /// Print completions for a shell. They know the elections of the service.
     #[command(after_help = help::COMPLETIONS)]
     Completions {
@@ -140,6 +153,33 @@ pub(crate) enum Command {
     /// Print the version of this command. That of the service is in status.
     #[command(after_help = help::VERSION)]
     Version,
+}
+
+/// What to do with a policy.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Explain a decision: exits with 0 if the subject may do that, with 1 if not.
+    #[command(after_help = help::POLICY)]
+    Check(PolicyCheckArgs),
+}
+
+/// Which decision.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyCheckArgs {
+    /// Who calls, such as system:serviceaccount:team-a:worker. Default: whoever this is. About
+    /// others the service answers whoever may do everything in that election.
+    #[arg(long = "as", value_name = "SUBJECT")]
+    pub(crate) subject: Option<String>,
+
+    /// A policy file. Default: what is in force at the service.
+    #[arg(long, value_name = "FILE", requires = "subject")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// campaign, replace, observe, verify, step-down or admin.
+    pub(crate) verb: Verb,
+
+    /// Name of the election.
+    pub(crate) election: String,
 }
 
 /// How to enter an election.

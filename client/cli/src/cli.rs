@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command, Format};
+use crate::args::{Cli, Command, Format, PolicyCommand};
 use crate::commands::{self, Context};
 use crate::exit::{self, Exit, Explanation};
 use crate::{complete, run, voice};
@@ -91,6 +91,8 @@ async fn ask(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Verify { election, token } => commands::verify::verify(context, election, &token).await,
         Command::StepDown { election, token } => commands::step_down::step_down(context, election, token).await,
         Command::Status => commands::status::status(context).await,
+        Command::Whoami => commands::whoami::whoami(context).await,
+        Command::Policy { what: PolicyCommand::Check(args) } => commands::policy::check(context, &args).await,
         Command::Completions { .. } | Command::Man { .. } | Command::Version => {
             unreachable!("these were taken care of before")
         }

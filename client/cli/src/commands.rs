@@ -6,10 +6,12 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod observe;
+pub(crate) mod policy;
 pub(crate) mod status;
 pub(crate) mod step_down;
 pub(crate) mod verify;
 pub(crate) mod version;
+pub(crate) mod whoami;
 
 use leasehold::Client;
 

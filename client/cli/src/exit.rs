@@ -39,7 +39,7 @@ pub(crate) enum Exit {
 pub(crate) const HELP: &str = "\
 Exit codes:
     0  done
-    1  verify: not the leader's token; step-down: nobody leads, or with another token
+    1  verify: not the leader's token; step-down: nobody leads, or with another token; policy check: not allowed
    64  the command line, or a value in it, was refused
    69  the service can't be reached
    70  anything else that went wrong

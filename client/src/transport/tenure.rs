@@ -4,8 +4,8 @@
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::proto::{
-    GetElectionResponse, GetStatusResponse, KeepAliveResponse, ListElectionsResponse, ObserveResponse,
-    ProclaimResponse, ResignResponse, StepDownResponse, VerifyTokenResponse,
+    CheckPolicyResponse, GetElectionResponse, GetStatusResponse, KeepAliveResponse, ListElectionsResponse,
+    ObserveResponse, ProclaimResponse, ResignResponse, StepDownResponse, VerifyTokenResponse, WhoAmIResponse,
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -94,13 +94,15 @@ macro_rules! tenured {
 }
 
 tenured!(
+    CheckPolicyResponse,
     GetElectionResponse,
     KeepAliveResponse,
     ListElectionsResponse,
     ProclaimResponse,
     ResignResponse,
     StepDownResponse,
-    VerifyTokenResponse
+    VerifyTokenResponse,
+    WhoAmIResponse
 );
 
 /// What a replica is it may say at any time.

@@ -325,6 +325,17 @@ impl AdminService for Says {
         self.say(Ok(proto::GetStatusResponse { tenure, role: role.into(), ..proto::GetStatusResponse::default() }))
     }
 
+    async fn who_am_i(&self, _: Request<proto::WhoAmIRequest>) -> Result<Response<proto::WhoAmIResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn check_policy(
+        &self,
+        _: Request<proto::CheckPolicyRequest>,
+    ) -> Result<Response<proto::CheckPolicyResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn step_down(&self, _: Request<proto::StepDownRequest>) -> Result<Response<proto::StepDownResponse>, Status> {
         Err(Status::unimplemented("not needed here"))
     }

@@ -19,7 +19,7 @@ use crate::must::Must;
 use crate::tenure::ActiveTenure;
 use crate::{
     Attempt, CandidateName, Carried, Change, ChangeReason, Config, ElectionName, Enrolment, Event, FencingToken,
-    Handover, Held, Lead, Leader, Millis, Output, Revision, StateVersion, StreamId, Subject, Tenure, Ticket,
+    Handover, Held, Lead, Leader, Millis, Output, PodUid, Revision, StateVersion, StreamId, Subject, Tenure, Ticket,
     TicketParts, Time, Value,
 };
 use changes::Changes;
@@ -100,6 +100,7 @@ struct Candidacy {
     election: ElectionName,
     candidate: CandidateName,
     subject: Subject,
+    pod: Option<PodUid>,
     value: Value,
     /// `None`: stream-bound.
     lease: Option<Leased>,
@@ -203,6 +204,7 @@ impl Candidacy {
             election: self.election.clone(),
             candidate: self.candidate.clone(),
             subject: self.subject.clone(),
+            pod: self.pod.clone(),
             value: self.value.clone(),
             ttl: lease.ttl,
             enrolment: self.id,

@@ -1,7 +1,7 @@
 //! What a replica is told.
 
 use crate::{
-    Attempt, CandidateName, ClockFloor, ElectionName, FencingToken, Found, Lease, Millis, MirrorBatch, Outcome,
+    Attempt, CandidateName, ClockFloor, ElectionName, FencingToken, Found, Lease, Millis, MirrorBatch, Outcome, PodUid,
     Subject, Tenure, Ticket, Value,
 };
 
@@ -117,14 +117,28 @@ pub struct Entry {
     pub no_wait: bool,
     /// End as NOT_GRANTED unless it can be granted within this time.
     pub max_wait: Option<Millis>,
-    /// Former candidacies of the same name and subject are dead.
-    pub replace_former: bool,
+    /// The pod that it runs in, as far as it was established.
+    pub pod: Option<PodUid>,
+    /// Which former candidacies of the same name and subject are dead.
+    pub replace_former: Replace,
     /// Names this entry: a second one with the same name finds the candidacy that the first one
     /// made.
     pub attempt: Option<Attempt>,
     /// For how long from the grant the election isn't granted again. Zero: it is as soon as it is
     /// vacant.
     pub hold: Millis,
+}
+
+/// Which former candidacies of a worker are dead. Their worker says so, and whoever hands its word
+/// to the core believes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// None is known to be.
+    Nobody,
+    /// Those of its own pod.
+    OfItsPod,
+    /// All.
+    All,
 }
 
 impl Input {

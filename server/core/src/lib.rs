@@ -44,12 +44,13 @@ pub use config::{
     BadConfig, CANDIDACY_BYTES, Config, Limits, MAX_LEASE_DURATION, MAX_MAX_CANDIDACIES, MIN_LEASE_DURATION, MIN_TTL,
     Store,
 };
-pub use input::{Ask, CallId, Entry, Input, StreamId, WriteId};
+pub use input::{Ask, CallId, Entry, Input, Replace, StreamId, WriteId};
 pub use lawful::{LONGEST, MAX_HOLD, MAX_MAX_TTL, Unlawful};
 pub use lease::{Content, Holder, Lease, Newer, Outcome, Over, Signed, Version};
 pub use mirror::{BatchParts, MirrorBatch};
 pub use name::{
-    Attempt, BadWord, CandidateName, ElectionName, MAX_ATTEMPT_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, Subject, Value,
+    Attempt, BadWord, CandidateName, ElectionName, MAX_ATTEMPT_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, PodUid, Subject,
+    Value,
 };
 pub use number::{
     AHEAD_WHEN_LOST, Ceiling, ChangeNumber, ClockFloor, Enrolment, FencingToken, HEADROOM, NUMBER_LIMIT, Revision,

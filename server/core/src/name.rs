@@ -101,6 +101,11 @@ word! {
     Subject
 }
 word! {
+    /// The pod that a worker runs in, as far as it was established: 1 to 64 bytes of printable
+    /// ASCII that no other pod ever has.
+    PodUid
+}
+word! {
     /// What a leader shows to observers: at most 4096 bytes of UTF-8.
     Value
 }
@@ -167,19 +172,19 @@ impl Attempt {
     /// # Errors
     /// [`BadWord`] if it is empty, too long, or isn't printable ASCII.
     pub fn new(text: &str) -> Result<Self, BadWord> {
-        let what = "attempt";
-        match text.len() {
-            0 => return Err(BadWord::Empty { what }),
-            1..=MAX_ATTEMPT_BYTES => {}
-            bytes => return Err(BadWord::TooLong { what, bytes, max: MAX_ATTEMPT_BYTES }),
-        }
-        match text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
-            Some((at, character)) => {
-                let allowed = "printable ASCII characters without spaces, as in a UUID";
-                Err(BadWord::BadCharacter { what, character, at, allowed })
-            }
-            None => Ok(Self(text.into())),
-        }
+        like_a_uuid("attempt", text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl PodUid {
+    /// Checks a uid.
+    ///
+    /// # Errors
+    /// [`BadWord`] if it is empty, too long, or isn't printable ASCII.
+    pub fn new(text: &str) -> Result<Self, BadWord> {
+        like_a_uuid("uid of a pod", text)?;
+        Ok(Self(text.into()))
     }
 }
 
@@ -201,6 +206,21 @@ fn length(what: &'static str, text: &str) -> Result<(), BadWord> {
         0 => Err(BadWord::Empty { what }),
         1..=MAX_NAME_BYTES => Ok(()),
         bytes => Err(BadWord::TooLong { what, bytes, max: MAX_NAME_BYTES }),
+    }
+}
+
+fn like_a_uuid(what: &'static str, text: &str) -> Result<(), BadWord> {
+    match text.len() {
+        0 => return Err(BadWord::Empty { what }),
+        1..=MAX_ATTEMPT_BYTES => {}
+        bytes => return Err(BadWord::TooLong { what, bytes, max: MAX_ATTEMPT_BYTES }),
+    }
+    match text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+        Some((at, character)) => {
+            let allowed = "printable ASCII characters without spaces, as in a UUID";
+            Err(BadWord::BadCharacter { what, character, at, allowed })
+        }
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::lawful::{LONGEST, Unlawful, lawful, number, time, within};
 use crate::{
-    Attempt, CandidateName, ElectionName, Enrolment, FencingToken, MAX_HOLD, MAX_MAX_TTL, Millis, NUMBER_LIMIT,
+    Attempt, CandidateName, ElectionName, Enrolment, FencingToken, MAX_HOLD, MAX_MAX_TTL, Millis, NUMBER_LIMIT, PodUid,
     Subject, Tenure, Value,
 };
 
@@ -22,6 +22,8 @@ pub struct TicketParts {
     pub candidate: CandidateName,
     /// Who enrolled it.
     pub subject: Subject,
+    /// The pod that it was enrolled from, if that was established.
+    pub pod: Option<PodUid>,
     /// What observers see when it leads.
     pub value: Value,
     /// How long it outlives its last accepted KeepAlive, by the worker's clock.
@@ -108,6 +110,7 @@ pub(crate) mod tests {
             election: ElectionName::new("billing/nightly").unwrap(),
             candidate: CandidateName::new("worker-1").unwrap(),
             subject: Subject::anonymous(),
+            pod: None,
             value: Value::new("").unwrap(),
             ttl: Millis(15_000),
             enrolment: Enrolment(107),

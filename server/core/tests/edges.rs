@@ -4,8 +4,8 @@
 use leasehold_core::{
     Address, Ask, BatchParts, CallId, CandidateName, Carried, Ceiling, ChangeNumber, ClockFloor, Config, Content,
     ElectionName, EndReason, Enrolment, Entry, FencingToken, Found, Handover, Holder, Input, Kept, Lease, Millis,
-    MirrorBatch, NUMBER_LIMIT, Outcome, Output, Record, RecordParts, Reject, Replica, Reply, Signed, StreamId, Subject,
-    Tenure, Ticket, TicketParts, Time, Value, Version,
+    MirrorBatch, NUMBER_LIMIT, Outcome, Output, Record, RecordParts, Reject, Replace, Replica, Reply, Signed, StreamId,
+    Subject, Tenure, Ticket, TicketParts, Time, Value, Version,
 };
 
 fn ticket(enrolment: u64, token: Option<u64>, tenure: u64) -> Ticket {
@@ -13,6 +13,7 @@ fn ticket(enrolment: u64, token: Option<u64>, tenure: u64) -> Ticket {
         election: ElectionName::new("a").expect("it is within every limit"),
         candidate: CandidateName::new("x").expect("it is within every limit"),
         subject: Subject::anonymous(),
+        pod: None,
         value: Value::new("").expect("it is within every limit"),
         ttl: Millis(15_000),
         enrolment: Enrolment(enrolment),
@@ -85,10 +86,11 @@ fn start(found: Found) -> Replica {
 
 fn campaign(replica: &mut Replica, now: u64) -> Vec<Output> {
     let TicketParts { election, candidate, subject, value, ttl, .. } = (*ticket(1, None, 1)).clone();
-    let (no_wait, max_wait, replace_former) = (false, None, false);
+    let (pod, no_wait, max_wait, replace_former) = (None, false, None, Replace::Nobody);
     let (attempt, hold) = (None, Millis(0));
     let ttl = Some(ttl);
-    let entry = Entry { election, candidate, subject, ttl, value, no_wait, max_wait, replace_former, attempt, hold };
+    let entry =
+        Entry { election, candidate, subject, pod, ttl, value, no_wait, max_wait, replace_former, attempt, hold };
     handle(replica, now, Input::Campaign { stream: StreamId(1), entry })
 }
 

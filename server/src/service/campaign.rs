@@ -8,7 +8,7 @@ use crate::errors::Refusal;
 use crate::handle::CampaignEvents;
 use crate::line::Owner;
 use futures::Stream;
-use leasehold_core::{Event, Reject, StateVersion, Time};
+use leasehold_core::{Event, Reject, StateVersion, Subject, Time};
 use leasehold_proto::v1;
 use leasehold_proto::v1::campaign_response::Event as Told;
 use leasehold_shell::{StreamItem, Word};
@@ -22,8 +22,10 @@ use tonic::Status;
 pub(crate) type CampaignStream = Pin<Box<dyn Stream<Item = Result<v1::CampaignResponse, Status>> + Send>>;
 
 /// How a stream was opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entered {
+    /// In this one's name.
+    pub(crate) subject: Subject,
     /// Who signs for it waits in this one's name.
     pub(crate) owner: Owner,
     pub(crate) wants_task_token: bool,
@@ -135,7 +137,7 @@ impl CampaignReader {
                 settling: some(settling),
                 hold: some(hold),
             }),
-            Event::Elected(lead) => Told::Elected(self.context.elected(&lead, at, self.entered).await),
+            Event::Elected(lead) => Told::Elected(self.context.elected(&lead, at, &self.entered).await),
             Event::Draining { token, remaining } => {
                 Told::Draining(v1::Draining { fencing_token: token.0, remaining: Some(duration(remaining)) })
             }

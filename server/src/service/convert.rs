@@ -2,12 +2,13 @@
 
 use super::Context;
 use super::campaign::Entered;
+use crate::caller::Caller;
 use crate::clock;
 use crate::errors::Refusal;
 use crate::task_token::Claims;
 use leasehold_core::{
     Attempt, CandidateName, Change, ChangeReason, ElectionName, ElectionState, EndReason, Entry, Kept, Lead, Leader,
-    Millis, Subject, Tenure, Ticket, Time, Value,
+    Millis, Replace, Subject, Tenure, Ticket, Time, Value,
 };
 use leasehold_proto::v1;
 use std::time::Duration;
@@ -44,8 +45,8 @@ pub(crate) fn some(left: Millis) -> Option<prost_types::Duration> {
     (left > Millis(0)).then(|| duration(left))
 }
 
-/// The request of a new candidacy.
-pub(crate) fn entry(request: v1::CampaignRequest, subject: Subject) -> Result<Entry, Refusal> {
+/// The request of a new candidacy. Nobody is replaced by it yet.
+pub(crate) fn entry(request: v1::CampaignRequest, caller: &Caller) -> Result<Entry, Refusal> {
     let ttl = request.ttl.as_ref().map(|ttl| millis("ttl", ttl)).transpose()?;
     let max_wait = request.max_wait.as_ref().map(|wait| millis("max_wait", wait)).transpose()?;
     let hold = request.hold.as_ref().map(|hold| millis("hold", hold)).transpose()?;
@@ -53,13 +54,14 @@ pub(crate) fn entry(request: v1::CampaignRequest, subject: Subject) -> Result<En
     Ok(Entry {
         election: ElectionName::new(&request.election)?,
         candidate: CandidateName::new(&request.candidate)?,
-        subject,
+        subject: caller.subject(),
+        pod: caller.pod(),
         ttl,
         value: Value::new(&request.value)?,
         no_wait: request.no_wait,
         // Zero means without limit.
         max_wait: max_wait.filter(|wait| *wait > Millis(0)),
-        replace_former: request.replace_former,
+        replace_former: Replace::Nobody,
         attempt: attempt.map(|attempt| Attempt::new(&attempt)).transpose()?,
         hold: hold.unwrap_or(Millis(0)),
     })
@@ -152,14 +154,17 @@ pub(crate) fn election(state: &ElectionState) -> v1::Election {
 }
 
 impl Context {
-    pub(crate) fn open(&self, ticket: &[u8]) -> Result<Ticket, Refusal> {
-        Ok(self.sealer.open(ticket)?)
+    /// The ticket in these bytes, if it is this caller's.
+    pub(crate) fn open(&self, caller: &Caller, ticket: &[u8]) -> Result<Ticket, Refusal> {
+        let ticket = self.sealer.open(ticket)?;
+        self.access.check_owner(caller, &ticket)?;
+        Ok(ticket)
     }
 
     /// `at` is when the loop said so, or a moment before.
-    pub(crate) async fn elected(&self, lead: &Lead, at: Time, asks: Entered) -> v1::Elected {
+    pub(crate) async fn elected(&self, lead: &Lead, at: Time, asks: &Entered) -> v1::Elected {
         let end = lead.lease_left.map_or(clock::now() + STREAM_BOUND_TASK_TOKEN, |left| at + left);
-        let claims = || self.claims(&lead.election, &lead.candidate, lead.token.0, end);
+        let claims = || self.claims(&lead.election, (&lead.candidate, &asks.subject), lead.token.0, end);
         let task_token = match asks.wants_task_token.then(claims).flatten() {
             Some(claims) => self.signer.sign(asks.owner, &[Some(claims)]).await.pop().unwrap_or_default(),
             None => String::new(),
@@ -173,7 +178,13 @@ impl Context {
 
     /// What a task token says. Nothing when the lease is over: what says otherwise may have been
     /// held up on its way.
-    fn claims(&self, election: &ElectionName, candidate: &CandidateName, fence: u64, end: Time) -> Option<Claims> {
+    fn claims(
+        &self,
+        election: &ElectionName,
+        (candidate, subject): (&CandidateName, &Subject),
+        fence: u64,
+        end: Time,
+    ) -> Option<Claims> {
         let left = end.since(clock::now());
         if left == Millis(0) {
             return None;
@@ -182,6 +193,7 @@ impl Context {
         Some(Claims {
             iss: self.signer.tokens().issuer().to_owned(),
             sub: candidate.to_string(),
+            subject: (*subject != Subject::anonymous()).then(|| subject.to_string()),
             election: election.to_string(),
             fence,
             iat: now / 1000,
@@ -196,7 +208,8 @@ impl Context {
         match kept {
             Kept::Leading { ticket, .. } => {
                 let token = ticket.token?;
-                self.claims(&ticket.election, &ticket.candidate, token.0, at + ticket.ttl)
+                let who = (&ticket.candidate, &ticket.subject);
+                self.claims(&ticket.election, who, token.0, at + ticket.ttl)
             }
             _ => None,
         }
@@ -284,7 +297,7 @@ mod tests {
                 max_wait: wait.map(|wait| super::duration(Millis(wait))),
                 ..Default::default()
             };
-            entry(request, Subject::anonymous()).unwrap().max_wait
+            entry(request, &Caller::of(&tonic::Request::new(()))).unwrap().max_wait
         };
         assert_eq!((wait(None), wait(Some(0)), wait(Some(2000))), (None, None, Some(Millis(2000))));
     }

@@ -13,6 +13,7 @@ use crate::handle::Answered;
 use crate::line::Owner;
 use crate::task_token::TaskTokenError;
 use leasehold_core::{Ask, ElectionName, FencingToken, Kept, Millis, Reply, Ticket, Value};
+use leasehold_policy::Verb;
 use leasehold_proto::v1;
 use leasehold_proto::v1::election_service_server::ElectionService;
 use leasehold_proto::v1::verify_token_request::Token;
@@ -43,7 +44,7 @@ impl Elections {
         items: Vec<v1::KeepAliveItem>,
         owner: Owner,
     ) -> Result<v1::KeepAliveResponse, Refusal> {
-        let opened: Vec<_> = items.iter().map(|item| self.0.open(&item.ticket)).collect();
+        let opened: Vec<_> = items.iter().map(|item| self.0.open(caller, &item.ticket)).collect();
         if let Some((first, second)) = twice(&opened) {
             return Err(Refusal::Argument(format!(
                 "items {first} and {second} are of one candidacy; give each one once"
@@ -87,19 +88,22 @@ impl Elections {
     }
 
     async fn resign(&self, caller: &Caller, ticket: &[u8]) -> Result<v1::ResignResponse, Refusal> {
-        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Resign(self.0.open(ticket)?)).await?;
+        let Answered { tenure, reply, .. } =
+            self.0.handle.ask(caller, Ask::Resign(self.0.open(caller, ticket)?)).await?;
         let Reply::Resigned { was_leading, already_ended } = reply else { return Err(mismatch()) };
         Ok(v1::ResignResponse { tenure: number(tenure), was_leading, already_ended })
     }
 
     async fn get(&self, caller: &Caller, name: &str) -> Result<v1::GetElectionResponse, Refusal> {
-        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Get(ElectionName::new(name)?)).await?;
+        let name = ElectionName::new(name)?;
+        self.0.access.check(caller, Verb::Observe, name.as_str())?;
+        let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Get(name)).await?;
         let Reply::Election(state) = reply else { return Err(mismatch()) };
         Ok(v1::GetElectionResponse { tenure: number(tenure), election: Some(convert::election(&state)) })
     }
 
     async fn proclaim(&self, caller: &Caller, request: v1::ProclaimRequest) -> Result<v1::ProclaimResponse, Refusal> {
-        let ask = Ask::Proclaim(self.0.open(&request.ticket)?, Value::new(&request.value)?);
+        let ask = Ask::Proclaim(self.0.open(caller, &request.ticket)?, Value::new(&request.value)?);
         let Answered { tenure, reply, .. } = self.0.handle.ask(caller, ask).await?;
         let Reply::Proclaimed { revision, ticket } = reply else { return Err(mismatch()) };
         let ticket = self.0.sealer.seal(&ticket);
@@ -130,26 +134,51 @@ impl Elections {
                 }
             },
         };
-        let prefix = observe::prefix(&request.prefix)?;
-        let Answered { tenure, reply, .. } =
-            self.0.handle.ask(caller, Ask::List { prefix, after, limit: size as usize }).await?;
-        let Reply::Elections { elections, more } = reply else { return Err(mismatch()) };
-        let all = elections.len();
-        let mut bytes = 0;
-        let elections: Vec<_> = elections
-            .iter()
-            .map(convert::election)
-            .take_while(|election| {
+        let prefix = self.0.access.narrow(caller, observe::prefix(&request.prefix)?)?;
+        self.page(caller, prefix, after, size as usize).await
+    }
+
+    /// A page of what the caller may see. It names nothing else: the next page goes on after the
+    /// last election that this one shows.
+    async fn page(
+        &self,
+        caller: &Caller,
+        prefix: String,
+        mut after: Option<String>,
+        size: usize,
+    ) -> Result<v1::ListElectionsResponse, Refusal> {
+        let scope = self.0.access.observable(caller);
+        let limit = if scope.is_some() { MAX_PAGE as usize } else { size };
+        let (mut elections, mut bytes) = (Vec::<v1::Election>::new(), 0);
+        loop {
+            let ask = Ask::List { prefix: prefix.clone(), after: after.clone(), limit };
+            let Answered { tenure, reply, .. } = self.0.handle.ask(caller, ask).await?;
+            let Reply::Elections { elections: found, more } = reply else { return Err(mismatch()) };
+            let mut goes_on = more;
+            for state in &found {
+                if elections.len() == size {
+                    goes_on = true;
+                    break;
+                }
+                after = Some(state.name.to_string());
+                if scope.as_ref().is_some_and(|scope| !scope.contains(state.name.as_str())) {
+                    continue;
+                }
+                let election = convert::election(state);
                 bytes += election.encoded_len();
-                bytes <= MAX_PAGE_BYTES
-            })
-            .collect();
-        let last = elections.last().filter(|_| more || elections.len() < all);
-        Ok(v1::ListElectionsResponse {
-            tenure: number(tenure),
-            next_page_token: last.map(|last| last.name.clone()).unwrap_or_default(),
-            elections,
-        })
+                if bytes > MAX_PAGE_BYTES {
+                    goes_on = true;
+                    break;
+                }
+                elections.push(election);
+            }
+            let is_full = elections.len() == size || bytes > MAX_PAGE_BYTES;
+            if is_full || !goes_on {
+                let last = elections.last().filter(|_| goes_on).map(|last| last.name.clone());
+                let next_page_token = last.unwrap_or_default();
+                return Ok(v1::ListElectionsResponse { tenure: number(tenure), next_page_token, elections });
+            }
+        }
     }
 
     async fn verify(
@@ -174,6 +203,7 @@ impl Elections {
             },
         };
         let name = ElectionName::new(&election)?;
+        self.0.access.check(caller, Verb::Verify, name.as_str())?;
         let Answered { tenure, reply, .. } = self.0.handle.ask(caller, Ask::Verify(name, FencingToken(token))).await?;
         let Reply::Verified { current, leader } = reply else { return Err(mismatch()) };
         let (status, detail) = match (&leader, current) {
@@ -207,7 +237,11 @@ impl Elections {
         };
         let ask = match election.as_str() {
             "" => Ask::Status,
-            name => Ask::Get(ElectionName::new(name)?),
+            name => {
+                let name = ElectionName::new(name)?;
+                self.0.access.check(caller, Verb::Verify, name.as_str())?;
+                Ask::Get(name)
+            }
         };
         let Answered { tenure, reply, .. } = self.0.handle.ask(caller, ask).await?;
         let leader = match reply {
@@ -223,14 +257,19 @@ impl Elections {
         let caller = Caller::of(&request);
         let request = request.into_inner();
         let entered = Entered {
+            subject: caller.subject(),
             owner: caller.connection(),
             wants_task_token: request.want_task_token,
             at: request.ticket.is_empty().then(clock::now),
         };
         let opening = if request.ticket.is_empty() {
-            Opening::Enter(Box::new(convert::entry(request, caller.subject())?))
+            let asks = request.replace_former;
+            let mut entry = convert::entry(request, &caller)?;
+            self.0.access.check(&caller, Verb::Campaign, entry.election.as_str())?;
+            entry.replace_former = self.0.access.replaces(&caller, asks, &entry.election)?;
+            Opening::Enter(Box::new(entry))
         } else {
-            let ticket = self.0.open(&request.ticket)?;
+            let ticket = self.0.open(&caller, &request.ticket)?;
             for (what, given, meant) in [
                 ("election", &request.election, ticket.election.as_str()),
                 ("candidate", &request.candidate, ticket.candidate.as_str()),
@@ -307,9 +346,12 @@ impl ElectionService for Elections {
     async fn observe(&self, request: Request<v1::ObserveRequest>) -> Result<Response<ObserveStream>, Status> {
         let deadline = deadline::timeout(request.metadata().as_ref());
         self.0.handle.right.back_soon().await;
-        let observer = observe::selection(request.get_ref())
-            .and_then(|what| self.0.observers.observe(&Caller::of(&request), what));
-        self.0.respond(observer.map(|observer| observe::stream(observer, deadline)))
+        let caller = Caller::of(&request);
+        let observer = observe::selection(request.get_ref()).and_then(|(selection, cursor)| {
+            let (selection, sight) = self.0.access.sight(&caller, selection)?;
+            Ok((self.0.observers.observe(&caller, (selection, cursor))?, sight))
+        });
+        self.0.respond(observer.map(|(observer, sight)| observe::stream(observer, sight, deadline)))
     }
 
     async fn get_election(

@@ -3,6 +3,7 @@
 use super::convert::{change, number, some};
 use super::deadline::passed;
 use super::{HEARTBEAT, next_heartbeat};
+use crate::access::Sight;
 use crate::errors::Refusal;
 use crate::observers::Observer;
 use futures::Stream;
@@ -33,6 +34,8 @@ enum Next {
 
 struct ObserveReader {
     observer: Observer,
+    /// What it is shown.
+    sight: Sight,
     ready: VecDeque<Next>,
     more: bool,
     /// The tenure has ended in good order, and this is the last word about it.
@@ -77,13 +80,20 @@ pub(crate) fn prefix(text: &str) -> Result<String, Refusal> {
 }
 
 /// A stream of what this observer reads, cut off at the caller's own deadline.
-pub(crate) fn stream(observer: Observer, deadline: Option<Duration>) -> ObserveStream {
+pub(crate) fn stream(observer: Observer, sight: Sight, deadline: Option<Duration>) -> ObserveStream {
     let heartbeat = Box::pin(sleep(HEARTBEAT));
     let deadline = deadline.map(|left| Box::pin(sleep(left)));
     let settling = observer.settling();
     let settling = some(settling).map(|left| Next::Other(Told::Settling(v1::Settling { remaining: Some(left) })));
-    let open =
-        ObserveReader { observer, ready: settling.into_iter().collect(), more: true, over: None, heartbeat, deadline };
+    let open = ObserveReader {
+        observer,
+        sight,
+        ready: settling.into_iter().collect(),
+        more: true,
+        over: None,
+        heartbeat,
+        deadline,
+    };
     Box::pin(futures::stream::unfold(Some(open), |open| async {
         let mut open = open?;
         match open.next().await {
@@ -134,8 +144,10 @@ impl ObserveReader {
             let detail = "what came after that revision isn't known any more: what is known is stale until Synced";
             self.ready.push_back(Next::Other(Told::Resync(v1::Resync { detail: detail.to_owned() })));
         }
-        self.ready.extend(batch.changes.into_iter().map(Next::Change));
-        self.ready.extend(batch.vacant.into_iter().map(Next::Vacant));
+        let changes = batch.changes.into_iter().filter(|seen| self.sight.shows(&seen.change.election));
+        self.ready.extend(changes.map(Next::Change));
+        let vacant = batch.vacant.into_iter().filter(|name| self.sight.shows(name));
+        self.ready.extend(vacant.map(Next::Vacant));
         if let Some(revision) = batch.synced {
             self.ready.push_back(Next::Other(Told::Synced(v1::Synced { revision: revision.0 })));
         }

@@ -1,7 +1,7 @@
 //! Settings as typed: on the command line, in the environment, in a file. Nothing is filled in
 //! here.
 
-use super::SettingsError;
+use super::{AuthWay, SettingsError};
 use crate::memory::Size;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, ValueEnum};
@@ -185,6 +185,46 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", env = "LEASEHOLD_ISSUER", hide_env_values = true)]
     pub issuer: Option<String>,
 
+    /// How callers say who they are: none, kubernetes (tokens of service accounts), mtls (client
+    /// certificates), with commas between them [default: none]
+    #[arg(
+        long,
+        value_name = "WAY,...",
+        value_delimiter = ',',
+        env = "LEASEHOLD_AUTH",
+        hide_env_values = true,
+        hide_possible_values = true
+    )]
+    pub auth: Option<Vec<AuthWay>>,
+
+    /// What their tokens must be meant for (aud) [default: leasehold]
+    #[arg(long, value_name = "NAME", env = "LEASEHOLD_AUDIENCE", hide_env_values = true)]
+    pub audience: Option<String>,
+
+    /// Accept tokens of this OpenID issuer: issuer=URL,audience=NAME,claim=NAME,keys=FILE or URL;
+    /// all but the issuer may be left out. May be given several times [default: none]
+    #[arg(long, value_name = "ISSUER", value_delimiter = ' ', env = "LEASEHOLD_OIDC", hide_env_values = true)]
+    pub oidc: Option<Vec<String>>,
+
+    /// A TOML file that says who may do what, read again when it changes [default: service accounts
+    /// may campaign, observe and verify under their namespaces]
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_POLICY", hide_env_values = true)]
+    pub policy: Option<PathBuf>,
+
+    /// Who may do everything, with commas between them [default: nobody]
+    #[arg(long, value_name = "SUBJECT,...", value_delimiter = ',', env = "LEASEHOLD_ADMIN", hide_env_values = true)]
+    pub admin: Option<Vec<String>>,
+
+    /// Calls a second of one subject [default: 10000]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_CALLS_PER_SUBJECT", hide_env_values = true)]
+    #[serde(alias = "max_calls_per_subject")]
+    pub max_calls_per_subject: Option<usize>,
+
+    /// Open Observe streams of one subject [default: 2500]
+    #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_OBSERVERS_PER_SUBJECT", hide_env_values = true)]
+    #[serde(alias = "max_observers_per_subject")]
+    pub max_observers_per_subject: Option<usize>,
+
     /// Serve plain text on addresses that others can reach
     #[arg(
         long, value_name = "BOOL", env = "LEASEHOLD_INSECURE", hide_env_values = true, num_args = 0..=1,
@@ -256,6 +296,13 @@ impl Flags {
             inbox: self.inbox.or(other.inbox),
             watch_elections: self.watch_elections.or(other.watch_elections),
             issuer: self.issuer.or(other.issuer),
+            auth: self.auth.or(other.auth),
+            audience: self.audience.or(other.audience),
+            oidc: self.oidc.or(other.oidc),
+            policy: self.policy.or(other.policy),
+            admin: self.admin.or(other.admin),
+            max_calls_per_subject: self.max_calls_per_subject.or(other.max_calls_per_subject),
+            max_observers_per_subject: self.max_observers_per_subject.or(other.max_observers_per_subject),
             insecure: self.insecure.or(other.insecure),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),

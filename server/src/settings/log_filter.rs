@@ -13,6 +13,8 @@ const LIBRARIES: [&str; 6] = ["h2", "hyper", "kube", "rustls", "tonic", "tower"]
 /// library is heard when it is named, as in `info,kube_client=debug`.
 pub(crate) fn log_filter(level: &str) -> Result<EnvFilter, ParseError> {
     let mut words: String = LIBRARIES.map(|library| format!("{library}=off,")).concat();
+    // The audit log comes at every level, unless it is named.
+    words.push_str("audit=info,");
     // What comes later for the same module counts.
     words.push_str(level);
     EnvFilter::builder().parse(words)
@@ -52,6 +54,7 @@ mod tests {
             tracing::warn!(target: "leasehold_server::store", "our warning");
             tracing::info!(target: "leasehold_server::driver", "our line");
             tracing::debug!(target: "leasehold_server::mirror", "our detail");
+            tracing::info!(target: "audit", "audited");
         });
         let text = written.0.lock().unwrap().clone();
         String::from_utf8(text).unwrap()
@@ -59,14 +62,15 @@ mod tests {
 
     #[test]
     fn libraries_are_silent_unless_they_are_named() {
-        let all = ["kube's error", "kube's detail", "h2's warning", "our warning", "our line", "our detail"];
+        let all = ["audited", "kube's error", "kube's detail", "h2's warning", "our warning", "our line", "our detail"];
         for (level, expected) in [
-            ("info", &["our warning", "our line"][..]),
-            ("warn", &["our warning"]),
-            ("trace", &["our warning", "our line", "our detail"]),
-            ("info,leasehold_server::mirror=debug", &["our warning", "our line", "our detail"]),
-            ("info,kube_client=debug", &["kube's error", "kube's detail", "our warning", "our line"]),
-            ("warn,h2=warn,kube=error", &["kube's error", "h2's warning", "our warning"]),
+            ("info", &["audited", "our warning", "our line"][..]),
+            ("warn", &["audited", "our warning"]),
+            ("error,audit=off", &[]),
+            ("trace", &["audited", "our warning", "our line", "our detail"]),
+            ("info,leasehold_server::mirror=debug", &["audited", "our warning", "our line", "our detail"]),
+            ("info,kube_client=debug", &["audited", "kube's error", "kube's detail", "our warning", "our line"]),
+            ("warn,h2=warn,kube=error", &["audited", "kube's error", "h2's warning", "our warning"]),
         ] {
             let text = logged(level);
             for line in all {

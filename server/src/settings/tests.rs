@@ -41,27 +41,33 @@ fn without_flags_it_is_a_complete_service_on_loopback() {
     assert_eq!((settings.insecure, settings.log_format), (false, LogFormat::Text));
 }
 
+/// A value for every flag that is one for all.
+const WORDS: [&str; 21] = [
+    "--listen=0.0.0.0:1",
+    "--http-listen=[::1]:2",
+    "--data-dir=/d",
+    "--max-ttl=1m 30s",
+    "--max-elections=3",
+    "--max-candidacies=4",
+    "--max-candidacies-per-election=5",
+    "--max-candidacies-per-subject=6",
+    "--max-observers=7",
+    "--max-memory=100MiB",
+    "--max-connections-per-address=10",
+    "--max-streams-per-connection=8",
+    "--inbox=9",
+    "--issuer=me",
+    "--audience=here",
+    "--policy=/policy.toml",
+    "--max-calls-per-subject=11",
+    "--max-observers-per-subject=12",
+    "--insecure",
+    "--log-format=json",
+    "--log-level=debug",
+];
+
 #[test]
 fn every_flag_and_every_key_reaches_its_setting() {
-    let words = [
-        "--listen=0.0.0.0:1",
-        "--http-listen=[::1]:2",
-        "--data-dir=/d",
-        "--max-ttl=1m 30s",
-        "--max-elections=3",
-        "--max-candidacies=4",
-        "--max-candidacies-per-election=5",
-        "--max-candidacies-per-subject=6",
-        "--max-observers=7",
-        "--max-memory=100MiB",
-        "--max-connections-per-address=10",
-        "--max-streams-per-connection=8",
-        "--inbox=9",
-        "--issuer=me",
-        "--insecure",
-        "--log-format=json",
-        "--log-level=debug",
-    ];
     let expected = Settings {
         replica: None,
         listen: "0.0.0.0:1".parse().unwrap(),
@@ -82,22 +88,32 @@ fn every_flag_and_every_key_reaches_its_setting() {
         inbox: 9,
         watch_elections: vec![],
         issuer: "me".into(),
+        auth: AuthSettings {
+            kubernetes: true,
+            certificates: false,
+            audience: "here".into(),
+            oidc: vec![],
+            policy: Some("/policy.toml".into()),
+            admins: vec![],
+            calls_per_subject: 11,
+            observers_per_subject: 12,
+        },
         insecure: true,
         log_format: LogFormat::Json,
         log_level: "debug".into(),
     };
-    assert_eq!(settings(&words).unwrap(), expected);
+    assert_eq!(settings(&[&WORDS[..], &["--auth=kubernetes"]].concat()).unwrap(), expected);
     let limits = Limits { bytes: Budget::of(100 << 20).candidacies, ..expected.limits.clone() };
     assert_eq!(expected.core_config(Holder(String::new())).limits, limits);
 
     for separator in ["-", "_"] {
-        let lines = words.map(|word| {
+        let lines = WORDS.map(|word| {
             let (key, value) = word[2..].split_once('=').unwrap_or((&word[2..], "true"));
             let bare = value == "true" || value.parse::<u32>().is_ok();
             let value = if bare { value.to_owned() } else { format!("{value:?}") };
             format!("{} = {value}", key.replace('-', separator))
         });
-        assert_eq!(file(&lines.join("\n")).unwrap(), flags(&words));
+        assert_eq!(file(&lines.join("\n")).unwrap(), flags(&WORDS));
     }
 }
 
@@ -294,5 +310,58 @@ fn settings_of_a_replica_are_checked_together() {
     ] {
         let error = settings(words).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn callers_are_asked_in_the_ways_that_are_set() {
+    let auth = |words: &[&str]| settings(words).map(|settings| settings.auth).map_err(|error| error.to_string());
+    let none = auth(&[]).unwrap();
+    assert!(!none.asks() && auth(&["--auth=none"]).unwrap() == none);
+    let both = auth(&["--auth=kubernetes,mtls", "--admin", "oidc:https://a#ann,cn:*"]).unwrap();
+    assert!(both.asks() && both.kubernetes && both.certificates);
+    assert_eq!(
+        (both.audience.as_str(), both.calls_per_subject, both.observers_per_subject),
+        ("leasehold", 10_000, 2500)
+    );
+    assert_eq!(both.admins.iter().map(ToString::to_string).collect::<Vec<_>>(), ["oidc:https://a#ann", "cn:*"]);
+
+    let oidc = |spec: &str| auth(&["--oidc", spec]).map(|auth| auth.oidc);
+    let one = |spec: &str| oidc(spec).unwrap().remove(0);
+    let plain = one("issuer=https://sso.example/ops");
+    assert_eq!((plain.issuer.as_str(), plain.audience.as_str()), ("https://sso.example/ops", "leasehold"));
+    assert_eq!((plain.claim.as_str(), plain.keys), ("sub", None));
+    let full = one("issuer=https://a,audience=b,claim=email,keys=https://a/keys");
+    assert_eq!((full.audience.as_str(), full.claim.as_str()), ("b", "email"));
+    assert_eq!(full.keys, Some(OidcKeys::Url("https://a/keys".into())));
+    assert_eq!(one("issuer=a,keys=/keys.json").keys, Some(OidcKeys::File("/keys.json".into())));
+    assert_eq!(oidc("issuer=https://a issuer=https://b").unwrap().len(), 2);
+    let written = file("oidc = [\"issuer=https://a\", \"issuer=https://b\"]\nauth = [\"mtls\"]").unwrap();
+    assert_eq!(Settings::resolve(written, at_home).unwrap().auth.oidc.len(), 2);
+    assert_eq!(auth(&["--auth=mtls", "--audience=x", "--oidc=issuer=https://a"]).unwrap().oidc[0].audience, "x");
+
+    for (words, says) in [
+        (&["--oidc=https://a"][..], "--oidc can't be used: \"https://a\" isn't NAME=VALUE"),
+        (&["--oidc=audience=a"], "--oidc can't be used: \"audience=a\" names no issuer"),
+        (&["--oidc=issuer=http://a"], "only https:// is read from other machines"),
+        (&["--oidc=issuer=https://a#b,keys=/k"], "can't be one: a URL of at most 200 bytes without # and ?"),
+        (&["--oidc=issuer=a"], "write it like https://issuer.example"),
+        (&["--oidc=issuer=https://a,key=b"], "\"key\" is none of issuer, audience, claim and keys"),
+        (&["--oidc=issuer=https://a issuer=https://a"], "https://a is named twice"),
+        (&["--auth=none,mtls"], "--auth can't be used: it says none, and more"),
+        (
+            &["--policy=/p"],
+            "--policy can't be used: it means nothing where nobody is asked who calls; add --auth or --oidc",
+        ),
+        (&["--admin=a"], "--admin can't be used: it means nothing"),
+        (&["--auth=mtls", "--admin={name}"], "--admin can't be used: \"{name}\" has a brace"),
+        (&["--auth=mtls", "--audience="], "--audience can't be used: it is empty"),
+        (
+            &["--auth=mtls", "--max-calls-per-subject=0"],
+            "--max-calls-per-subject is 0; it must lie between 1 and 1000000",
+        ),
+    ] {
+        let error = auth(words).unwrap_err();
+        assert!(error.contains(says), "{words:?}: {error}");
     }
 }

@@ -188,7 +188,7 @@ mod tests {
 
     /// Signed at this second, for a lease of 10 s.
     fn claims(fence: u64, iat: u64) -> Claims {
-        Claims { iss: "me".into(), sub: "x".into(), election: "a".into(), fence, iat, exp: iat + 10 }
+        Claims { iss: "me".into(), sub: "x".into(), subject: None, election: "a".into(), fence, iat, exp: iat + 10 }
     }
 
     async fn one(signer: &Signer, claims: Claims) -> String {

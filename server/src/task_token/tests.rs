@@ -22,6 +22,7 @@ fn claims() -> Claims {
     Claims {
         iss: "leasehold".into(),
         sub: "wörker \"1\"".into(),
+        subject: Some("system:serviceaccount:team-a:worker".into()),
         election: "billing/nightly-report".into(),
         fence: (1 << 53) - 1,
         iat: 1_800_000_000,
@@ -75,7 +76,7 @@ fn fence_iat_and_exp_are_json_numbers() {
     assert_eq!(
         claims,
         json!({
-            "iss": "leasehold", "sub": "wörker \"1\"", "election": "billing/nightly-report",
+            "iss": "leasehold", "sub": "wörker \"1\"", "subject": "system:serviceaccount:team-a:worker", "election": "billing/nightly-report",
             "fence": 9_007_199_254_740_991_u64, "iat": 1_800_000_000, "exp": 1_800_000_015,
         })
     );

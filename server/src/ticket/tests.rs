@@ -4,7 +4,7 @@ use super::*;
 use crate::candidacy::tests::{any_carried, parts};
 use leasehold_core::{
     CandidateName, Carried, ElectionName, Enrolment, FencingToken, LONGEST, MAX_MAX_TTL, MAX_NAME_BYTES,
-    MAX_VALUE_BYTES, NUMBER_LIMIT, Subject, TicketParts, Value,
+    MAX_VALUE_BYTES, NUMBER_LIMIT, PodUid, Subject, TicketParts, Value,
 };
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -76,6 +76,7 @@ fn the_largest_ticket_fits() {
         election: ElectionName::new(&"e".repeat(MAX_NAME_BYTES)).unwrap(),
         candidate: CandidateName::new(&"c".repeat(MAX_NAME_BYTES)).unwrap(),
         subject: Subject::new(&"s".repeat(MAX_NAME_BYTES)).unwrap(),
+        pod: Some(PodUid::new(&"p".repeat(64)).unwrap()),
         value: Value::new(&"v".repeat(MAX_VALUE_BYTES)).unwrap(),
         ttl: MAX_MAX_TTL,
         enrolment: Enrolment(NUMBER_LIMIT - 1),

@@ -1,5 +1,6 @@
 //! The services without a loop: whoever has them takes calls out of their inbox, and answers.
 
+use crate::access::Access;
 use crate::handle::{self, EventSender, Inbox, ServerMessage};
 use crate::keys::Keys;
 use crate::line::Line;
@@ -66,6 +67,7 @@ impl Services {
             metrics: Arc::clone(&SECRETS.metrics),
             max_ttl: Duration::from_millis(max_ttl.0),
             names: ReplicaNames::default(),
+            access: Arc::new(Access::open()),
             active: watch::channel(None).1,
         });
         Self { context, inbox }

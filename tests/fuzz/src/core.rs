@@ -6,7 +6,7 @@ use crate::trace;
 use leasehold_core::{
     Address, Ask, BatchParts, CallId, ChangeNumber, ClockFloor, Config, Content, Enrolment, Entry, Event, FencingToken,
     Found, Holder, Input, LONGEST, Lease, Limits, MAX_MAX_TTL, Millis, MirrorBatch, Newer, Outcome, Output, Over,
-    Record, RecordParts, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
+    Record, RecordParts, Replace, Reply, Signed, StreamId, Subject, Tenure, Ticket, Time, Version, WriteId,
 };
 use leasehold_shell::{Answer, BoardNews, Gone, Message, News, Ports, Right, Shell, StreamItem, TenureBoard, Write};
 use std::sync::Arc;
@@ -455,7 +455,12 @@ fn entry(script: &mut Script<'_>) -> Entry {
         value: script.value(),
         no_wait: flags & 4 != 0,
         max_wait: (flags & 8 != 0).then(|| Millis(script.number())),
-        replace_former: flags & 16 != 0,
+        pod: (flags & 128 != 0).then(|| script.pod()),
+        replace_former: match (flags & 16 != 0, flags & 128 != 0) {
+            (false, _) => Replace::Nobody,
+            (true, false) => Replace::All,
+            (true, true) => Replace::OfItsPod,
+        },
         attempt: if flags & 32 == 0 { None } else { script.attempt() },
         hold: if flags & 64 == 0 { Millis(0) } else { Millis(script.number()) },
     }

@@ -2,8 +2,10 @@
 //! docs/fuzzing.md says how to run them.
 
 pub mod core;
+pub mod identity;
 pub mod lease;
 pub mod mirror;
+pub mod policy;
 pub mod requests;
 pub mod script;
 mod service;
@@ -22,10 +24,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "core", run: core::run, seeds: core::seeds },
+    Target { name: "identity", run: identity::run, seeds: identity::seeds },
     Target { name: "lease", run: lease::run, seeds: lease::seeds },
     Target { name: "mirror", run: mirror::run, seeds: mirror::seeds },
+    Target { name: "policy", run: policy::run, seeds: policy::seeds },
     Target { name: "requests", run: requests::run, seeds: requests::seeds },
     Target { name: "state_file", run: state_file::run, seeds: state_file::seeds },
     Target { name: "ticket", run: ticket::run, seeds: ticket::seeds },

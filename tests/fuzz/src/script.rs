@@ -4,7 +4,7 @@
 
 use leasehold_core::{
     Attempt, CandidateName, Carried, Ceiling, ElectionName, Enrolment, FencingToken, Handover, Held, LONGEST, MAX_HOLD,
-    MAX_MAX_TTL, Millis, NUMBER_LIMIT, RecordParts, Revision, Subject, Tenure, Ticket, TicketParts, Value,
+    MAX_MAX_TTL, Millis, NUMBER_LIMIT, PodUid, RecordParts, Revision, Subject, Tenure, Ticket, TicketParts, Value,
 };
 
 /// Numbers around which something changes.
@@ -138,6 +138,11 @@ impl<'a> Script<'a> {
         Subject::new(&text).unwrap_or_else(|_| Subject::anonymous())
     }
 
+    /// One of few pods.
+    pub fn pod(&mut self) -> PodUid {
+        fixed(PodUid::new(if self.flag() { "p" } else { "q" }))
+    }
+
     /// Any value that is one.
     pub fn value(&mut self) -> Value {
         let text = if self.byte() < 0xf0 { String::new() } else { self.text() };
@@ -150,6 +155,7 @@ impl<'a> Script<'a> {
             election: self.election(),
             candidate: self.candidate(),
             subject: self.subject(),
+            pod: self.flag().then(|| self.pod()),
             value: self.value(),
             ttl: Millis(1 + self.below(MAX_MAX_TTL.0)),
             enrolment: Enrolment(self.drawn(NUMBER_LIMIT)),

@@ -4,6 +4,7 @@
 mod binaries;
 mod campaign;
 mod http;
+mod issuer;
 mod keeper;
 mod measure;
 mod observer;
@@ -18,6 +19,7 @@ mod worker;
 pub use binaries::{Profile, binary, example, repository};
 pub use campaign::{Campaign, PATIENCE, keep_alive, leased, milliseconds, reopened, stream_bound};
 pub use http::{HttpResponse, http_get};
+pub use issuer::{Cluster, Issuer, by};
 pub use keeper::Keeper;
 pub use measure::{cpu_time, open_files, rss_bytes, thread_count};
 pub use observer::{Observer, Seen, seen};

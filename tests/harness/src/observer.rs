@@ -34,8 +34,16 @@ impl Observer {
     /// # Errors
     ///
     /// With the status, when the call is refused.
-    pub async fn open(client: &mut ElectionClient, request: ObserveRequest) -> Result<Self, Status> {
-        Ok(Self { stream: client.observe(request).await?.into_inner(), tenure: 0, complete: 0, settling: None })
+    pub async fn open(
+        client: &mut ElectionClient,
+        request: impl tonic::IntoRequest<ObserveRequest>,
+    ) -> Result<Self, Status> {
+        Ok(Self {
+            stream: client.observe(request.into_request()).await?.into_inner(),
+            tenure: 0,
+            complete: 0,
+            settling: None,
+        })
     }
 
     /// Opens a stream of one election.

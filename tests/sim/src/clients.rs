@@ -4,7 +4,7 @@ use crate::checks::Violation;
 use crate::truth::Fact;
 use crate::worker::Message;
 use crate::world::{Event, World};
-use leasehold_core::{Ask, Attempt, Entry, Millis, Subject, Value};
+use leasehold_core::{Ask, Attempt, Entry, Millis, Replace, Subject, Value};
 
 impl World {
     pub(crate) fn worker_starts(&mut self, worker: usize) -> Result<(), Violation> {
@@ -179,11 +179,12 @@ impl World {
             election: who.election,
             candidate: who.name,
             subject: Subject::anonymous(),
+            pod: None,
             ttl: who.manners.ttl,
             value: Value::new("").expect("it is short"),
             no_wait: tries && self.rng.chance(500),
             max_wait: if tries { Some(self.rng.millis(0, 5000)) } else { None },
-            replace_former,
+            replace_former: if replace_former { Replace::All } else { Replace::Nobody },
             attempt,
             hold: who.manners.hold,
         };

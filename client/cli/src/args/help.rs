@@ -64,6 +64,18 @@ Examples:
   leasehold --endpoint 10.0.0.5:7400,10.0.0.6:7400 status   # of the first that answers
   leasehold --endpoint 10.0.0.5:7400 --output json status | jq .leaders";
 
+pub(super) const WHOAMI: &str = "\
+Examples:
+  leasehold whoami
+  leasehold --output json whoami | jq -r .subject";
+
+pub(super) const POLICY: &str = "\
+Examples:
+  leasehold policy check campaign team-a/report   # may I?
+  leasehold policy check --as system:serviceaccount:team-a:worker step-down team-a/report
+  leasehold policy check --file policy.toml --as system:serviceaccount:team-a:worker campaign team-a/report
+  leasehold --output json policy check --file policy.toml --as cn:ann observe team-a/report | jq .allowed";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   source <(leasehold completions bash)

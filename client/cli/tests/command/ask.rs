@@ -176,10 +176,64 @@ fn help_has_examples_and_exit_codes_and_hides_what_is_internal() {
     let main = help(&["--help"]);
     assert!(main.contains("76  the leadership ended before the command did"));
     assert!(!main.contains("__"));
-    for subcommand in
-        ["run", "campaign", "observe", "list", "get", "verify", "step-down", "status", "completions", "man", "version"]
-    {
+    for subcommand in [
+        "run",
+        "campaign",
+        "observe",
+        "list",
+        "get",
+        "verify",
+        "step-down",
+        "status",
+        "policy",
+        "completions",
+        "man",
+        "version",
+    ] {
         assert!(help(&[subcommand, "--help"]).contains(&format!("leasehold {subcommand}")), "{subcommand}");
         assert!(help(&[subcommand, "--help"]).contains("Examples:"), "{subcommand}");
+    }
+}
+
+#[test]
+fn a_policy_file_is_checked_without_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    let file = file.to_str().unwrap();
+    let check = |format: &str, file: &str, verb: &str, election: &str| {
+        let subject = ["--output", format, "policy", "check", "--as", "system:serviceaccount:team-a:worker"];
+        let args = [&subject[..], &["--file", file, verb, election]].concat();
+        let output = std::process::Command::new(LEASEHOLD).args(&args).output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    std::fs::write(file, "\n[[rule]]\nsubjects = ['**']\nelections = ['{name}/*']\nverbs = ['step-down']\n").unwrap();
+    let (code, said, _) = check("table", file, "step-down", "worker/x");
+    assert_eq!((code, said), (Some(0), format!("allowed by the rule at {file}:2\n")));
+    let (code, said, _) = check("json", file, "campaign", "team-a/x");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said["allowed"]), (Some(1), &false.into()));
+    assert!(said["detail"].as_str().unwrap().contains("no rule of the policy"), "{said}");
+
+    std::fs::write(file, "[[rule]]\nsubjects = []").unwrap();
+    let (code, said, error) = check("table", file, "campaign", "team-a/x");
+    assert_eq!((code, said), (Some(64), String::new()));
+    assert!(error.contains(&format!("{file}:1: ")), "{error}");
+    let (code, _, error) = check("table", "/nowhere/policy", "campaign", "team-a/x");
+    assert!(code == Some(64) && error.contains("/nowhere/policy can't be read"), "{error}");
+    let (code, _, error) = check("table", file, "lead", "team-a/x");
+    assert!(code == Some(64) && error.contains("\"lead\" is no verb"), "{error}");
+}
+
+#[test]
+fn a_service_that_asks_nobody_knows_an_anonymous_caller_who_may_do_everything() {
+    let server = Server::start();
+    assert_eq!(words(&server.ask(&["whoami"]).stdout), [["SUBJECT", "anonymous"]]);
+    let output = server.ask(&["--output", "json", "whoami"]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["subject"], &said["pod_uid"]), (&"anonymous".into(), &"".into()));
+    for args in [&["policy", "check", "step-down", "a"][..], &["policy", "check", "--as", "cn:x", "admin", "a"]] {
+        let output = server.ask(args);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(text(&output.stdout), "allowed by that this server doesn't ask who calls\n");
     }
 }

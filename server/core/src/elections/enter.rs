@@ -4,7 +4,8 @@ use super::ticket::{Located, Via};
 use super::{Candidacy, Elections, Leased, Place, State, Turn};
 use crate::must::Must;
 use crate::{
-    EndReason, Enrolment, Entry, Event, MAX_HOLD, MIN_TTL, Millis, Output, Reject, StateVersion, StreamId, Ticket,
+    EndReason, Enrolment, Entry, Event, MAX_HOLD, MIN_TTL, Millis, Output, Reject, Replace, StateVersion, StreamId,
+    Ticket,
 };
 
 impl Elections {
@@ -14,7 +15,7 @@ impl Elections {
             self.enter_again(turn, stream, id);
             return Ok(());
         }
-        let formers = if entry.replace_former { self.formers(&entry) } else { Vec::new() };
+        let formers = self.formers(&entry);
         self.admit(turn, &entry, formers.len())?;
         let known = formers.iter().filter_map(|id| self.candidacies.get(id).must());
         self.afford(turn, known.clone().map(Candidacy::bytes).sum(), entry.bytes())?;
@@ -34,6 +35,7 @@ impl Elections {
             election: entry.election.clone(),
             candidate: entry.candidate,
             subject: entry.subject,
+            pod: entry.pod,
             value: entry.value,
             lease,
             state: State::Waiting { give_up_at },
@@ -163,6 +165,11 @@ impl Elections {
         let ids = election.leader.into_iter().chain(election.queue.iter().map(|place| place.id));
         ids.filter_map(|id| self.candidacies.get(&id).must())
             .filter(|c| c.candidate == entry.candidate && c.subject == entry.subject)
+            .filter(|c| match entry.replace_former {
+                Replace::Nobody => false,
+                Replace::OfItsPod => c.pod.is_some() && c.pod == entry.pod,
+                Replace::All => true,
+            })
             .map(|c| c.id)
             .collect()
     }

@@ -161,6 +161,7 @@ impl Candidacy {
             election: ticket.election.clone(),
             candidate: ticket.candidate.clone(),
             subject: ticket.subject.clone(),
+            pod: ticket.pod.clone(),
             value: ticket.value.clone(),
             lease: Some(Leased { ttl: ticket.ttl, accepted_at }),
             state: State::Waiting { give_up_at: None },

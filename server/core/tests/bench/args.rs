@@ -2,14 +2,20 @@
 //! enters with.
 
 use datadriven::TestCase;
-use leasehold_core::{Attempt, CandidateName, ElectionName, Entry, Millis, Subject, Value};
+use leasehold_core::{Attempt, CandidateName, ElectionName, Entry, Millis, PodUid, Replace, Subject, Value};
 use std::fmt::Display;
 use std::str::FromStr;
 
 /// The worker's name, and what it asks for.
 pub(crate) fn entry(case: &mut TestCase) -> Result<(String, Entry), String> {
     let election = election(&need::<String>(case, "election")?)?;
-    let (no_wait, replace_former) = (flag(case, "no-wait")?, flag(case, "replace-former")?);
+    let no_wait = flag(case, "no-wait")?;
+    let replace_former = match (flag(case, "replace-former")?, flag(case, "replace-former-of-the-pod")?) {
+        (true, _) => Replace::All,
+        (false, true) => Replace::OfItsPod,
+        (false, false) => Replace::Nobody,
+    };
+    let pod = optional::<String>(case, "pod")?.map(|pod| PodUid::new(&pod)).transpose().map_err(text)?;
     let (ttl, max_wait) = (length(case, "ttl")?, length(case, "max-wait")?);
     let value = value(case)?;
     let subject = optional::<String>(case, "subject")?;
@@ -20,7 +26,8 @@ pub(crate) fn entry(case: &mut TestCase) -> Result<(String, Entry), String> {
     let name = optional::<String>(case, "name")?;
     let worker = word(case)?;
     let candidate = CandidateName::new(name.as_ref().unwrap_or(&worker)).map_err(text)?;
-    let entry = Entry { election, candidate, subject, ttl, value, no_wait, max_wait, replace_former, attempt, hold };
+    let entry =
+        Entry { election, candidate, subject, pod, ttl, value, no_wait, max_wait, replace_former, attempt, hold };
     Ok((worker, entry))
 }
 

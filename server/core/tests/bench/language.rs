@@ -9,6 +9,7 @@
 //! advance 5s                          time passes, and the replica looks whenever it wants to
 //! pause 5s                            time passes, and the process stands still (SIGSTOP); the store goes on
 //! campaign x election=a [ttl=15s] [name=n] [subject=s] [value=v] [no-wait] [max-wait=5s] [replace-former] [attempt=t] [hold=1m]
+//!                                     [pod=u] [replace-former-of-the-pod]
 //!                                     the worker x enters; its stream is called x, its candidate name is n (or x)
 //! reopen x, close x                   its stream is opened again, or breaks
 //!                                     (value-bytes=N: one of so many bytes)

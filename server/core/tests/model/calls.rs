@@ -106,6 +106,7 @@ impl Elections {
             election: ticket.election.clone(),
             label: ticket.candidate.clone(),
             subject: ticket.subject.clone(),
+            pod: ticket.pod.clone(),
             value: ticket.value.clone(),
             ttl: Some(ticket.ttl),
             accepted,

@@ -5,8 +5,8 @@
 
 use leasehold_core::{
     Attempt, CANDIDACY_BYTES, CandidateName, Change, ChangeReason, Config, ElectionName, EndReason, Ended, Enrolment,
-    Entry, Event, FencingToken, Lead, Leader, MAX_HOLD, MIN_TTL, Millis, Output, Reject, Revision, StateVersion,
-    StreamId, Subject, Tenure, Ticket, TicketParts, Time, Value,
+    Entry, Event, FencingToken, Lead, Leader, MAX_HOLD, MIN_TTL, Millis, Output, PodUid, Reject, Replace, Revision,
+    StateVersion, StreamId, Subject, Tenure, Ticket, TicketParts, Time, Value,
 };
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub(crate) struct Candidate {
     pub(crate) election: ElectionName,
     pub(crate) label: CandidateName,
     pub(crate) subject: Subject,
+    pub(crate) pod: Option<PodUid>,
     pub(crate) value: Value,
     pub(crate) ttl: Option<Millis>,
     pub(crate) accepted: Time,
@@ -139,6 +140,7 @@ impl Elections {
             election: c.election.clone(),
             candidate: c.label.clone(),
             subject: c.subject.clone(),
+            pod: c.pod.clone(),
             value: c.value.clone(),
             ttl: c.ttl?,
             enrolment: Enrolment(c.id),
@@ -297,10 +299,7 @@ impl Elections {
             self.out.push(Output::Close { stream, why: Some(why) });
             return;
         }
-        let same =
-            |c: &&Candidate| c.election == entry.election && c.label == entry.candidate && c.subject == entry.subject;
-        let mut formers: Vec<_> =
-            self.everybody.iter().filter(same).filter(|_| entry.replace_former).cloned().collect();
+        let mut formers: Vec<_> = self.everybody.iter().filter(|c| c.is_replaced_by(&entry)).cloned().collect();
         formers.sort_by_key(|c| (c.token.is_none(), c.place, c.id));
         let heirs = || formers.iter().filter(|c| c.drains_until.is_none());
         let (place, led) = (heirs().map(|c| c.place).min(), heirs().any(|c| c.token.is_some()));
@@ -314,6 +313,7 @@ impl Elections {
             election: entry.election.clone(),
             label: entry.candidate,
             subject: entry.subject,
+            pod: entry.pod,
             value: entry.value,
             ttl: entry.ttl,
             accepted: self.now,
@@ -350,8 +350,7 @@ impl Elections {
         if entry.hold > MAX_HOLD {
             return Some(Reject::HoldTooLong { hold: entry.hold, max: MAX_HOLD });
         }
-        let replaced = |c: &&Candidate| entry.replace_former && c.is_former_of(entry);
-        let replaced = self.everybody.iter().filter(replaced).count();
+        let replaced = self.everybody.iter().filter(|c| c.is_replaced_by(entry)).count();
         if self.everybody.len() - replaced >= limits.candidacies {
             return Some(Reject::TooManyCandidacies { limit: limits.candidacies });
         }
@@ -373,7 +372,7 @@ impl Elections {
             return Some(Reject::ElectionFull { election: entry.election.clone(), limit });
         }
         let bytes = bytes([&entry.election, &entry.candidate, &entry.subject, &entry.value]);
-        let others = self.bytes_of(|c| !(entry.replace_former && c.is_former_of(entry)));
+        let others = self.bytes_of(|c| !c.is_replaced_by(entry));
         self.over_the_budget(self.bytes_of(|_| true), others, bytes)
     }
 
@@ -393,8 +392,10 @@ impl Elections {
 }
 
 impl Candidate {
-    fn is_former_of(&self, entry: &Entry) -> bool {
-        self.election == entry.election && self.label == entry.candidate && self.subject == entry.subject
+    fn is_replaced_by(&self, entry: &Entry) -> bool {
+        let same = self.election == entry.election && self.label == entry.candidate && self.subject == entry.subject;
+        let pod = self.pod.is_some() && self.pod == entry.pod;
+        same && (entry.replace_former == Replace::All || entry.replace_former == Replace::OfItsPod && pod)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::store::{Mode, Store};
 use crate::tenure::Model;
 use leasehold_core::{
     Ask, Attempt, CallId, CandidateName, ClockFloor, Config, ElectionName, Entry, Event, FencingToken, Found, Input,
-    Limits, Millis, Output, Replica, Reply, StreamId, Subject, Ticket, Time, Value,
+    Limits, Millis, Output, PodUid, Replica, Reply, StreamId, Subject, Ticket, Time, Value,
 };
 
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Pair {
 
     pub(crate) fn step(&mut self, step: Step) {
         match step {
-            Step::Campaign { election, label, subject, ttl, wait, replace_former, attempt, hold } => {
+            Step::Campaign { election, label, subject, pod, ttl, wait, replace_former, attempt, hold } => {
                 let stream = self.stream();
                 let (no_wait, max_wait) = match wait {
                     Wait::Forever => (false, None),
@@ -76,6 +76,7 @@ impl Pair {
                     election: name(election),
                     candidate: CandidateName::new(&format!("c{label}")).expect("a fair name"),
                     subject: Subject::new(&format!("s{subject}")).expect("a fair name"),
+                    pod: pod.map(|n| PodUid::new(&format!("p{n}")).expect("a fair name")),
                     ttl,
                     value: Value::new(&format!("v{}", stream.0)).expect("a short value"),
                     no_wait,

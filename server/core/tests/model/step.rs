@@ -4,7 +4,7 @@ use proptest::collection::{SizeRange, vec};
 use proptest::prelude::*;
 
 use crate::store::Mode;
-use leasehold_core::Millis;
+use leasehold_core::{Millis, Replace};
 
 /// One step. Tickets, tokens and streams are picked among all that were ever given, the newest
 /// first.
@@ -14,9 +14,10 @@ pub(crate) enum Step {
         election: u8,
         label: u8,
         subject: u8,
+        pod: Option<u8>,
         ttl: Option<Millis>,
         wait: Wait,
-        replace_former: bool,
+        replace_former: Replace,
         /// Its name, if it has one.
         attempt: Option<u8>,
         hold: Millis,
@@ -107,11 +108,14 @@ fn campaign() -> impl Strategy<Value = Step> {
     let ttl = prop_oneof![4 => ttl().prop_map(Some), 1 => Just(None)];
     let attempt = prop::option::weighted(0.5, any::<u8>());
     let hold = prop_oneof![12 => Just(0), 6 => 1..30_000_u64, 1 => 86_399_000..86_402_000_u64].prop_map(Millis);
-    (0..3_u8, 0..4_u8, 0..2_u8, ttl, wait, prop::bool::weighted(0.2), attempt, hold).prop_map(
-        |(election, label, subject, ttl, wait, replace_former, attempt, hold)| Step::Campaign {
+    let replaces = prop_oneof![4 => Just(Replace::Nobody), 1 => Just(Replace::OfItsPod), 1 => Just(Replace::All)];
+    let pod = prop::option::weighted(0.5, 0..2_u8);
+    (0..3_u8, 0..4_u8, 0..2_u8, pod, ttl, wait, replaces, attempt, hold).prop_map(
+        |(election, label, subject, pod, ttl, wait, replace_former, attempt, hold)| Step::Campaign {
             election,
             label,
             subject,
+            pod,
             ttl,
             wait,
             replace_former,

@@ -4,7 +4,8 @@ use crate::{SLACK, START};
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Campaign, ElectionClient, Observer, leased, refusal};
 use leasehold_proto::v1::{
-    GetElectionRequest, GetStatusRequest, KeepAliveItem, KeepAliveRequest, ProclaimRequest, ResignRequest, Role,
+    GetElectionRequest, GetStatusRequest, KeepAliveItem, KeepAliveRequest, ObserveRequest, ProclaimRequest,
+    ResignRequest, Role,
 };
 use leasehold_replica_tests::{Conduct, Group, Terms, Witness};
 use std::time::Duration;
@@ -27,7 +28,7 @@ async fn a_replica_that_was_paused_answers_nothing_as_active() -> anyhow::Result
     leader.elected().await?;
     let mut waiter = Campaign::open(&mut client, leased("raw/paused", "waiter", 6_000)).await?;
     waiter.waiting().await?;
-    let mut news = Observer::open(&mut client, Default::default()).await?;
+    let mut news = Observer::open(&mut client, ObserveRequest::default()).await?;
     news.synced().await?;
     let old = leader.tenure;
     let mut admin = server.admin().await?;

@@ -5,7 +5,7 @@ use crate::mirrors::replica_at;
 use crate::server::{Parcel, Proc};
 use crate::worker::Message;
 use crate::world::{Event, World};
-use leasehold_core::{Active, Ask, CallId, Input, Kept, Millis, Output, Reply, StreamId};
+use leasehold_core::{Active, Ask, CallId, Input, Kept, Millis, Output, Replace, Reply, StreamId};
 use leasehold_shell::Answer;
 
 /// A call under way.
@@ -127,7 +127,7 @@ impl World {
     /// the promise.
     pub(crate) fn is_void(&self, input: &Input) -> bool {
         let Input::Campaign { stream, entry } = input else { return false };
-        entry.replace_former && self.is_cut(*stream)
+        entry.replace_former != Replace::Nobody && self.is_cut(*stream)
     }
 
     /// Nobody is there to take it.
