@@ -57,6 +57,11 @@ pub enum Refusal {
         /// So long.
         limit: Duration,
     },
+    /// The connection of this stream is old.
+    #[error(
+        "the connection of this stream is as old as one gets (setting max_connection_age); open the stream again, over a new one"
+    )]
+    ConnectionAged,
     /// Whoever asks to mirror this replica doesn't have the key that replicas share.
     #[error("only replicas that share this one's Secret may mirror it")]
     NotAReplica,
@@ -128,6 +133,7 @@ impl Refusal {
             Refusal::TooManyObservers { .. } => (Code::ResourceExhausted, "TOO_MANY_OBSERVERS"),
             Refusal::TooManyCalls { .. } => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
             Refusal::ReflectionEnds { .. } => (Code::ResourceExhausted, "REFLECTION_ENDS"),
+            Refusal::ConnectionAged => (Code::Unavailable, "CONNECTION_AGED"),
             Refusal::NotAReplica => (Code::PermissionDenied, "NOT_A_REPLICA"),
             Refusal::ActiveUnreachable { .. } | Refusal::ActiveBroke { .. } => {
                 (Code::Unavailable, "ACTIVE_UNREACHABLE")

@@ -48,6 +48,12 @@ pub struct Metrics {
     pub observers: Gauge,
     /// Open gRPC connections.
     pub connections: Gauge,
+    /// Whether plain text is served where others can reach it.
+    pub insecure: Gauge,
+    /// When the certificate of the gRPC port ends, in seconds since 1970.
+    pub tls_certificate_not_after: Gauge,
+    /// Whether new TLS files can't be used.
+    pub tls_files_broken: Gauge,
     /// The most there may be.
     pub connections_limit: Gauge,
     /// How often a connection had to wait for the end of another one.
@@ -125,6 +131,16 @@ impl Metrics {
             campaign_streams: families.add("campaign_streams", "Open Campaign streams"),
             inbox_depth: families.add("inbox_depth", "Calls that wait for the loop"),
             connections: families.add("connections", "Open gRPC connections"),
+            insecure: families.add("insecure", "Whether plain text is served where others can reach it: 1 or 0"),
+            tls_certificate_not_after: families.add_seconds(
+                "tls_certificate_not_after",
+                "When the certificate of the gRPC port ends, since 1970; 0 in plain text",
+                Gauge::default(),
+            ),
+            tls_files_broken: families.add(
+                "tls_files_broken",
+                "Whether new TLS files can't be used, so that the former ones stay in use: 1 or 0",
+            ),
             connections_limit: families
                 .add("connections_limit", "The most gRPC connections that this process may have"),
             connections_full: families

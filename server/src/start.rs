@@ -55,7 +55,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     };
     let what = backend.describe();
     let listener = bind("--listen", settings.listen).await?;
-    let mut server = Server::start(settings, backend, listener, http_listener)?;
+    let mut server = Server::start(settings, backend, listener, http_listener).await?;
     let (grpc, http) = server.addresses();
     tokio::select! {
         _ = server.serves() => greet(grpc, http, &what),

@@ -34,7 +34,7 @@ async fn start(dir: &std::path::Path) -> Server {
     let listener = TcpListener::bind(settings.listen).await.unwrap();
     let http_listener = TcpListener::bind(settings.http_listen).await.unwrap();
     let backend = Backend::open(&settings).await.unwrap();
-    let mut server = Server::start(&settings, backend, listener, http_listener).unwrap();
+    let mut server = Server::start(&settings, backend, listener, http_listener).await.unwrap();
     assert!(server.serves().await);
     server
 }

@@ -1,7 +1,7 @@
 //! Settings as typed: on the command line, in the environment, in a file. Nothing is filled in
 //! here.
 
-use super::SettingsError;
+use super::{ClientAuth, SettingsError};
 use crate::memory::Size;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, ValueEnum};
@@ -185,6 +185,34 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", env = "LEASEHOLD_ISSUER", hide_env_values = true)]
     pub issuer: Option<String>,
 
+    /// The certificate of the gRPC port, and those between it and its authority: PEM, read again
+    /// when it changes [default: none]
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_TLS_CERT", hide_env_values = true)]
+    #[serde(alias = "tls_cert")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate: PEM, read again when it changes [default: none]
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_TLS_KEY", hide_env_values = true)]
+    #[serde(alias = "tls_key")]
+    pub tls_key: Option<PathBuf>,
+
+    /// The authorities whose certificates clients may show: PEM, read again when it changes
+    /// [default: none]
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_TLS_CLIENT_CA", hide_env_values = true)]
+    #[serde(alias = "tls_client_ca")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Whether a client must show a certificate of --tls-client-ca [default: required]
+    #[arg(long, value_name = "WHETHER", env = "LEASEHOLD_TLS_CLIENT_AUTH", hide_env_values = true)]
+    #[serde(alias = "tls_client_auth")]
+    pub tls_client_auth: Option<ClientAuth>,
+
+    /// How old a connection gets, 1s to 365days, give or take a tenth: its streams are told to open
+    /// again elsewhere [default: 1h]
+    #[arg(long, value_name = "TIME", env = "LEASEHOLD_MAX_CONNECTION_AGE", hide_env_values = true)]
+    #[serde(alias = "max_connection_age")]
+    pub max_connection_age: Option<Span>,
+
     /// Serve plain text on addresses that others can reach
     #[arg(
         long, value_name = "BOOL", env = "LEASEHOLD_INSECURE", hide_env_values = true, num_args = 0..=1,
@@ -256,6 +284,11 @@ impl Flags {
             inbox: self.inbox.or(other.inbox),
             watch_elections: self.watch_elections.or(other.watch_elections),
             issuer: self.issuer.or(other.issuer),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
+            tls_client_auth: self.tls_client_auth.or(other.tls_client_auth),
+            max_connection_age: self.max_connection_age.or(other.max_connection_age),
             insecure: self.insecure.or(other.insecure),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),

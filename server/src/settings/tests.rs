@@ -58,6 +58,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
         "--max-streams-per-connection=8",
         "--inbox=9",
         "--issuer=me",
+        "--max-connection-age=10m",
         "--insecure",
         "--log-format=json",
         "--log-level=debug",
@@ -82,6 +83,8 @@ fn every_flag_and_every_key_reaches_its_setting() {
         inbox: 9,
         watch_elections: vec![],
         issuer: "me".into(),
+        tls: TlsSettings::default(),
+        max_connection_age: Millis(600_000),
         insecure: true,
         log_format: LogFormat::Json,
         log_level: "debug".into(),
@@ -168,11 +171,45 @@ fn others_reach_it_only_if_that_is_spelled_out() {
     for words in [["--listen", "0.0.0.0:7400"], ["--http-listen", "[::]:7401"], ["--listen", "192.168.1.2:7400"]] {
         let error = settings(&words).unwrap_err().to_string();
         let says = format!("{} {} isn't an address of this machine alone", words[0], words[1]);
-        assert!(error.starts_with(&says) && error.contains("--insecure"), "{error}");
+        assert!(error.starts_with(&says) && error.contains("--tls-cert") && error.contains("--insecure"), "{error}");
         assert!(settings(&[words[0], words[1], "--insecure"]).is_ok());
     }
     for loopback in ["127.0.0.1:0", "127.8.9.10:1", "[::1]:7400", "[::ffff:127.0.0.1]:7400"] {
         assert!(settings(&["--listen", loopback]).is_ok(), "{loopback}");
+    }
+}
+
+#[test]
+fn with_a_certificate_others_may_reach_it_and_clients_may_have_to_show_theirs() {
+    let pair = ["--tls-cert=c", "--tls-key=k"];
+    let open = ["--listen=0.0.0.0:7400", "--http-listen=0.0.0.0:7401"];
+    let source = TlsSource::Files { cert: "c".into(), key: "k".into() };
+    let with = |words: &[&str]| settings(&[&pair, &open, words].concat()).unwrap().tls;
+    assert_eq!(with(&[]), TlsSettings { source: source.clone(), client_ca: None });
+    for (words, auth) in [
+        (&["--tls-client-ca=ca"][..], ClientAuth::Required),
+        (&["--tls-client-ca=ca", "--tls-client-auth=optional"], ClientAuth::Optional),
+        (&["--tls-client-ca=ca", "--tls-client-auth=required"], ClientAuth::Required),
+    ] {
+        let client_ca = Some(ClientCa { path: "ca".into(), auth });
+        assert_eq!(with(words), TlsSettings { source: source.clone(), client_ca });
+    }
+    let lines = "tls-cert = \"c\"\ntls_key = \"k\"\ntls-client-ca = \"ca\"\ntls_client_auth = \"optional\"";
+    let words = [&pair[..], &["--tls-client-ca=ca", "--tls-client-auth=optional"]].concat();
+    assert_eq!(file(lines).unwrap(), flags(&words));
+}
+
+#[test]
+fn settings_of_tls_are_checked_together() {
+    for (words, says) in [
+        (&["--tls-cert=c"][..], "--tls-cert is given without --tls-key"),
+        (&["--tls-key=k"], "--tls-key is given without --tls-cert"),
+        (&["--tls-client-ca=c"], "--tls-client-ca means nothing in plain text; give --tls-cert and --tls-key"),
+        (&["--tls-cert=c", "--tls-key=k", "--tls-client-auth=optional"], "--tls-client-auth is given without"),
+        (&["--tls-cert=c", "--tls-key=k", "--insecure"], "leave out one of them"),
+    ] {
+        let error = settings(words).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
     }
 }
 
@@ -186,6 +223,8 @@ fn values_that_make_no_sense_are_named() {
         (&["--max-candidacies", "100001"], "the limit on candidacies is 100001; at most 100000 are supported"),
         (&["--max-ttl", "999ms"], "max_ttl is 999 ms; it must lie between 1 s and 86400 s"),
         (&["--max-ttl", "25h"], "max_ttl is 90000 s"),
+        (&["--max-connection-age", "999ms"], "--max-connection-age is 999 ms; it must lie between 1s and 365 days"),
+        (&["--max-connection-age", "366days"], "it must lie between 1s and 365 days"),
         (&["--issuer", ""], "--issuer must have 1 to 256 bytes"),
         (&["--log-level", "loud=="], "--log-level \"loud==\" can't be used: "),
     ] {
