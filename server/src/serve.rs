@@ -27,9 +27,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// floods it holds up the others for as long as that takes: with 1000 for a tenth of a second at
 /// most, with 4096 for two seconds (tests/resets.rs, in a debug build).
 const MAX_PENDING_RESETS: usize = 1000;
-/// From the word that a connection takes no new calls (GOAWAY) to the end of its streams: the
-/// client must know by then that they are to be opened on another one.
-const WARNING: Duration = Duration::from_millis(250);
+/// From the word that a connection takes no new calls (GOAWAY) to the end of its streams: it is on
+/// its way before they are, so that the client opens them on another connection.
+const WARNING: Duration = Duration::from_millis(20);
 
 /// What holds for all connections.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,6 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 use std::path::Path;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 /// An authority that signs what a test needs.
