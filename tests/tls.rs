@@ -1,5 +1,5 @@
-//! The gRPC port inside TLS: what openssl and grpcurl see, files that are replaced, and strangers who
-//! stop in the middle of the handshake.
+//! The gRPC port inside TLS: what openssl and grpcurl see, files that are replaced, and strangers
+//! who stop in the middle of the handshake.
 
 use anyhow::{Context as _, ensure};
 use leasehold::{Access, Client};

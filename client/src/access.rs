@@ -4,13 +4,15 @@ use crate::error::Error;
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// What a client trusts, and how it shows who it is: files, which are read anew for each connection,
-/// as they may be replaced at any time.
+/// What a client trusts, and how it shows who it is: files, which are read anew for each
+/// connection, as they may be replaced at any time.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), leasehold::Error> {
-/// let access = leasehold::Access::new().ca("/etc/leasehold/ca.crt").token_file("/var/run/secrets/leasehold/token");
-/// let client = leasehold::Client::connect_with("https://leasehold.leasehold.svc:7400", access).await?;
+/// let access =
+/// leasehold::Access::new().ca("/etc/leasehold/ca.crt").token_file("/var/run/secrets/leasehold/token");
+/// let client = leasehold::Client::connect_with("https://leasehold.leasehold.svc:7400",
+/// access).await?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,8 +57,8 @@ impl Access {
         Self { key: Some(file.into()), ..self }
     }
 
-    /// Shows the token in this file with each call, as `authorization: Bearer ...`. The file is read
-    /// again when what was read of it is 10 s old.
+    /// Shows the token in this file with each call, as `authorization: Bearer ...`. The file is
+    /// read again when what was read of it is 10 s old.
     pub fn token_file(self, file: impl Into<PathBuf>) -> Self {
         Self { token_file: Some(file.into()), ..self }
     }

@@ -6,6 +6,7 @@
 
 use crate::ledger::Peer;
 use crate::line::{Line, Owner, Turn};
+use crate::tls::Presented;
 use leasehold_core::{Subject, Tenure};
 use std::sync::Arc;
 use tonic::Request;
@@ -40,6 +41,11 @@ impl Caller {
     /// sender.
     pub(crate) fn tenure(&self) -> Option<Tenure> {
         self.tenure
+    }
+
+    /// Whether its connection is that of another replica, as far as TLS has proved it.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| *peer.presented() == Presented::Replica)
     }
 
     /// In whose name the caller enters elections. Callers aren't asked who they are yet.

@@ -1,5 +1,5 @@
-//! gRPC connections: accepted up to a limit, and served once their client has spoken HTTP/2, with TLS
-//! around it or without.
+//! gRPC connections: accepted up to a limit, and served once their client has spoken HTTP/2, with
+//! TLS around it or without.
 
 mod addresses;
 mod connection;

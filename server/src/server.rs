@@ -14,7 +14,7 @@ use crate::http::{self, HttpState};
 use crate::ledger::Ledger;
 use crate::line::Line;
 use crate::metrics::Metrics;
-use crate::mirror::{self, Mirrors, Seals};
+use crate::mirror::{self, MirrorWay, Mirrors, Seals};
 use crate::net::TcpListener;
 use crate::observers::Observers;
 use crate::serve::{ConnectionTerms, serve};
@@ -22,7 +22,7 @@ use crate::service::{Admin, Context, Elections, ReplicaNames};
 use crate::settings::Settings;
 use crate::task_token::{Signer, TaskTokens};
 use crate::ticket::Sealer;
-use crate::tls::{Tls, TlsError, WatchedFiles, serve_files};
+use crate::tls::{ServerTls, TlsError};
 use futures::StreamExt as _;
 use leasehold_core::{Active, Tenure, Time};
 use leasehold_proto::v1::admin_service_server::AdminServiceServer;
@@ -109,7 +109,7 @@ impl Server {
         let (me, lease) = (backend.me(), backend.lease());
         let task_tokens = Arc::new(TaskTokens::new(&keys, settings.issuer.clone()));
         let metrics = Arc::new(Metrics::new());
-        let tls = start_tls(settings, addresses.0, &metrics).await?;
+        let tls = ServerTls::start(settings, &backend, addresses.0, &metrics).await?;
         let (handle, inbox) = handle::channel(settings.inbox, settings.replica.is_none());
         let observers = Observers::new(Arc::clone(&handle.right), settings.max_observers);
         let (results, store_results) = mpsc::channel(STORE_RESULTS);
@@ -145,10 +145,11 @@ impl Server {
         let seals = Seals::new(&keys);
         if settings.replica.is_some() {
             let handle = context.handle.clone();
-            tokio::spawn(mirror::follow(active, handle, seals.clone(), me));
+            let way = MirrorWay { seals: seals.clone(), me, tls: tls.links.clone() };
+            tokio::spawn(mirror::follow(active, handle, way));
         }
         let health = health::watch(phases.clone());
-        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat };
+        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat, ca: tls.ca.clone() };
         Ok(Self {
             driver: tokio::spawn(driver.run()),
             grpc: serve_grpc(settings, &context, seals, listener, phases.clone(), tls, closing.clone()),
@@ -208,37 +209,13 @@ impl Server {
     }
 }
 
-/// What the gRPC port shows, kept up to date; `None` in plain text.
-async fn start_tls(
-    settings: &Settings,
-    listening: SocketAddr,
-    metrics: &Arc<Metrics>,
-) -> Result<Option<Arc<Tls>>, ServerError> {
-    if !settings.tls.is_on() {
-        let is_open = !listening.ip().to_canonical().is_loopback();
-        metrics.insecure.set(i64::from(is_open));
-        if is_open {
-            tracing::warn!(
-                %listening,
-                "serving plain text where others can reach it (--insecure): whoever can may read every ticket"
-            );
-        }
-        return Ok(None);
-    }
-    let tls = Arc::new(Tls::default());
-    let mut files = WatchedFiles::new(settings.tls.clone(), Arc::default());
-    files.look(&tls, metrics).await?;
-    tokio::spawn(serve_files(files, Arc::clone(&tls), Arc::clone(metrics)));
-    Ok(Some(tls))
-}
-
 fn serve_grpc(
     settings: &Settings,
     context: &Arc<Context>,
     seals: Seals,
     listener: TcpListener,
     phases: watch::Receiver<Phase>,
-    tls: Option<Arc<Tls>>,
+    tls: ServerTls,
     closing: CancellationToken,
 ) -> JoinHandle<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -246,7 +223,7 @@ fn serve_grpc(
     let elections =
         ElectionServiceServer::new(Elections(Arc::clone(context))).max_decoding_message_size(MAX_REQUEST_BYTES);
     let admin = AdminServiceServer::new(Admin(Arc::clone(context))).max_decoding_message_size(MAX_ADMIN_REQUEST_BYTES);
-    let mirrors = ReplicaServiceServer::new(Mirrors::new(context.handle.clone(), seals))
+    let mirrors = ReplicaServiceServer::new(Mirrors::new(context.handle.clone(), seals, tls.links.is_some()))
         .max_decoding_message_size(MAX_ADMIN_REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -255,7 +232,7 @@ fn serve_grpc(
             // So that grpcurl can show the details of an error.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let links = Arc::new(Links::default());
+    let links = Arc::new(Links::new(tls.links));
     tokio::spawn(follow(context.active.clone(), Arc::clone(&links)));
     let calls = CallsLayer { limit: calls::LIMIT, metrics: Arc::clone(&context.metrics) };
     let (right, line) = (Arc::clone(&context.handle.right), Arc::clone(&context.line));
@@ -275,7 +252,7 @@ fn serve_grpc(
     let limits = ConnectionLimits::of_this_process(settings.max_connections_per_address);
     let ledger = Ledger::new(settings.budget().ledger, Arc::clone(&context.metrics));
     tokio::spawn(Arc::clone(&ledger).watch(closing.clone()));
-    let incoming = connections::incoming(listener, tls, limits, Arc::clone(&context.metrics), ledger);
+    let incoming = connections::incoming(listener, tls.port, limits, Arc::clone(&context.metrics), ledger);
     let terms = ConnectionTerms {
         max_streams: settings.max_streams_per_connection,
         max_age: Duration::from_millis(settings.max_connection_age.0),

@@ -6,11 +6,11 @@ mod replica;
 mod tls;
 
 pub use crate::memory::Size;
-pub use flags::{CommandLine, Flags, LogFormat, Span};
+pub use flags::{CommandLine, Flags, LogFormat, ServerCommand, Span};
 #[cfg(not(turmoil))]
 pub(crate) use log_filter::log_filter;
 pub use replica::ReplicaSettings;
-pub use tls::{ClientAuth, ClientCa, TlsSettings, TlsSource};
+pub use tls::{ClientAuth, ClientCa, TlsMode, TlsSettings, TlsSource};
 
 use crate::memory::{self, Budget};
 use leasehold_core::{BadAddress, BadConfig, BadWord, Config, ElectionName, Holder, Limits, Millis};
@@ -206,8 +206,8 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError`].
-    pub fn load() -> Result<Self, SettingsError> {
-        Self::from_words(std::env::args_os())
+    pub fn load() -> Result<(Self, Option<ServerCommand>), SettingsError> {
+        Self::with_command(std::env::args_os())
     }
 
     /// As [`Settings::load`], with these words for the command line; the first one is the program's
@@ -216,12 +216,21 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`].
     pub fn from_words(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Self, SettingsError> {
-        let CommandLine { config, flags } = clap::Parser::try_parse_from(words).unwrap_or_else(|error| exit(error));
+        Ok(Self::with_command(words)?.0)
+    }
+
+    fn with_command(
+        words: impl IntoIterator<Item: Into<OsString> + Clone>,
+    ) -> Result<(Self, Option<ServerCommand>), SettingsError> {
+        let parsed = clap::Parser::try_parse_from(words).unwrap_or_else(|error| exit(error));
+        let CommandLine { config, mut flags, command } = parsed;
+        // All that it could be about.
+        flags.kubernetes = if command.is_some() { Some(true) } else { flags.kubernetes };
         let file = match config {
             Some(path) => Flags::from_file(&path)?,
             None => Flags::default(),
         };
-        Self::resolve(flags.or(file), |name| std::env::var_os(name))
+        Ok((Self::resolve(flags.or(file), |name| std::env::var_os(name))?, command))
     }
 
     /// Completes and checks what was set; `environment` is asked where the state may lie.

@@ -1,10 +1,16 @@
 //! TLS on the gRPC port: which certificate it shows, and what a client's certificate is taken for.
 
+mod authority;
 mod config;
 mod files;
+mod issuing;
+mod links;
+mod start;
 
+pub(crate) use authority::Authorities;
 pub(crate) use config::TlsError;
-pub(crate) use files::{WatchedFiles, serve_files};
+pub(crate) use links::ReplicaLinks;
+pub(crate) use start::ServerTls;
 
 use crate::net::TcpStream;
 use arc_swap::ArcSwapOption;
@@ -83,8 +89,8 @@ impl Tls {
     }
 }
 
-/// Lets a client that is refused read why: a socket that is closed with unread bytes takes back what
-/// was sent on it. The same error.
+/// Lets a client that is refused read why: a socket that is closed with unread bytes takes back
+/// what was sent on it. The same error.
 async fn refused(error: io::Error, stream: Option<TcpStream>) -> io::Error {
     if let Some(mut stream) = stream {
         let reads = async {

@@ -12,7 +12,8 @@ const LONGEST: usize = 256;
 /// may be believed.
 ///
 /// A client that talks TLS goes on with TLS: the certificate there must be for that address, or for
-/// the service that has named it. A replica elsewhere that says to be on this machine has a wrong setting.
+/// the service that has named it. A replica elsewhere that says to be on this machine has a wrong
+/// setting.
 pub(super) fn target(metadata: &MetadataMap, said_by: &Target) -> Option<Target> {
     let address = metadata.get(HEADER)?.to_str().ok()?;
     let host = host(address)?;

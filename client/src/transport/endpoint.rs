@@ -41,8 +41,8 @@ impl Target {
         Self::with(given, &Arc::default(), None)
     }
 
-    /// The target that was given as `HOST:PORT`, `https://HOST:PORT` or `http://HOST:PORT`, with the
-    /// settings of every connection.
+    /// The target that was given as `HOST:PORT`, `https://HOST:PORT` or `http://HOST:PORT`, with
+    /// the settings of every connection.
     fn with(given: &str, access: &Arc<Access>, token: Option<Arc<TokenFile>>) -> Result<Self, Error> {
         let invalid = |detail: &str| Error::Invalid { what: "the endpoint", detail: format!("{given:?}: {detail}") };
         let Given { scheme, host, port } = split(given).map_err(invalid)?;

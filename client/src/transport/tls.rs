@@ -47,7 +47,8 @@ impl Tls {
         Self { said_by: Some(said_by), ..self }
     }
 
-    /// What the service has said about this client's certificate, if it said so after the handshake.
+    /// What the service has said about this client's certificate, if it said so after the
+    /// handshake.
     pub(super) fn refusal(&self) -> Option<String> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -52,7 +52,7 @@ async fn call(server: &Server, method: &str, message: &impl prost::Message, tenu
     }
     let context = Arc::clone(&server.context);
     let (right, line) = (Arc::clone(&context.handle.right), Arc::clone(&context.line));
-    let layer = ForwardLayer { right, links: Arc::default(), metrics: Arc::clone(&context.metrics), line };
+    let layer = ForwardLayer { right, links: Arc::new(Links::new(None)), metrics: Arc::clone(&context.metrics), line };
     let spawns = service_fn(move |request: Request<Body>| {
         let mut service = ElectionServiceServer::new(Elections(Arc::clone(&context)));
         let answer = tokio::spawn(async move { service.call(request).await });

@@ -1,10 +1,10 @@
 //! Settings as typed: on the command line, in the environment, in a file. Nothing is filled in
 //! here.
 
-use super::{ClientAuth, SettingsError};
+use super::{ClientAuth, SettingsError, TlsMode};
 use crate::memory::Size;
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use leasehold_core::Millis;
 use serde::{Deserialize, Deserializer, de};
 use std::fs::File;
@@ -42,6 +42,29 @@ pub struct CommandLine {
     /// All others.
     #[command(flatten)]
     pub flags: Flags,
+    /// What to do in place of serving.
+    #[command(subcommand)]
+    pub command: Option<ServerCommand>,
+}
+
+/// What to do in place of serving.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ServerCommand {
+    /// Give the replicas on Kubernetes a new authority for their certificates.
+    ///
+    /// Both authorities are trusted from now on, and published. The new one signs after some time,
+    /// by when clients must have read it; the former one is trusted until all that it has signed
+    /// has ended.
+    RotateCa {
+        /// When the new authority begins to sign.
+        #[arg(long, value_name = "TIME", default_value = "10m")]
+        after: Span,
+
+        /// Trust nobody but the new authority, at once: for a key that somebody else has. Clients
+        /// are kept out until they have read the new certificate.
+        #[arg(long)]
+        distrust: bool,
+    },
 }
 
 /// What was set, in one place: `None` where nothing was.
@@ -52,7 +75,8 @@ pub struct Flags {
     #[arg(long, value_name = "IP:PORT", value_parser = address, env = "LEASEHOLD_LISTEN", hide_env_values = true)]
     pub listen: Option<SocketAddr>,
 
-    /// Serve /healthz, /readyz, /metrics and /.well-known/jwks.json here [default: 127.0.0.1:7401]
+    /// Serve /healthz, /readyz, /metrics, /ca.crt and /.well-known/jwks.json here [default:
+    /// 127.0.0.1:7401]
     #[arg(long, value_name = "IP:PORT", value_parser = address, env = "LEASEHOLD_HTTP_LISTEN", hide_env_values = true)]
     #[serde(alias = "http_listen")]
     pub http_listen: Option<SocketAddr>,
@@ -185,6 +209,18 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", env = "LEASEHOLD_ISSUER", hide_env_values = true)]
     pub issuer: Option<String>,
 
+    /// Where the certificate of the gRPC port comes from, if not from --tls-cert: auto, an
+    /// authority that the replicas share, or off, nowhere [default: auto with --kubernetes, else
+    /// off]
+    #[arg(long, value_name = "MODE", env = "LEASEHOLD_TLS", hide_env_values = true)]
+    pub tls: Option<TlsMode>,
+
+    /// More names and addresses for which --tls auto signs, with commas between them [default:
+    /// none]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', env = "LEASEHOLD_TLS_NAMES", hide_env_values = true)]
+    #[serde(alias = "tls_names")]
+    pub tls_names: Option<Vec<String>>,
+
     /// The certificate of the gRPC port, and those between it and its authority: PEM, read again
     /// when it changes [default: none]
     #[arg(long, value_name = "FILE", env = "LEASEHOLD_TLS_CERT", hide_env_values = true)]
@@ -284,6 +320,8 @@ impl Flags {
             inbox: self.inbox.or(other.inbox),
             watch_elections: self.watch_elections.or(other.watch_elections),
             issuer: self.issuer.or(other.issuer),
+            tls: self.tls.or(other.tls),
+            tls_names: self.tls_names.or(other.tls_names),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
             tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),

@@ -3,6 +3,7 @@
 use super::*;
 use clap::{CommandFactory, Parser};
 use std::io::Write;
+use std::time::Duration;
 
 fn flags(words: &[&str]) -> Flags {
     CommandLine::try_parse_from([&["leasehold-server"], words].concat()).unwrap().flags
@@ -185,18 +186,42 @@ fn with_a_certificate_others_may_reach_it_and_clients_may_have_to_show_theirs() 
     let open = ["--listen=0.0.0.0:7400", "--http-listen=0.0.0.0:7401"];
     let source = TlsSource::Files { cert: "c".into(), key: "k".into() };
     let with = |words: &[&str]| settings(&[&pair, &open, words].concat()).unwrap().tls;
-    assert_eq!(with(&[]), TlsSettings { source: source.clone(), client_ca: None });
+    assert_eq!(with(&[]), TlsSettings { source: source.clone(), ..TlsSettings::default() });
     for (words, auth) in [
         (&["--tls-client-ca=ca"][..], ClientAuth::Required),
         (&["--tls-client-ca=ca", "--tls-client-auth=optional"], ClientAuth::Optional),
         (&["--tls-client-ca=ca", "--tls-client-auth=required"], ClientAuth::Required),
     ] {
         let client_ca = Some(ClientCa { path: "ca".into(), auth });
-        assert_eq!(with(words), TlsSettings { source: source.clone(), client_ca });
+        assert_eq!(with(words), TlsSettings { source: source.clone(), client_ca, names: vec![] });
     }
     let lines = "tls-cert = \"c\"\ntls_key = \"k\"\ntls-client-ca = \"ca\"\ntls_client_auth = \"optional\"";
     let words = [&pair[..], &["--tls-client-ca=ca", "--tls-client-auth=optional"]].concat();
     assert_eq!(file(lines).unwrap(), flags(&words));
+}
+
+#[test]
+fn replicas_sign_for_themselves_unless_something_else_is_said() {
+    let source = |words: &[&str]| settings(&[&["--kubernetes"], words].concat()).unwrap().tls.source;
+    let files = TlsSource::Files { cert: "c".into(), key: "k".into() };
+    for (words, expected) in [
+        (&[][..], TlsSource::Auto),
+        (&["--tls=auto", "--tls-names=a,b"], TlsSource::Auto),
+        (&["--tls=off"], TlsSource::Off),
+        (&["--insecure"], TlsSource::Off),
+        (&["--tls=off", "--insecure"], TlsSource::Off),
+        (&["--tls-cert=c", "--tls-key=k"], files),
+    ] {
+        assert_eq!(source(words), expected, "{words:?}");
+    }
+    assert_eq!(settings(&[]).unwrap().tls.source, TlsSource::Off, "a lone server shares nothing");
+}
+
+#[test]
+fn a_command_is_about_replicas() {
+    let (settings, command) = Settings::with_command(["leasehold-server", "rotate-ca", "--after=1m"]).unwrap();
+    assert_eq!(command, Some(ServerCommand::RotateCa { after: Span(Duration::from_secs(60)), distrust: false }));
+    assert!(settings.replica.is_some());
 }
 
 #[test]
@@ -207,6 +232,11 @@ fn settings_of_tls_are_checked_together() {
         (&["--tls-client-ca=c"], "--tls-client-ca means nothing in plain text; give --tls-cert and --tls-key"),
         (&["--tls-cert=c", "--tls-key=k", "--tls-client-auth=optional"], "--tls-client-auth is given without"),
         (&["--tls-cert=c", "--tls-key=k", "--insecure"], "leave out one of them"),
+        (&["--tls=auto"], "--tls auto means nothing without --kubernetes"),
+        (&["--tls=auto", "--kubernetes", "--insecure"], "--tls auto means TLS; leave out one of them"),
+        (&["--tls=auto", "--kubernetes", "--tls-cert=c", "--tls-key=k"], "leave out one of them"),
+        (&["--tls-names=a", "--kubernetes", "--insecure"], "--tls-names means nothing without --tls auto"),
+        (&["--kubernetes", "--tls=off", "--listen=10.0.0.1:7400"], "isn't an address of this machine alone"),
     ] {
         let error = settings(words).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");

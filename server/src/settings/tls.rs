@@ -12,6 +12,8 @@ pub struct TlsSettings {
     pub source: TlsSource,
     /// Who signs for clients; `None`: they aren't asked for certificates.
     pub client_ca: Option<ClientCa>,
+    /// Names for which replicas sign, beside those that every service has.
+    pub names: Vec<String>,
 }
 
 /// Where the certificate of the gRPC port comes from.
@@ -29,6 +31,16 @@ pub enum TlsSource {
     },
     /// The authority that the replicas share.
     Auto,
+}
+
+/// Where the certificate comes from, as it may be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// From an authority that the replicas share. The first replica makes it.
+    Auto,
+    /// From nowhere: plain text.
+    Off,
 }
 
 /// Authorities whose certificates clients may show.
@@ -53,8 +65,29 @@ pub enum ClientAuth {
 impl TlsSettings {
     pub(super) fn resolve(flags: &Flags, insecure: bool) -> Result<Self, SettingsError> {
         let clash = |what| Err(SettingsError::Tls(what));
+        let is_replica = flags.kubernetes.unwrap_or(false);
+        let auto = match flags.tls {
+            Some(TlsMode::Auto) if insecure => {
+                return clash("--insecure means plain text, and --tls auto means TLS; leave out one of them");
+            }
+            Some(TlsMode::Auto) if !is_replica => {
+                return clash(
+                    "--tls auto means nothing without --kubernetes, where replicas share an authority; give --tls-cert and \
+                     --tls-key, or leave it out",
+                );
+            }
+            Some(TlsMode::Auto) => TlsSource::Auto,
+            Some(TlsMode::Off) => TlsSource::Off,
+            None if is_replica && !insecure => TlsSource::Auto,
+            None => TlsSource::Off,
+        };
         let source = match (&flags.tls_cert, &flags.tls_key) {
-            (None, None) => TlsSource::Off,
+            (None, None) => auto,
+            (Some(_), Some(_)) if flags.tls.is_some() => {
+                return clash(
+                    "--tls says where the certificate comes from, and so does --tls-cert; leave out one of them",
+                );
+            }
             (Some(_), None) => {
                 return clash("--tls-cert is given without --tls-key; give the key of that certificate, too");
             }
@@ -78,7 +111,19 @@ impl TlsSettings {
             }
             (Some(path), auth) => Some(ClientCa { path: path.clone(), auth: auth.unwrap_or(ClientAuth::Required) }),
         };
-        Ok(Self { source, client_ca })
+        let mut names = flags.tls_names.clone().unwrap_or_default();
+        // A variable that is set to nothing.
+        names.retain(|name| !name.is_empty());
+        if !names.is_empty() && source != TlsSource::Auto {
+            return clash("--tls-names means nothing without --tls auto: other certificates have their names already");
+        }
+        Ok(Self { source, client_ca, names })
+    }
+
+    /// Whether the replicas sign for the gRPC port themselves.
+    #[must_use]
+    pub fn is_auto(&self) -> bool {
+        self.source == TlsSource::Auto
     }
 
     /// Whether the gRPC port speaks TLS.

@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +28,9 @@ pub(crate) enum TlsError {
         key.display(), cert.display()
     )]
     Mismatch { cert: PathBuf, key: PathBuf },
+    /// Nothing can be signed with the authority that replicas share.
+    #[error("the authority that replicas share can't sign: {0}")]
+    Issue(String),
     /// What rustls says.
     #[error("the certificate can't be served: {0}")]
     Rustls(String),
@@ -103,6 +106,16 @@ pub(crate) fn server_config(
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(identity)));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// What a replica connects to others with: it shows that it is one, and takes nobody else.
+pub(crate) fn replica_client(identity: Arc<CertifiedKey>, roots: RootCertStore) -> Result<ClientConfig, TlsError> {
+    let rustls = |error: rustls::Error| TlsError::Rustls(error.to_string());
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(rustls)?.with_root_certificates(roots);
+    let mut config = builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(identity)));
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
 }

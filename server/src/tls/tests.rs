@@ -1,5 +1,7 @@
 //! Tests of the handshake and of the files, over real sockets.
 
+use super::files::WatchedFiles;
+use super::issuing::Issuing;
 use super::*;
 use crate::metrics::Metrics;
 use crate::settings::{ClientAuth, ClientCa, TlsSettings, TlsSource};
@@ -52,6 +54,7 @@ fn write_pair(dir: &TempDir, pair: &Pair) {
 fn settings(dir: &Path, client_auth: Option<ClientAuth>) -> TlsSettings {
     TlsSettings {
         source: TlsSource::Files { cert: dir.join("tls.crt"), key: dir.join("tls.key") },
+        names: Vec::new(),
         client_ca: client_auth.map(|auth| ClientCa { path: dir.join("clients.crt"), auth }),
     }
 }
@@ -104,6 +107,74 @@ async fn meet(tls: &Arc<Tls>, client: ClientConfig) -> Result<(Presented, Vec<u8
         Err(client) => (client.to_string(), accepts.await.unwrap().map(|_| ()).unwrap_err().to_string()),
     };
     Err(connected)
+}
+
+/// What a replica of this service shows to others, and to everybody.
+fn replica(authorities: &Authorities, now: u64) -> (Issuing, Arc<Tls>) {
+    let tls = Arc::new(Tls::default());
+    let (mut issuing, _) = Issuing::new(vec!["leasehold.test".to_owned()], Arc::clone(&tls));
+    assert!(issuing.refresh(authorities, now).unwrap() && !issuing.refresh(authorities, now).unwrap());
+    let issued = issuing.issued.load_full().unwrap();
+    tls.public.store(Some(Arc::new(config::server_config(issued, None).unwrap())));
+    (issuing, tls)
+}
+
+/// What a replica takes another one for that connects to it.
+async fn meet_as_replica(tls: &Arc<Tls>, links: &ReplicaLinks) -> Result<Presented, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let tls = Arc::clone(tls);
+    let accepts = tokio::spawn(async move { tls.accept(listener.accept().await.unwrap().0).await });
+    let dialled = links.clone().dial(uri).await;
+    let accepted = accepts.await.unwrap().map(|(_, presented)| presented).map_err(|error| error.to_string());
+    dialled.map_err(|error| error.to_string()).and(accepted)
+}
+
+#[tokio::test]
+async fn replicas_know_each_other_also_while_their_authority_is_replaced() {
+    let now = crate::clock::unix_seconds();
+    let mut authorities = Authorities::generate(now);
+    let ((mut one, port), (two, _)) = (replica(&authorities, now), replica(&authorities, now));
+    assert_eq!(meet_as_replica(&port, &two.links).await, Ok(Presented::Replica));
+    let strangers = Authorities::generate(now);
+    let (stranger, _) = replica(&strangers, now);
+    let error = meet_as_replica(&port, &stranger.links).await.unwrap_err();
+    assert!(error.contains("do all use one Secret"), "{error}");
+
+    // The first replica has heard of the new authority, the second hasn't; then the new one signs.
+    authorities.rotate(now, std::time::Duration::ZERO, false);
+    assert!(one.refresh(&authorities, now).unwrap());
+    let error = meet_as_replica(&port, &two.links).await.unwrap_err();
+    assert!(error.contains("UnknownIssuer"), "whoever didn't hear in time: {error}");
+    let (two, _) = replica(&authorities, now);
+    assert_eq!(meet_as_replica(&port, &two.links).await, Ok(Presented::Replica));
+    let half = now + 12 * 3600;
+    assert!(!one.refresh(&authorities, half - 1).unwrap() && one.refresh(&authorities, half).unwrap());
+}
+
+#[tokio::test]
+async fn what_everybody_is_shown_makes_nobody_a_replica() {
+    let now = crate::clock::unix_seconds();
+    let authorities = Authorities::generate(now);
+    let (issuing, port) = replica(&authorities, now);
+    let shown = issuing.issued.load_full().unwrap();
+    let roots = || config::authorities(authorities.bundle(now).as_bytes()).unwrap();
+    // Somebody has the key of the public certificate, and asks as a replica does.
+    issuing.links.trust(config::replica_client(shown, roots()).unwrap());
+    // With TLS 1.3 a client is through before the server has seen its certificate.
+    let error = meet_as_replica(&port, &issuing.links).await.unwrap_err();
+    assert!(error.contains("does not allow extended key usage for client authentication"), "{error}");
+    let mut params = ClientConfig::builder_with_provider(config::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots())
+        .with_no_client_auth();
+    params.alpn_protocols = vec![b"h2".to_vec()];
+    let (presented, ..) = meet(&port, params.clone()).await.unwrap();
+    assert_eq!(presented, Presented::Nothing, "everybody trusts the port by the published authority");
+    issuing.links.trust(params);
+    let error = meet_as_replica(&port, &issuing.links).await.unwrap_err();
+    assert!(error.contains("sent no certificates"), "{error}");
 }
 
 fn der(pair: &Pair) -> Vec<u8> {

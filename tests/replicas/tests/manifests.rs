@@ -110,12 +110,14 @@ async fn the_rights_are_those_that_are_documented() -> anyhow::Result<()> {
     let replica = rights(&account(&plane, "leasehold", "leasehold").await?).await?;
     let more: Vec<&str> = replica.difference(&worker).map(String::as_str).collect();
     let documented = [
+        "configmaps [] [] [create]",
+        "configmaps [] [leasehold-ca] [get update]",
         "events [] [] [create patch]",
         "events.events.k8s.io [] [] [create patch]",
         "leases.coordination.k8s.io [] [] [create]",
         "leases.coordination.k8s.io [] [leasehold] [get list watch update]",
         "secrets [] [] [create]",
-        "secrets [] [leasehold-keys] [get]",
+        "secrets [] [leasehold-keys] [get update]",
     ];
     assert_eq!(more, documented);
     // A worker may do what every account of a cluster may: ask who it is, and what the API server
