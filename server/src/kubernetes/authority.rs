@@ -19,6 +19,7 @@ const PUBLISHED: &str = "ca.crt";
 /// Before the next try, when the API server didn't answer or another replica was faster.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often an operator's command tries against replicas that write at the same time.
+#[cfg(not(turmoil))]
 const TRIES: u32 = 5;
 
 /// Why the authorities can't be had.
@@ -77,6 +78,7 @@ pub(crate) async fn read_or_make(
 ///
 /// # Errors
 /// When the API server refuses, or there is no authority that could be replaced.
+#[cfg(not(turmoil))]
 pub(crate) async fn rotate(cluster: &Cluster, after: Duration, distrust: bool) -> anyhow::Result<Authorities> {
     for _ in 0..TRIES {
         let secret = read(cluster).await?;

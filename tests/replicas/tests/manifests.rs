@@ -63,6 +63,33 @@ async fn the_api_server_takes_every_manifest() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// cert-manager itself isn't here: its object is looked at, and the rest is taken by the API server.
+#[tokio::test]
+async fn the_component_for_cert_manager_gives_the_replicas_its_certificate() -> anyhow::Result<()> {
+    let plane = applied().await?;
+    let overlay = tempfile::tempdir()?;
+    // kustomize takes relative paths only.
+    let (from, to) = (overlay.path().canonicalize()?, PathBuf::from(folder("deploy")).canonicalize()?);
+    let up = "../".repeat(from.components().count() - 1);
+    let deploy = format!("{up}{}", to.display().to_string().trim_start_matches('/'));
+    let text = format!("resources: [{deploy}]\ncomponents: [{deploy}/components/cert-manager]\n");
+    std::fs::write(overlay.path().join("kustomization.yaml"), text)?;
+    let built = plane.admin().run(&["kustomize", &overlay.path().display().to_string()]).await?;
+    let (certificates, others): (Vec<&str>, Vec<&str>) =
+        built.split("\n---\n").partition(|object| object.contains("kind: Certificate\n"));
+    ensure!(certificates.len() == 1 && certificates[0].contains("secretName: leasehold-tls"), "{certificates:?}");
+    plane.admin().apply(&others.join("\n---\n")).await?;
+    let deployment = plane.admin().json(&["get", "deployment", "leasehold", "--namespace=leasehold"]).await?;
+    let pod = &deployment["spec"]["template"]["spec"];
+    let args = pod["containers"][0]["args"].to_string();
+    ensure!(
+        args.contains("--tls-cert=/etc/leasehold/tls.crt") && args.contains("--tls-key=/etc/leasehold/tls.key"),
+        "{args}"
+    );
+    ensure!(pod["volumes"][0]["secret"]["secretName"] == "leasehold-tls", "{pod}");
+    Ok(())
+}
+
 #[test]
 fn images_are_of_this_version() -> anyhow::Result<()> {
     let wanted = format!(":{}", env!("CARGO_PKG_VERSION"));
