@@ -63,7 +63,8 @@ async fn the_api_server_takes_every_manifest() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// cert-manager itself isn't here: its object is looked at, and the rest is taken by the API server.
+/// cert-manager itself isn't here: its object is looked at, and the rest is taken by the API
+/// server.
 #[tokio::test]
 async fn the_component_for_cert_manager_gives_the_replicas_its_certificate() -> anyhow::Result<()> {
     let plane = applied().await?;
