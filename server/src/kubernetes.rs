@@ -12,7 +12,7 @@ mod watch;
 
 #[cfg(not(turmoil))]
 pub(crate) use authority::rotate as rotate_authorities;
-pub(crate) use authority::{load as load_authorities, publish, read_or_make as read_authorities};
+pub(crate) use authority::{load as load_authorities, publish, publish_for_all, read_or_make as read_authorities};
 pub(crate) use keys::{load as load_keys, look_after as look_after_keys};
 pub(crate) use object::Signature;
 pub(crate) use store::{LeaseStore, Objects};

@@ -7,7 +7,8 @@ use crate::tls::Authorities;
 use anyhow::bail;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::PostParams;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -121,6 +122,30 @@ pub(crate) async fn publish(cluster: &Cluster, bundle: &str) -> Result<(), ApiEr
     };
     match written {
         // Another replica was faster: the next look says with what.
+        Ok(_) | Err(ApiError::Refused { code: 409, .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Publishes them for all namespaces, as the ClusterTrustBundle of this name.
+pub(crate) async fn publish_for_all(cluster: &Cluster, name: &str, bundle: &str) -> Result<(), ApiError> {
+    let kind = GroupVersionKind::gvk("certificates.k8s.io", "v1", "ClusterTrustBundle");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "clustertrustbundles");
+    let bundles: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
+    let found = bounded(cluster.request_timeout, bundles.get_opt(name)).await?;
+    let (is_there, mut object) = match found {
+        Some(object) if object.data["spec"]["trustBundle"] == bundle => return Ok(()),
+        Some(object) => (true, object),
+        None => (false, DynamicObject::new(name, &resource)),
+    };
+    object.data["spec"]["trustBundle"] = bundle.into();
+    let parameters = PostParams::default();
+    let written = if is_there {
+        bounded(cluster.request_timeout, bundles.replace(name, &parameters, &object)).await
+    } else {
+        bounded(cluster.request_timeout, bundles.create(&parameters, &object)).await
+    };
+    match written {
         Ok(_) | Err(ApiError::Refused { code: 409, .. }) => Ok(()),
         Err(error) => Err(error),
     }

@@ -221,6 +221,12 @@ pub struct Flags {
     #[serde(alias = "tls_names")]
     pub tls_names: Option<Vec<String>>,
 
+    /// Publish whom to trust as this ClusterTrustBundle, too, for workers in all namespaces
+    /// [default: none]
+    #[arg(long, value_name = "NAME", env = "LEASEHOLD_CA_TRUST_BUNDLE", hide_env_values = true)]
+    #[serde(alias = "ca_trust_bundle")]
+    pub ca_trust_bundle: Option<String>,
+
     /// The certificate of the gRPC port, and those between it and its authority: PEM, read again
     /// when it changes [default: none]
     #[arg(long, value_name = "FILE", env = "LEASEHOLD_TLS_CERT", hide_env_values = true)]
@@ -322,6 +328,7 @@ impl Flags {
             issuer: self.issuer.or(other.issuer),
             tls: self.tls.or(other.tls),
             tls_names: self.tls_names.or(other.tls_names),
+            ca_trust_bundle: self.ca_trust_bundle.or(other.ca_trust_bundle),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
             tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),

@@ -193,7 +193,7 @@ fn with_a_certificate_others_may_reach_it_and_clients_may_have_to_show_theirs() 
         (&["--tls-client-ca=ca", "--tls-client-auth=required"], ClientAuth::Required),
     ] {
         let client_ca = Some(ClientCa { path: "ca".into(), auth });
-        assert_eq!(with(words), TlsSettings { source: source.clone(), client_ca, names: vec![] });
+        assert_eq!(with(words), TlsSettings { source: source.clone(), client_ca, ..TlsSettings::default() });
     }
     let lines = "tls-cert = \"c\"\ntls_key = \"k\"\ntls-client-ca = \"ca\"\ntls_client_auth = \"optional\"";
     let words = [&pair[..], &["--tls-client-ca=ca", "--tls-client-auth=optional"]].concat();
@@ -236,6 +236,7 @@ fn settings_of_tls_are_checked_together() {
         (&["--tls=auto", "--kubernetes", "--insecure"], "--tls auto means TLS; leave out one of them"),
         (&["--tls=auto", "--kubernetes", "--tls-cert=c", "--tls-key=k"], "leave out one of them"),
         (&["--tls-names=a", "--kubernetes", "--insecure"], "--tls-names means nothing without --tls auto"),
+        (&["--ca-trust-bundle=a", "--kubernetes", "--tls=off"], "--ca-trust-bundle means nothing without --tls auto"),
         (&["--kubernetes", "--tls=off", "--listen=10.0.0.1:7400"], "isn't an address of this machine alone"),
     ] {
         let error = settings(words).unwrap_err().to_string();

@@ -14,6 +14,8 @@ pub struct TlsSettings {
     pub client_ca: Option<ClientCa>,
     /// Names for which replicas sign, beside those that every service has.
     pub names: Vec<String>,
+    /// The ClusterTrustBundle in which replicas publish their authority, if they do.
+    pub trust_bundle: Option<String>,
 }
 
 /// Where the certificate of the gRPC port comes from.
@@ -117,7 +119,11 @@ impl TlsSettings {
         if !names.is_empty() && source != TlsSource::Auto {
             return clash("--tls-names means nothing without --tls auto: other certificates have their names already");
         }
-        Ok(Self { source, client_ca, names })
+        let trust_bundle = flags.ca_trust_bundle.clone().filter(|name| !name.is_empty());
+        if trust_bundle.is_some() && source != TlsSource::Auto {
+            return clash("--ca-trust-bundle means nothing without --tls auto: there is no authority to publish");
+        }
+        Ok(Self { source, client_ca, names, trust_bundle })
     }
 
     /// Whether the replicas sign for the gRPC port themselves.

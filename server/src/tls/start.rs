@@ -62,7 +62,8 @@ impl ServerTls {
             this.links = Some(issuing.links.clone());
             // What a file says is signed by somebody else.
             this.ca = settings.tls.is_auto().then_some(ca);
-            tokio::spawn(look_after((*cluster).clone(), authorities.clone(), issuing, this.ca.clone()));
+            let publishing = Publishing { bundle: this.ca.clone(), for_all: settings.tls.trust_bundle.clone() };
+            tokio::spawn(look_after((*cluster).clone(), authorities.clone(), issuing, publishing));
         }
         let mut files = WatchedFiles::new(settings.tls.clone(), issued);
         files.look(&tls, metrics).await?;
@@ -92,22 +93,34 @@ fn names(settings: &Settings, replica: &ReplicaSettings, namespace: &str, listen
     names
 }
 
-/// Takes up what the Secret has, signs what is due, and publishes whom to trust, for as long as
-/// this replica runs.
-async fn look_after(
-    cluster: Cluster,
-    mut authorities: Authorities,
-    mut issuing: Issuing,
-    published: Option<watch::Receiver<String>>,
-) {
-    loop {
-        let bundle = published.as_ref().map(|published| published.borrow().clone());
-        if let Some(bundle) = bundle
-            && let Err(error) = kubernetes::publish(&cluster, &bundle).await
-        {
+/// What is told to whoever connects.
+struct Publishing {
+    /// Whom to trust; `None` where somebody else signs for everybody.
+    bundle: Option<watch::Receiver<String>>,
+    /// The ClusterTrustBundle in which that stands as well.
+    for_all: Option<String>,
+}
+
+impl Publishing {
+    async fn publish(&self, cluster: &Cluster) {
+        let Some(bundle) = self.bundle.as_ref().map(|bundle| bundle.borrow().clone()) else { return };
+        if let Err(error) = kubernetes::publish(cluster, &bundle).await {
             let map = cluster.published();
             tracing::warn!(map, %error, "can't publish whom to trust in this ConfigMap; trying again");
         }
+        if let Some(name) = &self.for_all
+            && let Err(error) = kubernetes::publish_for_all(cluster, name, &bundle).await
+        {
+            tracing::warn!(name, %error, "can't publish whom to trust in this ClusterTrustBundle; trying again");
+        }
+    }
+}
+
+/// Takes up what the Secret has, signs what is due, and publishes whom to trust, for as long as
+/// this replica runs.
+async fn look_after(cluster: Cluster, mut authorities: Authorities, mut issuing: Issuing, publishing: Publishing) {
+    loop {
+        publishing.publish(&cluster).await;
         tokio::time::sleep(LOOK).await;
         match kubernetes::read_authorities(&cluster, Some(&authorities)).await {
             Ok(now) => authorities = now,

@@ -54,8 +54,8 @@ fn write_pair(dir: &TempDir, pair: &Pair) {
 fn settings(dir: &Path, client_auth: Option<ClientAuth>) -> TlsSettings {
     TlsSettings {
         source: TlsSource::Files { cert: dir.join("tls.crt"), key: dir.join("tls.key") },
-        names: Vec::new(),
         client_ca: client_auth.map(|auth| ClientCa { path: dir.join("clients.crt"), auth }),
+        ..TlsSettings::default()
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::START;
 use anyhow::{Context as _, bail, ensure};
 use leasehold::{Access, Client, Role};
-use leasehold_harness::{Ending, PATIENCE, Process, Profile, binary, http_get};
+use leasehold_harness::{Ending, PATIENCE, Process, Profile, binary, http_get, repository};
 use leasehold_replica_tests::{Group, NAMESPACE};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -20,7 +20,7 @@ struct Sealed {
 
 impl Sealed {
     async fn start() -> anyhow::Result<Self> {
-        let group = Group::builder().quick().over_tls().start().await?;
+        let group = Group::builder().quick().over_tls().arg("--ca-trust-bundle=leasehold").start().await?;
         let this = Self { group, dir: tempfile::tempdir()? };
         tokio::fs::write(this.ca(), this.published(0).await?).await?;
         Ok(this)
@@ -123,6 +123,15 @@ async fn replicas_make_an_authority_and_talk_to_workers_and_to_each_other_by_it(
         ensure!(sealed.published(replica).await? == published, "replica {replica} has another authority");
     }
     until("it is in the ConfigMap", async || Ok(sealed.config_map().await.is_ok_and(|map| map == published))).await?;
+    // The component's right is what it takes, and it can come later.
+    for file in ["cluster-role.yaml", "cluster-role-binding.yaml"] {
+        let file = repository().join("deploy/components/cluster-trust-bundle").join(file).display().to_string();
+        sealed.group.plane.kubectl(&["apply", "--filename", &file]).await?;
+    }
+    let get = ["get", "clustertrustbundle", "leasehold", "--output", "jsonpath={.spec.trustBundle}"];
+    let bundle = async || sealed.group.plane.kubectl(&get).await;
+    until("it is there for all", async || Ok(bundle().await.is_ok_and(|bundle| bundle.trim() == published.trim())))
+        .await?;
     let logs = sealed.group.replicas.iter().map(|replica| replica.server.process().stderr());
     ensure!(logs.filter(|log| log.contains("made an authority for this service's certificates")).count() == 1);
 
@@ -190,6 +199,8 @@ async fn a_new_authority_comes_into_use_while_workers_lead() -> anyhow::Result<(
     for replica in 0..3 {
         until("by each replica", async || Ok(sealed.published(replica).await? == sealed.config_map().await?)).await?;
     }
+    let get = ["get", "clustertrustbundle", "leasehold", "--output", "jsonpath={.spec.trustBundle}"];
+    ensure!(sealed.group.plane.kubectl(&get).await.is_err(), "nobody has given the right for that");
     ensure!(sealed.signer(first).await? == signer);
     bundle.push_str(&sealed.config_map().await?);
     let old = sealed.dir.path().join("former.crt");
