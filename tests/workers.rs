@@ -2,7 +2,7 @@
 //! pauses of those in Go and Node (`end_to_end`: those in Python).
 
 use anyhow::{Context as _, ensure};
-use leasehold_harness::{Language, Observer, PATIENCE, Seen, Server, Way, Worker, seen, token_in};
+use leasehold_harness::{Authority, Language, Observer, PATIENCE, Seen, Server, Way, Worker, seen, token_in};
 use leasehold_proto::v1::{ChangeReason, StepDownRequest};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -274,4 +274,29 @@ async fn a_leader_in_go_that_was_paused_knows_it_by_its_own_clock() -> anyhow::R
 #[tokio::test]
 async fn a_leader_in_node_that_was_paused_knows_it_by_its_own_clock() -> anyhow::Result<()> {
     knows_it_by_its_own_clock(Language::Node).await
+}
+
+#[tokio::test]
+async fn workers_in_each_language_find_a_service_inside_tls() -> anyhow::Result<()> {
+    let ours = Authority::new("ours")?;
+    let (files, worker) = (ours.issue("server", &["127.0.0.1"])?, ours.issue("worker", &["worker"])?);
+    let ca = ours.ca();
+    let server = Server::builder().listen(([127, 0, 0, 1], 0).into()).tls(&files);
+    let server = server.arg("--tls-client-ca").arg(ca.display().to_string()).start().await?;
+    let token = ours.dir().join("token");
+    std::fs::write(&token, "a.b.c\n")?;
+    let endpoint = format!("https://{}", server.address());
+    for language in LANGUAGES {
+        let election = format!("sealed/{language:?}");
+        let give = |command: &mut tokio::process::Command| {
+            command.env("LEASEHOLD_CA", &ca).env("LEASEHOLD_TOKEN_FILE", &token);
+            command.env("LEASEHOLD_CERT", &worker.cert).env("LEASEHOLD_KEY", &worker.key);
+        };
+        let leads = Worker::start_at(language, &endpoint, &election, "sealed", TTL, give)?;
+        elected(&leads).await.with_context(|| format!("{language:?}"))?;
+        // Without an authority nobody trusts this service.
+        let lost = Worker::start_at(language, &endpoint, &election, "lost", TTL, |_| {})?;
+        lost.says("unreachable why=", PATIENCE).await.with_context(|| format!("{language:?}"))?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The client: calls that ask once, and the ways into campaigns and observations.
 
+use crate::access::Access;
 use crate::answers::{Election, Identity, PolicyDecision, ReplicaStatus, StepDown, Verification};
 use crate::candidacy::Campaign;
 use crate::error::Error;
@@ -54,19 +55,32 @@ pub enum Token {
 }
 
 impl Client {
-    /// Connects to a service, e.g. `127.0.0.1:7400` or `http://127.0.0.1:7400`. Of several
+    /// Connects to a service, e.g. `127.0.0.1:7400` or `https://leasehold.example:7400`. Of several
     /// endpoints, 16 at most, with commas between them, the first that answers is used:
     /// `a:7400,b:7400`. Takes 2 s at most, and 250 ms more for each further one; a second more
     /// where somebody answers who isn't Leasehold.
     ///
-    /// Variables such as `http_proxy` aren't heeded: connections go to the endpoints themselves.
+    /// `https://` means TLS, `http://` plain text, and an endpoint without either TLS where an
+    /// authority or a certificate is given. What to trust and to show is said by variables of the
+    /// environment ([`Access::from_environment`]). Variables such as `http_proxy` aren't heeded:
+    /// connections go to the endpoints themselves.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for an endpoint that isn't `HOST:PORT` or `http://HOST:PORT`,
-    /// [`Error::Unreachable`] if nobody answers there, or somebody else does.
+    /// [`Error::Invalid`] for an endpoint that isn't one, and for a file that can't be used,
+    /// [`Error::Unreachable`] if nobody answers there, or somebody else does, or TLS fails: it says
+    /// why, and what to do.
     pub async fn connect(endpoints: impl Into<String>) -> Result<Self, Error> {
-        Ok(Self { connections: Arc::new(Connections::connect(&endpoints.into()).await?) })
+        Self::connect_with(endpoints, Access::from_environment()).await
+    }
+
+    /// As [`connect`](Client::connect), with this in place of what the environment says.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Client::connect).
+    pub async fn connect_with(endpoints: impl Into<String>, access: Access) -> Result<Self, Error> {
+        Ok(Self { connections: Arc::new(Connections::connect(&endpoints.into(), access).await?) })
     }
 
     /// A client that connects when the first call is made, and begins with the first endpoint. A
@@ -74,9 +88,18 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for an endpoint that isn't `HOST:PORT` or `http://HOST:PORT`.
+    /// [`Error::Invalid`] for an endpoint that isn't one, and for a file that can't be used.
     pub fn connect_lazy(endpoints: impl Into<String>) -> Result<Self, Error> {
-        Ok(Self { connections: Arc::new(Connections::lazy(&endpoints.into())?) })
+        Self::connect_lazy_with(endpoints, Access::from_environment())
+    }
+
+    /// As [`connect_lazy`](Client::connect_lazy), with this in place of what the environment says.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect_lazy`](Client::connect_lazy).
+    pub fn connect_lazy_with(endpoints: impl Into<String>, access: Access) -> Result<Self, Error> {
+        Ok(Self { connections: Arc::new(Connections::lazy(&endpoints.into(), access)?) })
     }
 
     /// Enters an election. Nothing is sent before the result is awaited.

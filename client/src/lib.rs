@@ -22,6 +22,7 @@
 //!
 //! Everything here runs on a tokio runtime with its time and I/O drivers enabled.
 
+mod access;
 mod answers;
 mod candidacy;
 mod client;
@@ -35,6 +36,7 @@ pub mod proto;
 mod refusal;
 mod transport;
 
+pub use access::Access;
 pub use answers::{
     ActiveReplica, ChangeReason, Election, ElectionChange, ElectionState, EndReason, Identity, Leader, PolicyDecision,
     ReplicaStatus, Role, StepDown, TokenStatus, Verification,

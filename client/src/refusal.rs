@@ -123,6 +123,8 @@ reasons! {
     DeadlineExceeded = "DEADLINE_EXCEEDED",
     /// The candidacy's stream was opened once more elsewhere: it has one at a time.
     Superseded = "SUPERSEDED",
+    /// The connection of the stream was as old as one gets: the stream is to be opened again.
+    ConnectionAged = "CONNECTION_AGED",
     /// This side read its stream too slowly.
     SlowReader = "SLOW_READER",
     /// A bug of the service.

@@ -15,6 +15,8 @@ mod probe;
 mod status;
 mod stream;
 mod tenure;
+mod tls;
+mod token;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use caller::{CALL_TIMEOUT, Opened};

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
@@ -38,7 +42,7 @@ func ours(err error) bool {
 // service is the replicas: the next one, over a new connection, when the one in use is gone. And
 // what is known of them all.
 type service struct {
-	addresses []string
+	endpoints []string
 
 	mu         sync.Mutex
 	at         int
@@ -52,15 +56,20 @@ type service struct {
 func connect(endpoints string) *service {
 	s := &service{}
 	for endpoint := range strings.SplitSeq(endpoints, ",") {
-		s.addresses = append(s.addresses, strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(endpoint), "http://"), "/"))
+		s.endpoints = append(s.endpoints, strings.TrimSuffix(strings.TrimSpace(endpoint), "/"))
 	}
 	s.connectLocked()
 	return s
 }
 
 func (s *service) connectLocked() {
-	connection, err := grpc.NewClient(s.addresses[s.at%len(s.addresses)],
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+	endpoint := s.endpoints[s.at%len(s.endpoints)]
+	address, isSealed := strings.CutPrefix(endpoint, "https://")
+	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	if isSealed {
+		options = sealed()
+	}
+	connection, err := grpc.NewClient(strings.TrimPrefix(address, "http://"), append(options,
 		// A connection can go silent without ever breaking: ping it, and give it up when nothing
 		// comes back.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
@@ -69,12 +78,53 @@ func (s *service) connectLocked() {
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second, Backoff: backoff.Config{
 			BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}),
 		// HTTPS_PROXY and its like are meant for other traffic. Without this line they are used.
-		grpc.WithNoProxy())
+		grpc.WithNoProxy())...)
 	if err != nil {
 		log.Fatal(err)
 	}
 	s.connection = connection
 }
+
+// sealed is whom to trust, and what to show: files that the environment names, and that may be
+// replaced at any time. They are read anew for each connection, the token for each call.
+func sealed() []grpc.DialOption {
+	config := &tls.Config{}
+	if file := os.Getenv("LEASEHOLD_CA"); file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			log.Fatal(err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			log.Fatalf("%s has no certificate", file)
+		}
+	}
+	if cert, key := os.Getenv("LEASEHOLD_CERT"), os.Getenv("LEASEHOLD_KEY"); cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			log.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	options := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(config))}
+	if file := os.Getenv("LEASEHOLD_TOKEN_FILE"); file != "" {
+		options = append(options, grpc.WithPerRPCCredentials(tokenFile(file)))
+	}
+	return options
+}
+
+// tokenFile is a file with a token.
+type tokenFile string
+
+func (file tokenFile) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	token, err := os.ReadFile(string(file))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"authorization": "Bearer " + strings.TrimSpace(string(token))}, nil
+}
+
+func (tokenFile) RequireTransportSecurity() bool { return true }
 
 func (s *service) current() (pb.ElectionServiceClient, int) {
 	s.mu.Lock()

@@ -7,6 +7,7 @@
 // refuse a former leader.
 
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -63,6 +64,22 @@ export function say(candidacy, fact, fields = {}, level = 'INFO') {
   console.log(JSON.stringify({ ...line, ...(token ? { token } : {}), ...fields }));
 }
 
+const fileOf = (variable) => (process.env[variable] ? readFileSync(process.env[variable]) : null);
+
+// Whom to trust, and what to show: files that may be replaced at any time. They are read anew for
+// each connection, the token for each call.
+function sealed() {
+  const [ca, key, cert] = ['CA', 'KEY', 'CERT'].map((what) => fileOf(`LEASEHOLD_${what}`));
+  const tls = grpc.credentials.createSsl(ca, key, cert);
+  if (!process.env.LEASEHOLD_TOKEN_FILE) return tls;
+  const show = grpc.credentials.createFromMetadataGenerator((_, callback) => {
+    const metadata = new grpc.Metadata();
+    metadata.set('authorization', `Bearer ${fileOf('LEASEHOLD_TOKEN_FILE').toString().trim()}`);
+    callback(null, metadata);
+  });
+  return grpc.credentials.combineChannelCredentials(tls, show);
+}
+
 // The replicas: the next one, over a new connection, when the one in use is gone. And what is known
 // of them all.
 export class Service {
@@ -73,13 +90,15 @@ export class Service {
   lastTicket = null;
 
   constructor(endpoints) {
-    this.addresses = endpoints.split(',').map((endpoint) => endpoint.trim().replace(/^http:\/\//, '').replace(/\/$/, ''));
+    this.endpoints = endpoints.split(',').map((endpoint) => endpoint.trim().replace(/\/$/, ''));
     this.connect();
   }
 
   connect() {
-    const address = this.addresses[this.at % this.addresses.length];
-    this.client = new ElectionService(address, grpc.credentials.createInsecure(), CHANNEL);
+    const endpoint = this.endpoints[this.at % this.endpoints.length];
+    const isSealed = endpoint.startsWith('https://');
+    const address = endpoint.replace(/^https?:\/\//, '');
+    this.client = new ElectionService(address, isSealed ? sealed() : grpc.credentials.createInsecure(), CHANNEL);
   }
 
   // Goes on, unless somebody did since `at`. A stream that is open stays until it breaks.

@@ -6,6 +6,8 @@ was sent) + ttl. Each write goes out with the fencing token, so that the resourc
 leader.
 """
 
+import os
+import pathlib
 import threading
 import time
 import uuid
@@ -52,18 +54,42 @@ def ours(error):
     return b"\x12\x09leasehold" in metadata.get("grpc-status-details-bin", b"")
 
 
+def file_of(variable):
+    """What the file has that a variable of the environment names, if it names one."""
+    path = os.environ.get(variable)
+    return pathlib.Path(path).read_bytes() if path else None
+
+
+def credentials():
+    """Whom to trust, and what to show: files that may be replaced at any time. These are read anew for
+    each connection, the token for each call."""
+    tls = grpc.ssl_channel_credentials(*(file_of(f"LEASEHOLD_{what}") for what in ("CA", "KEY", "CERT")))
+    if not os.environ.get("LEASEHOLD_TOKEN_FILE"):
+        return tls
+
+    def show(_, callback):
+        token = file_of("LEASEHOLD_TOKEN_FILE").decode().strip()
+        callback((("authorization", f"Bearer {token}"),), None)
+
+    return grpc.composite_channel_credentials(tls, grpc.metadata_call_credentials(show))
+
+
 class Service:
     """The replicas: the next one, over a new connection, when the one in use is gone. And what is
     known of them all."""
 
     def __init__(self, endpoints):
-        self.addresses = [endpoint.strip().removeprefix("http://").rstrip("/") for endpoint in endpoints.split(",")]
+        self.endpoints = [endpoint.strip().rstrip("/") for endpoint in endpoints.split(",")]
         self.lock, self.trouble = threading.Lock(), ""
         self.tenure, self.below_since, self.last_ticket = 0, None, b""
         self.connect(0)
 
     def connect(self, at):
-        channel = grpc.insecure_channel(self.addresses[at % len(self.addresses)], options=CHANNEL)
+        scheme, _, address = self.endpoints[at % len(self.endpoints)].rpartition("://")
+        if scheme == "https":
+            channel = grpc.secure_channel(address, credentials(), options=CHANNEL)
+        else:
+            channel = grpc.insecure_channel(address, options=CHANNEL)
         self.current = at, rpc.ElectionServiceStub(channel)
 
     def leave(self, at):

@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::state_file::StateFile;
 use crate::store::{FileStore, RecordStore};
+use crate::tls::Authorities;
 use leasehold_core::{Holder, Input};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub struct Backend(Opened);
 #[derive(Debug)]
 enum Opened {
     File(StateFile),
-    Cluster(Box<Cluster>, Keys),
+    Cluster(Box<Cluster>, Keys, Option<Authorities>),
 }
 
 impl Backend {
@@ -33,7 +34,9 @@ impl Backend {
             Some(replica) => {
                 let cluster = Cluster::connect(replica).await?;
                 let keys = kubernetes::load_keys(&cluster).await?;
-                Opened::Cluster(Box::new(cluster), keys)
+                let authorities =
+                    if settings.tls.is_on() { Some(kubernetes::load_authorities(&cluster).await?) } else { None };
+                Opened::Cluster(Box::new(cluster), keys, authorities)
             }
         }))
     }
@@ -41,7 +44,15 @@ impl Backend {
     pub(crate) fn keys(&self) -> &Keys {
         match &self.0 {
             Opened::File(file) => file.keys(),
-            Opened::Cluster(_, keys) => keys,
+            Opened::Cluster(_, keys, _) => keys,
+        }
+    }
+
+    /// The cluster, and the authorities that the replicas there share; `None` where there are none.
+    pub(crate) fn authorities(&self) -> Option<(&Cluster, &Authorities)> {
+        match &self.0 {
+            Opened::Cluster(cluster, _, Some(authorities)) => Some((cluster, authorities)),
+            _ => None,
         }
     }
 
@@ -49,7 +60,7 @@ impl Backend {
     pub(crate) fn me(&self) -> Holder {
         match &self.0 {
             Opened::File(_) => Holder(String::new()),
-            Opened::Cluster(cluster, _) => cluster.me.clone(),
+            Opened::Cluster(cluster, ..) => cluster.me.clone(),
         }
     }
 
@@ -57,7 +68,7 @@ impl Backend {
     pub(crate) fn lease(&self) -> String {
         match &self.0 {
             Opened::File(_) => String::new(),
-            Opened::Cluster(cluster, _) => format!("{}/{}", cluster.namespace, cluster.lease),
+            Opened::Cluster(cluster, ..) => format!("{}/{}", cluster.namespace, cluster.lease),
         }
     }
 
@@ -66,7 +77,7 @@ impl Backend {
     pub fn describe(&self) -> String {
         match &self.0 {
             Opened::File(file) => format!("data in {}", file.dir().display()),
-            Opened::Cluster(cluster, _) => format!("replica {} of the Lease {}", cluster.me.0, self.lease()),
+            Opened::Cluster(cluster, ..) => format!("replica {} of the Lease {}", cluster.me.0, self.lease()),
         }
     }
 
@@ -80,7 +91,7 @@ impl Backend {
     ) -> std::io::Result<RecordStore> {
         let (cluster, keys) = match self.0 {
             Opened::File(file) => return Ok(RecordStore::File(FileStore::start(file, metrics, results)?)),
-            Opened::Cluster(cluster, keys) => (cluster, keys),
+            Opened::Cluster(cluster, keys, _) => (cluster, keys),
         };
         let replica = settings.replica.as_ref().expect("a cluster is only opened for a replica");
         let signature = Signature {

@@ -45,6 +45,11 @@ impl Caller {
         self.tenure
     }
 
+    /// Whether its connection is that of another replica, as far as TLS has proved it.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.peer.as_ref().is_some_and(Peer::is_replica)
+    }
+
     /// In whose name it calls.
     pub(crate) fn subject(&self) -> Subject {
         self.who.as_ref().map_or_else(Subject::anonymous, |who| who.identity.subject.clone())

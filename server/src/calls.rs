@@ -1,9 +1,9 @@
 //! What every gRPC call gets, whatever becomes of it: an answer in time, and a reason with each
 //! refusal.
 //!
-//! tonic refuses a call by itself whose request it can't read, or whose method it doesn't know, and
-//! gives up one that takes too long. It says so in words of its own, without `ErrorInfo`. Clients
-//! decide by the reason, so none of that gets out.
+//! tonic refuses a call by itself whose request it can't read, or whose method it doesn't know. It
+//! says so in words of its own, without `ErrorInfo`. Clients decide by the reason, so none of that
+//! gets out.
 
 use crate::errors::{Refusal, shown};
 use crate::metrics::Metrics;
@@ -20,9 +20,6 @@ use tower::{Layer, Service};
 /// How long a request may take to arrive and be answered; a stream may last as long as it likes
 /// after its first message.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
-/// tonic gives a call up at the caller's own deadline, with a status of its own. This one comes
-/// before it.
-const BEFORE_TONIC: Duration = Duration::from_millis(1);
 /// How tonic begins what it says of a message that is too long.
 const TOO_LONG: &str = "Error, decoded message length too large: ";
 
@@ -63,14 +60,12 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path().to_owned();
-        let own = deadline::timeout(request.headers()).map(|own| own.saturating_sub(BEFORE_TONIC));
+        let own = deadline::timeout(request.headers());
         let CallsLayer { limit, metrics } = self.layer.clone();
         let (limit, too_late) = match own {
             Some(own) if own < limit => (own, Refusal::DeadlineExceeded),
             _ => (limit, Refusal::CallTimedOut { limit }),
         };
-        // The timer starts here, and not when the future is polled first: tonic's has started by
-        // then.
         let answer = tokio::time::timeout(limit, self.inner.call(request));
         Box::pin(async move {
             let (mut response, refusal) = match answer.await {

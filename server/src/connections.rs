@@ -1,9 +1,11 @@
-//! gRPC connections: accepted up to a limit, and served once their client has spoken HTTP/2.
+//! gRPC connections: accepted up to a limit, and served once their client has spoken HTTP/2, with
+//! TLS around it or without.
 
 mod addresses;
 mod connection;
 mod frames;
 mod room;
+mod wire;
 
 pub(crate) use connection::Connection;
 
@@ -11,17 +13,18 @@ use crate::accept::Port;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::net::{TcpListener, TcpStream};
+use crate::tls::{Presented, Tls};
 use addresses::{Addresses, Place};
 use futures::Stream;
 use room::Room;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use wire::Wire;
 
 /// The most connections, whatever the system would allow.
 const MOST: usize = 16_384;
@@ -32,7 +35,7 @@ const RESERVED_FILES: usize = 400;
 const MOST_NEWCOMERS: usize = 1024;
 /// What a client sends first (RFC 9113, 3.4). Nothing is known of a client before that.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long the whole preface may take.
+/// How long the whole preface may take, and the handshake of TLS before it.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a client that has spoken waits for a place, when all are taken.
 const PLACE_PATIENCE: Duration = Duration::from_secs(10);
@@ -69,17 +72,18 @@ impl ConnectionLimits {
     }
 }
 
-/// Accepts connections for as long as the stream is there.
+/// Accepts connections for as long as the stream is there, with TLS if `tls` is given.
 pub(crate) fn incoming(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     limits: ConnectionLimits,
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
-) -> impl Stream<Item = io::Result<Connection>> + Send {
+) -> impl Stream<Item = Connection> + Send {
     let (ready, connections) = mpsc::channel(READY);
     let addresses = Addresses::new(limits.per_address);
     let room = Room::new(limits.connections, Arc::clone(&metrics));
-    let admission = Admission { room, ready, metrics, ledger };
+    let admission = Admission { tls, room, ready, metrics, ledger };
     let port = Port { listener, name: "gRPC", newcomers: limits.newcomers };
     tokio::spawn(async move {
         let admit = |stream, from| {
@@ -100,30 +104,51 @@ pub(crate) fn incoming(
     tokio_stream::wrappers::ReceiverStream::new(connections)
 }
 
-/// The way of a connection from the listener to tonic.
+/// The way of a connection from the listener to whoever serves it.
 #[derive(Clone)]
 struct Admission {
+    tls: Option<Arc<Tls>>,
     room: Room,
-    ready: mpsc::Sender<io::Result<Connection>>,
+    ready: mpsc::Sender<Connection>,
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
 }
 
 impl Admission {
-    async fn admit(self, mut stream: TcpStream, place: Place) {
-        let mut preface = [0; PREFACE.len()];
-        let speaks = timeout(PREFACE_TIMEOUT, stream.read_exact(&mut preface)).await;
-        if !matches!(speaks, Ok(Ok(_))) || preface != *PREFACE {
-            return self.metrics.connection_closed("NO_PREFACE");
-        }
+    async fn admit(self, stream: TcpStream, place: Place) {
+        let (wire, presented) = match timeout(PREFACE_TIMEOUT, self.greeted(stream, &place)).await {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(reason)) => return self.metrics.connection_closed(reason),
+            Err(_) => return self.metrics.connection_closed("NO_PREFACE"),
+        };
         let Ok(among_all) = timeout(PLACE_PATIENCE, self.room.take()).await else {
             return self.metrics.connection_closed("ALL_PLACES_TAKEN");
         };
-        if stream.set_nodelay(true).is_ok() {
-            let peer = self.ledger.register(place.address());
-            let connection = Connection::new(stream, PREFACE, peer, (place, among_all), self.metrics);
-            // A server that is gone serves nobody.
-            let _ = self.ready.send(Ok(connection)).await;
+        let peer = self.ledger.register_as(place.address(), presented);
+        let connection = Connection::new(wire, PREFACE, peer, (place, among_all), self.metrics);
+        // A server that is gone serves nobody.
+        let _ = self.ready.send(connection).await;
+    }
+
+    /// The connection once its client has spoken, and what it has proved; or why it is closed.
+    async fn greeted(&self, stream: TcpStream, place: &Place) -> Result<(Wire, Presented), &'static str> {
+        // Without it the answers to a client wait for each other. A connection that is gone already
+        // says so when it is read.
+        let _ = stream.set_nodelay(true);
+        let (mut wire, presented) = match &self.tls {
+            None => (Wire::Plain(stream), Presented::Nothing),
+            Some(tls) => {
+                let (stream, presented) = tls.accept(stream).await.map_err(|error| {
+                    tracing::debug!(address = %place.address(), %error, "closed a connection: no TLS came about");
+                    "TLS_FAILED"
+                })?;
+                (Wire::Tls(Box::new(stream)), presented)
+            }
+        };
+        let mut preface = [0; PREFACE.len()];
+        match wire.read_exact(&mut preface).await {
+            Ok(_) if preface == *PREFACE => Ok((wire, presented)),
+            _ => Err("NO_PREFACE"),
         }
     }
 }

@@ -110,6 +110,11 @@ pub enum Refusal {
         /// Its election.
         election: String,
     },
+    /// The connection of this stream is old.
+    #[error(
+        "the connection of this stream is as old as one gets (setting max_connection_age); open the stream again, over a new one"
+    )]
+    ConnectionAged,
     /// Whoever asks to mirror this replica doesn't have the key that replicas share.
     #[error("only replicas that share this one's Secret may mirror it")]
     NotAReplica,
@@ -191,6 +196,7 @@ impl Refusal {
             Refusal::UnprovenCaller => (Code::Unavailable, "UNPROVEN_CALLER"),
             Refusal::Denied(_) => (Code::PermissionDenied, "DENIED"),
             Refusal::OtherSubject { .. } => (Code::PermissionDenied, "OTHER_SUBJECT"),
+            Refusal::ConnectionAged => (Code::Unavailable, "CONNECTION_AGED"),
             Refusal::NotAReplica => (Code::PermissionDenied, "NOT_A_REPLICA"),
             Refusal::ActiveUnreachable { .. } | Refusal::ActiveBroke { .. } => {
                 (Code::Unavailable, "ACTIVE_UNREACHABLE")

@@ -7,15 +7,16 @@ use crate::errors::Refusal;
 use crate::ledger::{Begun, Class, Peer};
 use crate::line::Turn;
 use crate::metrics::Metrics;
-use body::Counted;
+use body::{Counted, Ends};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::header::{ACCEPT, CONTENT_TYPE};
 use tonic::codegen::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use tonic::{Status, metadata::GRPC_CONTENT_TYPE};
+use tonic::metadata::{GRPC_CONTENT_TYPE, MetadataValue};
 use tower::{Layer, Service};
 
 /// Reflection is for people who look around: whoever does so for longer opens another stream.
@@ -35,6 +36,16 @@ pub(crate) fn held<T>(message: T, turn: Turn) -> tonic::Response<T> {
 /// The same for an answer whose message is somebody else's.
 pub(crate) fn hold(response: &mut Response<Body>, turn: Turn) {
     response.extensions_mut().insert(HeldTurn(Arc::new(turn)));
+}
+
+/// Says of a stream that its candidacy lives as long as it. A standby hands this on.
+const BOUND: &str = "leasehold-bound-to-stream";
+
+/// The answer of a stream without which a leader would lose its lead: it stays open when its
+/// connection is old.
+pub(crate) fn bound_to_stream<T>(mut response: tonic::Response<T>) -> tonic::Response<T> {
+    response.metadata_mut().insert(BOUND, MetadataValue::from_static("true"));
+    response
 }
 
 /// Puts [`Gate`] before the services.
@@ -113,8 +124,13 @@ async fn answered<E>(
     // A stream that has begun does nothing most of its time.
     drop(at_work);
     let turn = response.extensions_mut().remove::<HeldTurn>();
-    let lasts = (class == Class::Reflection).then_some(REFLECTION_LASTS);
-    Ok(response.map(|body| Body::new(Counted::new(body, call, turn, lasts))))
+    let ends = match class {
+        Class::Unary => Ends::WithItsMessage,
+        Class::Reflection => Ends::after(REFLECTION_LASTS),
+        Class::Stream | Class::Watch if response.headers().contains_key(BOUND) => Ends::WithItsMessage,
+        Class::Stream | Class::Watch => Ends::with_connection(call.peer()),
+    };
+    Ok(response.map(|body| Body::new(Counted::new(body, call, turn, ends))))
 }
 
 fn refused(metrics: &Metrics, refusal: Refusal) -> Response<Body> {
@@ -156,11 +172,6 @@ fn not_grpc(request: &Request<Body>) -> Option<Response<Body>> {
     *response.status_mut() = status;
     response.headers_mut().insert(name, value);
     Some(response)
-}
-
-/// A refusal for a stream that has lasted long enough.
-fn lasted() -> Refusal {
-    Refusal::ReflectionEnds { limit: REFLECTION_LASTS }
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ leasehold-server: leader election over gRPC. This port speaks HTTP:
 /readyz                  200 while it serves calls, otherwise 503 and why not
 /metrics                 OpenMetrics
 /.well-known/jwks.json   public keys of task tokens
+/ca.crt                  whom to trust for the certificate of the gRPC port, with --tls auto
 ";
 
 /// How the server is, as its loop says. When the loop is gone, so is the sender of this, and that
@@ -57,6 +58,8 @@ pub struct HttpState {
     pub jwks: serde_json::Value,
     /// When the loop went round last.
     pub beat: Arc<Beat>,
+    /// The authorities that sign for the gRPC port, as PEM; `None` where others do.
+    pub ca: Option<watch::Receiver<String>>,
 }
 
 /// Serves probes while the server can't start yet because the API server can't be reached: the
@@ -66,7 +69,7 @@ pub(crate) async fn serve_while_waiting(listener: TcpListener) {
     let (_sender, health) = watch::channel(Health::NotReady("waiting for the API server, to read the keys".to_owned()));
     let beat = Arc::new(Beat::new(clock::now()));
     let jwks = serde_json::json!({"keys": []});
-    let state = HttpState { health, metrics: Arc::new(Metrics::new()), jwks, beat: Arc::clone(&beat) };
+    let state = HttpState { health, metrics: Arc::new(Metrics::new()), jwks, beat: Arc::clone(&beat), ca: None };
     let marks = async {
         loop {
             beat.mark(clock::now());
@@ -86,6 +89,7 @@ fn router(state: HttpState) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/.well-known/jwks.json", get(jwks))
+        .route("/ca.crt", get(ca))
         .with_state(state)
 }
 
@@ -131,6 +135,16 @@ async fn metrics(State(state): State<HttpState>) -> Response {
 async fn jwks(State(state): State<HttpState>) -> Response {
     let headers = [(CONTENT_TYPE_HEADER, "application/json"), (CACHE_CONTROL, "public, max-age=300")];
     (headers, state.jwks.to_string()).into_response()
+}
+
+async fn ca(State(state): State<HttpState>) -> Response {
+    match state.ca.map(|ca| ca.borrow().clone()) {
+        Some(pem) => ([(CONTENT_TYPE_HEADER, "application/x-pem-file")], pem).into_response(),
+        None => {
+            let why = "the certificate of the gRPC port, if it has one, is signed by somebody else: see --tls\n";
+            (StatusCode::NOT_FOUND, why).into_response()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -24,15 +24,13 @@ use tower::{Layer, Service};
 /// The services that ask who calls.
 const SERVICES: [&str; 2] = ["/leasehold.v1.ElectionService/", "/leasehold.v1.AdminService/"];
 
-/// The certificate (DER) of a connection whose chain TLS has checked.
-#[derive(Clone, Debug)]
-pub(crate) struct PeerCertificate(pub(crate) Arc<[u8]>);
-
 /// How callers are asked who they are.
 #[derive(Debug)]
 pub(crate) struct Door {
     authenticators: Authenticators,
     passports: Passports,
+    /// Replicas prove by TLS what they are.
+    over_tls: bool,
     calls: CallQuota,
     metrics: Arc<Metrics>,
 }
@@ -51,14 +49,19 @@ pub(crate) struct Identify<S> {
 impl Door {
     /// As the settings say; `None`: nobody is asked. Keys of issuers are kept up to date from now
     /// on.
-    pub(crate) fn open(settings: &AuthSettings, keys: &Keys, metrics: Arc<Metrics>) -> Option<Arc<Self>> {
+    pub(crate) fn open(
+        settings: &AuthSettings,
+        keys: &Keys,
+        over_tls: bool,
+        metrics: Arc<Metrics>,
+    ) -> Option<Arc<Self>> {
         if !settings.asks() {
             return None;
         }
         let authenticators = Authenticators::of(settings);
         authenticators.look_after();
         let calls = CallQuota::new(settings.calls_per_subject);
-        Some(Arc::new(Self { authenticators, passports: Passports::new(keys), calls, metrics }))
+        Some(Arc::new(Self { authenticators, passports: Passports::new(keys), over_tls, calls, metrics }))
     }
 
     /// Makes what a standby says of a caller.
@@ -70,20 +73,24 @@ impl Door {
     /// token was checked before.
     fn known(&self, request: &Request<Body>) -> Option<Result<Identified, Refusal>> {
         let (headers, now) = (request.headers(), clock::unix_seconds());
+        let peer = request.extensions().get::<Peer>();
         if let Some(passport) = headers.get(&CALLER) {
+            // Where replicas prove by TLS what they are, nobody else hands calls on.
+            if self.over_tls && !peer.is_some_and(Peer::is_replica) {
+                return Some(Err(Refusal::UnprovenCaller));
+            }
             let tenure = headers.get(&TENURE).and_then(|tenure| tenure.to_str().ok()?.parse().ok()).map(Tenure);
             let caller = self.passports.open(passport, tenure, request.uri().path(), now);
             return Some(caller.ok_or(Refusal::UnprovenCaller));
         }
         let identity = self.authenticators.known(one_token(headers).ok()??.as_bytes(), now)?;
-        let from = request.extensions().get().map(Peer::address);
-        Some(Ok(Identified { identity, from }))
+        Some(Ok(Identified { identity, from: peer.map(Peer::address) }))
     }
 
     /// Who sends this and where from.
     async fn identify(&self, asked: Asked) -> Result<Identified, Refusal> {
         let token = asked.token?;
-        let certificate = asked.certificate.as_ref().map(|certificate| &*certificate.0);
+        let certificate = asked.peer.as_ref().and_then(Peer::certificate);
         let shown = Shown { authorization: token.as_ref().map(HeaderValue::as_bytes), certificate };
         let identity = self.authenticators.authenticate(shown, clock::unix_seconds()).await?;
         Ok(Identified { identity, from: asked.peer.as_ref().map(Peer::address) })
@@ -107,7 +114,6 @@ impl Door {
 /// What a caller shows: the rest of its request isn't looked at, and can't be shared by threads.
 struct Asked {
     token: Result<Option<HeaderValue>, Refusal>,
-    certificate: Option<PeerCertificate>,
     peer: Option<Peer>,
 }
 
@@ -115,7 +121,7 @@ impl Asked {
     fn of(request: &Request<Body>) -> Self {
         let extensions = request.extensions();
         let token = one_token(request.headers()).map(|token| token.cloned());
-        Self { token, certificate: extensions.get().cloned(), peer: extensions.get().cloned() }
+        Self { token, peer: extensions.get().cloned() }
     }
 }
 

@@ -3,6 +3,7 @@
 
 #[cfg(not(turmoil))]
 mod access;
+mod authority;
 mod events;
 mod keys;
 pub(crate) mod object;
@@ -10,6 +11,9 @@ mod published;
 mod store;
 mod watch;
 
+#[cfg(not(turmoil))]
+pub(crate) use authority::rotate as rotate_authorities;
+pub(crate) use authority::{load as load_authorities, publish, publish_for_all, read_or_make as read_authorities};
 pub(crate) use keys::{load as load_keys, look_after as look_after_keys};
 pub(crate) use object::Signature;
 pub(crate) use published::Published;
@@ -22,7 +26,7 @@ use crate::settings::ReplicaSettings;
 #[cfg(not(turmoil))]
 use access::{api_client, api_config};
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 use leasehold_core::Holder;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -80,6 +84,15 @@ impl Cluster {
 
     fn watched_leases(&self) -> Api<LeaseObject> {
         Api::namespaced(self.watcher.clone(), &self.namespace)
+    }
+
+    /// The ConfigMap with the certificates of this service's authorities: named as the Secret.
+    pub(crate) fn published(&self) -> String {
+        format!("{}-ca", self.secret.strip_suffix("-keys").unwrap_or(&self.secret))
+    }
+
+    fn config_maps(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     fn secrets(&self) -> Api<Secret> {

@@ -12,6 +12,7 @@ pub(crate) use peer::{Begun, Call, Peer, Registered};
 
 use crate::errors::Refusal;
 use crate::metrics::Metrics;
+use crate::tls::Presented;
 use peer::PeerState;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -143,8 +144,14 @@ impl Ledger {
         Arc::new(Self { limits, metrics, unsent, open: OpenCalls::default(), span, state: Mutex::default() })
     }
 
-    /// Takes up a connection. It is in the ledger until the second of these is dropped.
+    /// Takes up a connection whose other end has proved nothing.
+    #[cfg(test)]
     pub(crate) fn register(self: &Arc<Self>, address: IpAddr) -> (Peer, Registered) {
+        self.register_as(address, Presented::Nothing)
+    }
+
+    /// Takes up a connection. It is in the ledger until the second of these is dropped.
+    pub(crate) fn register_as(self: &Arc<Self>, address: IpAddr, presented: Presented) -> (Peer, Registered) {
         let mut state = self.state();
         let id = state.next;
         state.next += 1;
@@ -153,7 +160,7 @@ impl Ledger {
             state.by_address.insert(address, Arc::downgrade(&open));
             open
         });
-        let shared = Arc::new(PeerState::new(id, (address, of_address), Arc::clone(self)));
+        let shared = Arc::new(PeerState::new(id, (address, of_address), presented, Arc::clone(self)));
         state.peers.insert(id, Arc::clone(&shared));
         (Peer(shared), Registered(id, Arc::clone(self)))
     }

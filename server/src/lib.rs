@@ -15,6 +15,7 @@
 //! http.rs        health, metrics, keys over HTTP    metrics.rs     what is counted
 //! errors.rs      the table of refusals              clock.rs       the only reader of clocks
 //! net.rs         the network, or a simulated one    log.rs         the log, without floods
+//! tls.rs         certificates, files, handshakes    serve.rs       one connection, from first to last
 //! ```
 
 mod accept;
@@ -51,6 +52,7 @@ pub mod net;
 mod observers;
 mod record;
 mod right;
+mod serve;
 pub mod server;
 mod service;
 pub mod settings;
@@ -60,6 +62,7 @@ pub mod state_file;
 mod store;
 pub mod task_token;
 pub mod ticket;
+mod tls;
 
 #[cfg(not(turmoil))]
 pub use start::start;

@@ -32,6 +32,9 @@ const END_REASONS: [EndReason; 6] = [
     EndReason::NotGranted,
 ];
 
+const TLS_END: &str = "When the certificate of the gRPC port ends, since 1970; 0 in plain text";
+const TLS_BROKEN: &str = "Whether new TLS files can't be used, so that the former ones stay in use: 1 or 0";
+
 /// All metrics of one server.
 #[derive(Debug)]
 pub struct Metrics {
@@ -48,6 +51,12 @@ pub struct Metrics {
     pub observers: Gauge,
     /// Open gRPC connections.
     pub connections: Gauge,
+    /// Whether plain text is served where others can reach it.
+    pub insecure: Gauge,
+    /// When the certificate of the gRPC port ends, in seconds since 1970.
+    pub tls_certificate_not_after: Gauge,
+    /// Whether new TLS files can't be used.
+    pub tls_files_broken: Gauge,
     /// The most there may be.
     pub connections_limit: Gauge,
     /// How often a connection had to wait for the end of another one.
@@ -129,6 +138,9 @@ impl Metrics {
             campaign_streams: families.add("campaign_streams", "Open Campaign streams"),
             inbox_depth: families.add("inbox_depth", "Calls that wait for the loop"),
             connections: families.add("connections", "Open gRPC connections"),
+            insecure: families.add("insecure", "Whether plain text is served where others can reach it: 1 or 0"),
+            tls_certificate_not_after: families.add_seconds("tls_certificate_not_after", TLS_END, Gauge::default()),
+            tls_files_broken: families.add("tls_files_broken", TLS_BROKEN),
             connections_limit: families
                 .add("connections_limit", "The most gRPC connections that this process may have"),
             connections_full: families

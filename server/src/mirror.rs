@@ -8,6 +8,6 @@ mod writer;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use frame::{Frame, batch, frames};
-pub(crate) use reader::follow;
+pub(crate) use reader::{MirrorWay, follow};
 pub(crate) use seal::Seals;
 pub(crate) use writer::Mirrors;

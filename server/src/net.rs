@@ -1,47 +1,49 @@
 //! The network: the system's, or a simulated one (`--cfg turmoil`), in which whole servers run in
 //! the tests.
 
+use crate::tls::ReplicaLinks;
 use leasehold_core::Address;
 use std::time::Duration;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint, Error};
 
 /// How long a connection to another replica may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The way to another replica.
+/// The way to another replica, to begin in plain text or inside TLS.
 pub(crate) fn endpoint(address: &Address) -> Endpoint {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address is the authority of a URI");
     endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true)
 }
 
-#[cfg(not(turmoil))]
-mod system {
-    use tonic::transport::{Channel, Endpoint, Error};
-
-    pub use tokio::net::{TcpListener, TcpStream};
-
-    /// A connection that is made when it is needed first.
-    pub(crate) fn connect_lazy(endpoint: &Endpoint) -> Channel {
-        endpoint.connect_lazy()
+/// A connection that is made when it is needed first, inside TLS if `links` are given.
+pub(crate) fn connect_lazy(endpoint: &Endpoint, links: Option<&ReplicaLinks>) -> Channel {
+    match links.cloned() {
+        Some(links) => endpoint.connect_with_connector_lazy(tower::service_fn(move |uri| links.clone().dial(uri))),
+        None => plain::connect_lazy(endpoint),
     }
+}
 
-    /// A connection that is up.
-    pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
-        endpoint.connect().await
+/// A connection that is up, likewise.
+pub(crate) async fn connect(endpoint: &Endpoint, links: Option<&ReplicaLinks>) -> Result<Channel, Error> {
+    match links.cloned() {
+        Some(links) => endpoint.connect_with_connector(tower::service_fn(move |uri| links.clone().dial(uri))).await,
+        None => plain::connect(endpoint).await,
     }
 }
 
 #[cfg(turmoil)]
 mod simulated;
+#[cfg(not(turmoil))]
+mod system;
 
+pub(crate) use plain::dial;
+pub use plain::{TcpListener, TcpStream};
 #[cfg(turmoil)]
-pub use simulated::{TcpListener, TcpStream};
+use simulated as plain;
 #[cfg(turmoil)]
-pub(crate) use simulated::{api_client, api_config, connect, connect_lazy};
+pub(crate) use simulated::{api_client, api_config};
 #[cfg(not(turmoil))]
-pub use system::{TcpListener, TcpStream};
-#[cfg(not(turmoil))]
-pub(crate) use system::{connect, connect_lazy};
+use system as plain;
 
 #[cfg(test)]
 mod tests {

@@ -16,13 +16,16 @@ use crate::identify::{Door, IdentifyLayer};
 use crate::ledger::Ledger;
 use crate::line::Line;
 use crate::metrics::Metrics;
-use crate::mirror::{self, Mirrors, Seals};
+use crate::mirror::{self, MirrorWay, Mirrors, Seals};
 use crate::net::TcpListener;
 use crate::observers::Observers;
+use crate::serve::{ConnectionTerms, serve};
 use crate::service::{Admin, Context, Elections, ReplicaNames};
 use crate::settings::Settings;
 use crate::task_token::{Signer, TaskTokens};
 use crate::ticket::Sealer;
+use crate::tls::{ServerTls, TlsError};
+use futures::StreamExt as _;
 use leasehold_core::{Active, Tenure, Time};
 use leasehold_proto::v1::admin_service_server::AdminServiceServer;
 use leasehold_proto::v1::election_service_server::ElectionServiceServer;
@@ -34,22 +37,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+use tower::ServiceBuilder;
 
 /// The answer to a KeepAlive is longer than its request by a task token for each ticket; together
 /// they stay below the 4 MiB that gRPC clients take, unless told otherwise.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 /// Operators send names.
 const MAX_ADMIN_REQUEST_BYTES: usize = 64 * 1024;
-/// A client that is gone without a word is noticed after both.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// So many calls of a connection may be begun and given up by their caller before this server has
-/// looked at them. h2 closes a connection that has more, at 20 unless told otherwise: it takes them
-/// for an attack (rapid reset, CVE-2023-44487). But a server that stands still for a second finds
-/// as many as its clients made in it. All of them are begun at once when it looks, and whoever
-/// floods it holds up the others for as long as that takes: with 1000 for a tenth of a second at
-/// most, with 4096 for two seconds (tests/resets.rs, in a debug build).
-const MAX_PENDING_RESETS: usize = 1000;
 /// Calls that cost much are worked at so many at a time: the others wait in line, and cheap ones
 /// don't.
 const COSTLY_CALLS: usize = 2;
@@ -66,7 +62,7 @@ pub struct Server {
     context: Arc<Context>,
     phases: watch::Receiver<Phase>,
     driver: JoinHandle<()>,
-    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    grpc: JoinHandle<()>,
     http: JoinHandle<()>,
     /// Ends gRPC and HTTP, also when the server is dropped.
     closing: DropGuard,
@@ -87,9 +83,18 @@ pub enum ServerError {
     /// The policy file can't be used.
     #[error("{0}")]
     Policy(String),
+    /// The files of TLS can't be used.
+    #[error("{0}")]
+    Tls(String),
     /// The system refused something at the start.
     #[error("can't start: {0}")]
     Start(#[from] std::io::Error),
+}
+
+impl From<TlsError> for ServerError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error.to_string())
+    }
 }
 
 impl Server {
@@ -97,8 +102,9 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::Start`] when the system refuses a thread or a socket's address,
-    /// [`ServerError::Policy`] when the policy file can't be used.
-    pub fn start(
+    /// [`ServerError::Policy`] when the policy file can't be used, [`ServerError::Tls`] when a file of
+    /// TLS can't.
+    pub async fn start(
         settings: &Settings,
         backend: Backend,
         listener: TcpListener,
@@ -111,7 +117,8 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let access = Arc::new(Access::load(&settings.auth).map_err(|error| ServerError::Policy(error.to_string()))?);
         tokio::spawn(Arc::clone(&access).look_after(Arc::clone(&metrics)));
-        let door = Door::open(&settings.auth, &keys, Arc::clone(&metrics));
+        let tls = ServerTls::start(settings, &backend, addresses.0, &metrics).await?;
+        let door = Door::open(&settings.auth, &keys, tls.links.is_some(), Arc::clone(&metrics));
         let (handle, inbox) = handle::channel(settings.inbox, settings.replica.is_none());
         let observers = Observers::new(Arc::clone(&handle.right), settings.max_observers);
         let (results, store_results) = mpsc::channel(STORE_RESULTS);
@@ -148,13 +155,14 @@ impl Server {
         let seals = Seals::new(&keys);
         if settings.replica.is_some() {
             let handle = context.handle.clone();
-            tokio::spawn(mirror::follow(active, handle, seals.clone(), me));
+            let way = MirrorWay { seals: seals.clone(), me, tls: tls.links.clone() };
+            tokio::spawn(mirror::follow(active, handle, way));
         }
         let health = health::watch(phases.clone());
-        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat };
+        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat, ca: tls.ca.clone() };
         Ok(Self {
             driver: tokio::spawn(driver.run()),
-            grpc: serve_grpc(settings, &context, (door, seals), listener, phases.clone(), closing.clone()),
+            grpc: serve_grpc(settings, &context, (door, seals), listener, phases.clone(), tls, closing.clone()),
             http: tokio::spawn(http::serve(http_listener, http_state, closing.clone())),
             context,
             phases,
@@ -185,11 +193,7 @@ impl Server {
         tokio::select! {
             _ = &mut self.driver => return Err(ServerError::LoopEnded),
             ended = &mut self.grpc => {
-                let why = match ended {
-                    Ok(Ok(())) => "it ended by itself".to_owned(),
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                };
+                let why = ended.map_or_else(|error| error.to_string(), |()| "it ended by itself".to_owned());
                 return Err(ServerError::Grpc(why));
             }
             () = shutdown => {}
@@ -221,14 +225,15 @@ fn serve_grpc(
     (door, seals): (Option<Arc<Door>>, Seals),
     listener: TcpListener,
     phases: watch::Receiver<Phase>,
+    tls: ServerTls,
     closing: CancellationToken,
-) -> JoinHandle<Result<(), tonic::transport::Error>> {
+) -> JoinHandle<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(health::report(reporter, phases));
     let elections =
         ElectionServiceServer::new(Elections(Arc::clone(context))).max_decoding_message_size(MAX_REQUEST_BYTES);
     let admin = AdminServiceServer::new(Admin(Arc::clone(context))).max_decoding_message_size(MAX_ADMIN_REQUEST_BYTES);
-    let mirrors = ReplicaServiceServer::new(Mirrors::new(context.handle.clone(), seals))
+    let mirrors = ReplicaServiceServer::new(Mirrors::new(context.handle.clone(), seals, tls.links.is_some()))
         .max_decoding_message_size(MAX_ADMIN_REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -237,32 +242,42 @@ fn serve_grpc(
             // So that grpcurl can show the details of an error.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let links = Arc::new(Links::default());
+    let links = Arc::new(Links::new(tls.links));
     tokio::spawn(follow(context.active.clone(), Arc::clone(&links)));
     let calls = CallsLayer { limit: calls::LIMIT, metrics: Arc::clone(&context.metrics) };
     let (right, line) = (Arc::clone(&context.handle.right), Arc::clone(&context.line));
     let passports = door.as_ref().map(|door| door.passports().clone());
     let forward = ForwardLayer { right, links, metrics: Arc::clone(&context.metrics), line, passports };
-    let router = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(settings.max_streams_per_connection)
-        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
-        .layer(calls)
-        .layer(GateLayer { metrics: Arc::clone(&context.metrics) })
-        .layer(IdentifyLayer(door))
-        .layer(forward)
-        .add_service(elections)
+    let routes = Routes::new(elections)
         .add_service(admin)
         .add_service(mirrors)
         .add_service(health)
         .add_service(reflection().build_v1().expect("the contract's descriptors are whole"))
-        .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"));
+        .add_service(reflection().build_v1alpha().expect("the contract's descriptors are whole"))
+        .prepare();
+    let service = ServiceBuilder::new()
+        .layer(calls)
+        .layer(GateLayer { metrics: Arc::clone(&context.metrics) })
+        .layer(IdentifyLayer(door))
+        .layer(forward)
+        .service(routes);
     let limits = ConnectionLimits::of_this_process(settings.max_connections_per_address);
     let ledger = Ledger::new(settings.budget().ledger, Arc::clone(&context.metrics));
     tokio::spawn(Arc::clone(&ledger).watch(closing.clone()));
-    let incoming = connections::incoming(listener, limits, Arc::clone(&context.metrics), ledger);
-    tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing.cancelled_owned()))
+    let incoming = connections::incoming(listener, tls.port, limits, Arc::clone(&context.metrics), ledger);
+    let terms = ConnectionTerms {
+        max_streams: settings.max_streams_per_connection,
+        max_age: Duration::from_millis(settings.max_connection_age.0),
+    };
+    tokio::spawn(async move {
+        let mut incoming = std::pin::pin!(incoming);
+        let open = TaskTracker::new();
+        while let Some(Some(connection)) = closing.run_until_cancelled(incoming.next()).await {
+            open.spawn(serve(connection, service.clone(), terms, closing.clone()));
+        }
+        open.close();
+        open.wait().await;
+    })
 }
 
 /// Keeps the connections to the active replica up to date.

@@ -4,13 +4,15 @@ mod auth;
 mod flags;
 mod log_filter;
 mod replica;
+mod tls;
 
 pub use crate::memory::Size;
 pub use auth::{AuthSettings, AuthWay, OidcKeys, OidcSettings};
-pub use flags::{CommandLine, Flags, LogFormat, Span};
+pub use flags::{CommandLine, Flags, LogFormat, ServerCommand, Span};
 #[cfg(not(turmoil))]
 pub(crate) use log_filter::log_filter;
 pub use replica::ReplicaSettings;
+pub use tls::{ClientAuth, ClientCa, TlsMode, TlsSettings, TlsSource};
 
 use crate::memory::{self, Budget};
 use leasehold_core::{BadAddress, BadConfig, BadWord, Config, ElectionName, Holder, Limits, Millis};
@@ -23,6 +25,10 @@ const DEFAULT_MAX_TTL: Millis = Millis(15_000);
 const DEFAULT_MAX_OBSERVERS: usize = 10_000;
 const DEFAULT_MAX_STREAMS_PER_CONNECTION: u32 = 4096;
 const DEFAULT_INBOX: usize = 1024;
+const DEFAULT_MAX_CONNECTION_AGE: Millis = Millis(3_600_000);
+/// A connection that is closed sooner costs more than it carries.
+const LEAST_CONNECTION_AGE: Millis = Millis(1000);
+const MOST_CONNECTION_AGE: Millis = Millis(365 * 86_400_000);
 /// Above this a limit limits nothing.
 const MOST: usize = 1_000_000;
 /// Each has metrics of its own, on each replica.
@@ -62,6 +68,10 @@ pub struct Settings {
     pub issuer: String,
     /// Who is asked who they are, and what they may do.
     pub auth: AuthSettings,
+    /// What the gRPC port shows who it is with.
+    pub tls: TlsSettings,
+    /// How old a connection gets before it is closed, give or take a tenth.
+    pub max_connection_age: Millis,
     /// Whether plain text may be served beyond this machine.
     pub insecure: bool,
     /// Form of the log.
@@ -126,13 +136,23 @@ pub enum SettingsError {
     /// Plain text beyond this machine.
     #[error(
         "{flag} {address} isn't an address of this machine alone, and there is no TLS: whoever can reach it could lead any \
-         election and read every ticket. Use 127.0.0.1, or pass --insecure if the network keeps others out"
+         election and read every ticket. Use 127.0.0.1, pass --tls-cert and --tls-key, or pass --insecure if the network keeps \
+         others out"
     )]
     NotLoopback {
         /// Which setting.
         flag: &'static str,
         /// Its value.
         address: SocketAddr,
+    },
+    /// Two settings of TLS that don't fit.
+    #[error("{0}")]
+    Tls(&'static str),
+    /// An age that makes no sense.
+    #[error("--max-connection-age is {} ms; it must lie between 1s and 365 days", age.0)]
+    ConnectionAge {
+        /// Its value.
+        age: Millis,
     },
     /// Two servers in one place.
     #[error("--listen and --http-listen are both {address}; give them different ports")]
@@ -198,8 +218,8 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError`].
-    pub fn load() -> Result<Self, SettingsError> {
-        Self::from_words(std::env::args_os())
+    pub fn load() -> Result<(Self, Option<ServerCommand>), SettingsError> {
+        Self::with_command(std::env::args_os())
     }
 
     /// As [`Settings::load`], with these words for the command line; the first one is the program's
@@ -208,12 +228,21 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`].
     pub fn from_words(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Self, SettingsError> {
-        let CommandLine { config, flags } = clap::Parser::try_parse_from(words).unwrap_or_else(|error| exit(error));
+        Ok(Self::with_command(words)?.0)
+    }
+
+    fn with_command(
+        words: impl IntoIterator<Item: Into<OsString> + Clone>,
+    ) -> Result<(Self, Option<ServerCommand>), SettingsError> {
+        let parsed = clap::Parser::try_parse_from(words).unwrap_or_else(|error| exit(error));
+        let CommandLine { config, mut flags, command } = parsed;
+        // All that it could be about.
+        flags.kubernetes = if command.is_some() { Some(true) } else { flags.kubernetes };
         let file = match config {
             Some(path) => Flags::from_file(&path)?,
             None => Flags::default(),
         };
-        Self::resolve(flags.or(file), |name| std::env::var_os(name))
+        Ok((Self::resolve(flags.or(file), |name| std::env::var_os(name))?, command))
     }
 
     /// Completes and checks what was set; `environment` is asked where the state may lie.
@@ -236,6 +265,8 @@ impl Settings {
             (false, None) => None,
         };
         let auth = AuthSettings::resolve(&flags)?;
+        let insecure = flags.insecure.unwrap_or(false);
+        let tls = TlsSettings::resolve(&flags, insecure)?;
         let data_dir = flags.data_dir.or_else(|| default_data_dir(environment));
         // A replica keeps nothing on disk.
         let data_dir = data_dir.or_else(|| replica.is_some().then(PathBuf::new)).ok_or(SettingsError::NoDataDir)?;
@@ -254,7 +285,9 @@ impl Settings {
             watch_elections: watched(flags.watch_elections.unwrap_or_default())?,
             issuer: flags.issuer.unwrap_or_else(|| "leasehold".to_owned()),
             auth,
-            insecure: flags.insecure.unwrap_or(false),
+            tls,
+            max_connection_age: flags.max_connection_age.map_or(DEFAULT_MAX_CONNECTION_AGE, Span::millis),
+            insecure,
             log_format: flags.log_format.unwrap_or(LogFormat::Text),
             log_level: flags.log_level.unwrap_or_else(|| "info".to_owned()),
         };
@@ -268,7 +301,9 @@ impl Settings {
     /// [`SettingsError`] for the first one that can't be used.
     pub fn validate(&self) -> Result<(), SettingsError> {
         for (flag, address) in [("--listen", self.listen), ("--http-listen", self.http_listen)] {
-            if !self.insecure && !address.ip().to_canonical().is_loopback() {
+            // What the HTTP port shows is no secret, where the service itself is protected.
+            let is_open = self.insecure || self.tls.is_on();
+            if !is_open && !address.ip().to_canonical().is_loopback() {
                 return Err(SettingsError::NotLoopback { flag, address });
             }
         }
@@ -289,6 +324,10 @@ impl Settings {
             if value == 0 || value > MOST {
                 return Err(SettingsError::OutOfRange { flag, value, most: MOST });
             }
+        }
+        let age = self.max_connection_age;
+        if !(LEAST_CONNECTION_AGE..=MOST_CONNECTION_AGE).contains(&age) {
+            return Err(SettingsError::ConnectionAge { age });
         }
         if self.max_memory < memory::LEAST {
             return Err(SettingsError::TooLittleMemory { bytes: self.max_memory });

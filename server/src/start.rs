@@ -2,12 +2,15 @@
 
 use crate::backend::Backend;
 use crate::http::serve_while_waiting;
+use crate::kubernetes::{Cluster, rotate_authorities};
 use crate::log::{Log, last_words};
 use crate::server::Server;
-use crate::settings::Settings;
+use crate::settings::{ServerCommand, Settings};
+use anyhow::Context as _;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,11 +31,35 @@ pub fn start() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let settings = Settings::load()?;
+    let (settings, command) = Settings::load()?;
     let log = Log::start(&settings);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(ServerCommand::RotateCa { after, distrust }) = command {
+        return runtime.block_on(rotate_ca(&settings, after.0, distrust));
+    }
     runtime.spawn(Log::tell_of_floods(log.flood()));
     runtime.block_on(serve(&settings))
+}
+
+/// Gives the replicas a new authority, and says what becomes of both.
+async fn rotate_ca(settings: &Settings, after: Duration, distrust: bool) -> anyhow::Result<()> {
+    let replica = settings.replica.as_ref().context("replicas on Kubernetes share an authority; nobody else does")?;
+    let cluster = Cluster::connect(replica).await?;
+    rotate_authorities(&cluster, after, distrust).await?;
+    let (namespace, map) = (&cluster.namespace, cluster.published());
+    let said = if distrust {
+        format!(
+            "a new authority signs from now on, and nobody else is trusted: give clients the ConfigMap {namespace}/{map}"
+        )
+    } else {
+        format!(
+            "both authorities are trusted, and stand in the ConfigMap {namespace}/{map} within some seconds; the new one signs \
+             in {}: clients must have read it by then. The former one is trusted for 25 h more",
+            humantime::format_duration(after)
+        )
+    };
+    std::io::stdout().write_all(format!("{said}\n").as_bytes())?;
+    Ok(())
 }
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
@@ -55,10 +82,10 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     };
     let what = backend.describe();
     let listener = bind("--listen", settings.listen).await?;
-    let mut server = Server::start(settings, backend, listener, http_listener)?;
-    let (grpc, http) = server.addresses();
+    let mut server = Server::start(settings, backend, listener, http_listener).await?;
+    let addresses = server.addresses();
     tokio::select! {
-        _ = server.serves() => greet(grpc, http, &what),
+        _ = server.serves() => greet(settings, addresses, &what),
         () = told_to_stop() => return Ok(server.run(async {}).await?),
     }
     let shutdown = async {
@@ -93,11 +120,12 @@ fn ignore(kind: SignalKind, name: &'static str) -> std::io::Result<impl Future<O
     })
 }
 
-fn greet(grpc: SocketAddr, http: SocketAddr, what: &str) {
+fn greet(settings: &Settings, (grpc, http): (SocketAddr, SocketAddr), what: &str) {
+    let trust = if settings.tls.is_on() { "-cacert ca.crt" } else { "-plaintext" };
     let version = env!("CARGO_PKG_VERSION");
     let greeting = format!(
         "leasehold-server {version} listening on {grpc} (http {http}), {what}\n\
-         try: grpcurl -plaintext -d '{{\"election\":\"hello\",\"candidate\":\"me\"}}' {grpc} \
+         try: grpcurl {trust} -d '{{\"election\":\"hello\",\"candidate\":\"me\"}}' {grpc} \
          leasehold.v1.ElectionService/Campaign\n"
     );
     // Whoever started the server may have closed its output, or not read it: no reason not to

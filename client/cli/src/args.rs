@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCompleter, Shell};
+use leasehold::Access;
 use leasehold_policy::Verb;
 
 use crate::{complete, exit};
@@ -31,6 +32,9 @@ pub(crate) struct Cli {
     #[arg(long, global = true, help_heading = COMMON, value_name = "HOST:PORT[,...]")]
     endpoint: Option<String>,
 
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+
     /// How answers are printed.
     #[arg(long, short, global = true, help_heading = COMMON, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: Format,
@@ -43,6 +47,59 @@ impl Cli {
     /// Where the service is.
     pub(crate) fn endpoint(&self) -> String {
         endpoint(self.endpoint.clone())
+    }
+}
+
+/// Whom to trust, and what to show. Each stands in the environment as well.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct AccessArgs {
+    /// Trust the authorities in this PEM file alone. An endpoint without a scheme means TLS then.
+    /// Default: what LEASEHOLD_CA says, or what this machine trusts.
+    #[arg(long, global = true, help_heading = COMMON, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Show the certificate in this PEM file, if the service asks for one. Default: LEASEHOLD_CERT.
+    #[arg(long, global = true, help_heading = COMMON, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The key of that certificate. Default: LEASEHOLD_KEY.
+    #[arg(long, global = true, help_heading = COMMON, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Show the token in this file, which may be replaced at any time. Default:
+    /// LEASEHOLD_TOKEN_FILE.
+    #[arg(long, global = true, help_heading = COMMON, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// What is done with a file.
+type Give = fn(Access, PathBuf) -> Access;
+
+impl AccessArgs {
+    /// The options, before what the environment says.
+    pub(crate) fn access(&self) -> Access {
+        let gives: [(&Option<PathBuf>, Give); 4] = [
+            (&self.ca, Access::ca),
+            (&self.cert, Access::cert),
+            (&self.key, Access::key),
+            (&self.token_file, Access::token_file),
+        ];
+        let begin = Access::from_environment();
+        gives.into_iter().fold(begin, |access, (file, give)| match file {
+            Some(file) => give(access, file.clone()),
+            None => access,
+        })
+    }
+
+    /// The options as variables, for a command that is started: what isn't given it inherits.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let files = [
+            ("LEASEHOLD_CA", &self.ca),
+            ("LEASEHOLD_CERT", &self.cert),
+            ("LEASEHOLD_KEY", &self.key),
+            ("LEASEHOLD_TOKEN_FILE", &self.token_file),
+        ];
+        files.into_iter().filter_map(|(name, file)| Some((name, file.clone()?.into_os_string()))).collect()
     }
 }
 

@@ -78,7 +78,8 @@ fn start(cli: Cli, endpoint: &str) -> anyhow::Result<Exit> {
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
-    runtime.block_on(ask(cli.command, &Context { endpoint: endpoint.to_owned(), format: cli.output }))
+    runtime
+        .block_on(ask(cli.command, &Context { endpoint: endpoint.to_owned(), access: cli.access, format: cli.output }))
 }
 
 async fn ask(command: Command, context: &Context) -> anyhow::Result<Exit> {

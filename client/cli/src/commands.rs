@@ -13,22 +13,32 @@ pub(crate) mod verify;
 pub(crate) mod version;
 pub(crate) mod whoami;
 
+use std::ffi::OsString;
+
 use leasehold::Client;
 
-use crate::args::Format;
+use crate::args::{AccessArgs, Format};
 use crate::voice::Voice;
 
 /// What every subcommand that asks the service gets.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) endpoint: String,
+    pub(crate) access: AccessArgs,
     pub(crate) format: Format,
 }
 
 impl Context {
     /// Connects to the service.
     pub(crate) async fn client(&self) -> Result<Client, leasehold::Error> {
-        Client::connect(self.endpoint.as_str()).await
+        Client::connect_with(self.endpoint.as_str(), self.access.access()).await
+    }
+
+    /// What a command that is started finds in its environment about the service.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let mut environment = self.access.environment();
+        environment.push(("LEASEHOLD_ENDPOINT", self.endpoint.clone().into()));
+        environment
     }
 
     /// What is said on standard error.

@@ -3,15 +3,16 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
 use clap_complete::env::Shells;
 use clap_complete::{CompleteEnv, CompletionCandidate, Shell};
 use futures::TryStreamExt as _;
-use leasehold::Client;
+use leasehold::{Access, Client};
 
-use crate::args::{self, Cli};
+use crate::args::{self, AccessArgs, Cli};
 use crate::exit::Exit;
 
 /// Names the shell that asks.
@@ -76,13 +77,14 @@ fn names(begun: &OsStr) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (Some(begun), Ok(runtime)) = (begun.to_str(), runtime) else { return Vec::new() };
     let words: Vec<_> = std::env::args().skip_while(|word| word != "--").skip(1).collect();
-    let endpoint = args::endpoint(endpoint_in(&words));
-    let asked = async { tokio::time::timeout(PATIENCE, ask(endpoint, begun)).await };
+    let endpoint = args::endpoint(option_in(&words, "--endpoint"));
+    let access = access_in(&words).access();
+    let asked = async { tokio::time::timeout(PATIENCE, ask(endpoint, access, begun)).await };
     runtime.block_on(asked).ok().and_then(Result::ok).unwrap_or_default()
 }
 
-async fn ask(endpoint: String, begun: &str) -> Result<Vec<String>, leasehold::Error> {
-    let mut elections = Client::connect(endpoint).await?.list(begun);
+async fn ask(endpoint: String, access: Access, begun: &str) -> Result<Vec<String>, leasehold::Error> {
+    let mut elections = Client::connect_with(endpoint, access).await?.list(begun);
     let mut names = Vec::new();
     while let Some(election) = elections.try_next().await? {
         names.push(election.name);
@@ -93,11 +95,17 @@ async fn ask(endpoint: String, begun: &str) -> Result<Vec<String>, leasehold::Er
     Ok(names)
 }
 
-/// The endpoint in a command line that is being typed.
-fn endpoint_in(words: &[String]) -> Option<String> {
+/// Whom to trust and what to show, in a command line that is being typed.
+fn access_in(words: &[String]) -> AccessArgs {
+    let file = |option| option_in(words, option).map(PathBuf::from);
+    AccessArgs { ca: file("--ca"), cert: file("--cert"), key: file("--key"), token_file: file("--token-file") }
+}
+
+/// The value of an option in a command line that is being typed.
+fn option_in(words: &[String], option: &str) -> Option<String> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        match word.strip_prefix("--endpoint") {
+        match word.strip_prefix(option) {
             Some("") => return words.next().cloned(),
             Some(rest) if rest.starts_with('=') => return Some(rest[1..].to_owned()),
             _ => {}
@@ -121,11 +129,14 @@ mod tests {
 
     #[test]
     fn the_endpoint_is_found_where_it_was_typed() {
-        let found = |line: &str| endpoint_in(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let found = |line: &str| option_in(&words(line), "--endpoint");
         assert_eq!(found("leasehold --endpoint a:1 get").as_deref(), Some("a:1"));
         assert_eq!(found("leasehold get --endpoint=a:1,b:1 x").as_deref(), Some("a:1,b:1"));
         assert_eq!(found("leasehold get --endpoints=a:1"), None);
         assert_eq!(found("leasehold get --endpoint"), None);
+        let access = access_in(&words("leasehold --ca a.crt --token-file=token get"));
+        assert_eq!((access.ca, access.token_file), (Some("a.crt".into()), Some("token".into())));
     }
 
     #[test]

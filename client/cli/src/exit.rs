@@ -141,12 +141,21 @@ fn explain_client(error: &leasehold::Error, endpoint: &str) -> Explanation {
     use leasehold::Error;
     match error {
         Error::Unreachable { detail } => {
-            let host = |address: &str| address.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
+            let host = |address: &str| {
+                let address = address.trim().trim_end_matches('/');
+                address.split_once("://").map_or(address, |(_, address)| address).to_owned()
+            };
             let named = endpoint.split(',').all(|address| detail.contains(&host(address)));
             let at = if named { String::new() } else { format!(" at {endpoint}") };
             let what_to_do =
                 "Is a server running there? Start one with leasehold-server, or name another with --endpoint";
-            let message = format!("can't reach the service{at}: {detail}.\n{what_to_do} or LEASEHOLD_ENDPOINT.");
+            // Somebody is there, and the detail says what to do.
+            let advice = if detail.contains("TLS") || detail.contains("certificate") {
+                String::new()
+            } else {
+                format!("\n{what_to_do} or LEASEHOLD_ENDPOINT.")
+            };
+            let message = format!("can't reach the service{at}: {detail}.{advice}");
             Explanation::new(Exit::Unreachable, message)
         }
         Error::Outdated { .. } => Explanation::new(Exit::Unreachable, error.to_string()),

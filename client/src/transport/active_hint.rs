@@ -1,7 +1,6 @@
 //! The word of a standby about which replica is the active one: read, and doubted.
 
-use super::endpoint::Target;
-use std::net::IpAddr;
+use super::endpoint::{Target, is_loopback, literal};
 use tonic::metadata::MetadataMap;
 
 /// The response metadata that has it: `HOST:PORT`.
@@ -12,17 +11,17 @@ const LONGEST: usize = 256;
 /// What to connect to by the metadata of a response of this replica, if they name an address that
 /// may be believed.
 ///
-/// The address means plain text, so a client that doesn't talk plain text already doesn't go there.
-/// A replica elsewhere that says to be on this machine has a wrong setting.
+/// A client that talks TLS goes on with TLS: the certificate there must be for that address, or for
+/// the service that has named it. A replica elsewhere that says to be on this machine has a wrong
+/// setting.
 pub(super) fn target(metadata: &MetadataMap, said_by: &Target) -> Option<Target> {
     let address = metadata.get(HEADER)?.to_str().ok()?;
     let host = host(address)?;
     let uri = said_by.endpoint.uri();
-    if uri.scheme_str() != Some("http") || (is_loopback(host) && !is_loopback(uri.host()?)) {
+    if is_loopback(host) && !is_loopback(uri.host()?) {
         return None;
     }
-    // With its scheme, as a host may be called like one of gRPC.
-    Target::new(&format!("http://{address}")).ok()
+    said_by.named(address)
 }
 
 /// The host of an address, if it is one and nothing else.
@@ -37,16 +36,6 @@ fn host(address: &str) -> Option<&str> {
         None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
     };
     (is_host && is_port).then_some(host)
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || literal(host).is_some_and(|ip| ip.is_loopback())
-}
-
-/// The address in numbers, if the host is one.
-fn literal(host: &str) -> Option<IpAddr> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    bare.unwrap_or(host).parse().ok()
 }
 
 #[cfg(test)]
@@ -105,15 +94,18 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_text_leads_to_plain_text_and_only_loopback_to_loopback() {
+    fn tls_leads_to_tls_and_only_loopback_to_loopback() {
         let near = Target::new("127.0.0.1:7400").unwrap();
         assert!(said_by(&near, "10.0.0.7:7400").is_some(), "a forwarded port");
         assert!(said_by(&near, "localhost:7401").is_some());
         for local in ["127.0.0.1:7400", "[::1]:7400", "LocalHost:7400"] {
             assert!(said(local).is_none(), "{local}");
         }
-        let mut sealed = near;
-        sealed.endpoint = tonic::transport::Endpoint::from_static("https://leasehold.prod.svc:7400");
-        assert!(said_by(&sealed, "10.0.0.7:7400").is_none());
+        for (by, scheme) in [("https://leasehold.prod.svc:7400", "https"), ("leasehold.prod.svc:7400", "http")] {
+            let mut metadata = MetadataMap::new();
+            metadata.insert(HEADER, "10.0.0.7:7400".parse().unwrap());
+            let target = target(&metadata, &Target::new(by).unwrap()).unwrap();
+            assert_eq!(target.endpoint.uri().to_string(), format!("{scheme}://10.0.0.7:7400/"));
+        }
     }
 }

@@ -102,7 +102,7 @@ impl Reconnecting {
 
     /// A connection that is made when it is needed first.
     fn dial(&self, target: &Target) -> GrpcOnly {
-        GrpcOnly::new(dial::connect_lazy(&self.pinged(target).endpoint), &target.address)
+        GrpcOnly::new(dial::connect_lazy(&self.pinged(target)), target)
     }
 
     fn pinged(&self, target: &Target) -> Target {
@@ -212,9 +212,9 @@ pub(super) struct Reached {
 
 /// Makes a connection, and asks who is there: a connection may be up though nobody answers.
 pub(super) async fn reach(target: &Target) -> Result<Reached, Error> {
-    let channel = dial::connect(&target.endpoint).await;
+    let channel = dial::connect(target).await;
     let channel = channel.map_err(|error| error_of(Status::from_error(Box::new(error))))?;
-    let channel = GrpcOnly::new(channel, &target.address);
+    let channel = GrpcOnly::new(channel, target);
     match AdminServiceClient::new(channel.clone()).get_status(GetStatusRequest {}).await.map_err(error_of) {
         Err(error @ Error::Unreachable { .. }) => Err(error),
         answer => Ok(Reached { channel, status: answer.map(Response::into_inner) }),

@@ -5,9 +5,10 @@ use super::caller::{CALL_TIMEOUT, Caller};
 use super::connection::{self, Pings};
 use super::endpoint::{self, CONNECT_TIMEOUT, Target};
 use super::failover::Failover;
-use super::grpc_only::{self, GrpcOnly};
+use super::grpc_only::GrpcOnly;
 use super::probe;
 use super::tenure::FallenBack;
+use crate::access::Access;
 use crate::clock;
 use crate::error::Error;
 use crate::proto::GetElectionRequest;
@@ -35,8 +36,8 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// Connects to the endpoint of this list, such as `a:7400,http://b:7400`, that answers first.
-    pub(crate) async fn connect(endpoints: &str) -> Result<Self, Error> {
-        let endpoints = endpoint::parse(endpoints)?;
+    pub(crate) async fn connect(endpoints: &str, access: Access) -> Result<Self, Error> {
+        let endpoints = endpoint::parse(endpoints, access)?;
         let first = first_that_answers(&endpoints).await?;
         let connections = Self::new(endpoints, first.index);
         connections.calls.connection.begin_with(first.channel);
@@ -45,8 +46,8 @@ impl Connections {
 
     /// Each connection is made when it is needed first, beginning with the first endpoint of the
     /// list.
-    pub(crate) fn lazy(endpoints: &str) -> Result<Self, Error> {
-        Ok(Self::new(endpoint::parse(endpoints)?, 0))
+    pub(crate) fn lazy(endpoints: &str, access: Access) -> Result<Self, Error> {
+        Ok(Self::new(endpoint::parse(endpoints, access)?, 0))
     }
 
     fn new(endpoints: Vec<Target>, first: usize) -> Self {
@@ -119,8 +120,8 @@ async fn first_that_answers(endpoints: &[Target]) -> Result<Answering, Error> {
 async fn answers(target: &Target) -> Result<GrpcOnly, String> {
     let error = match tokio::time::timeout(CONNECT_TIMEOUT, connection::reach(target)).await {
         Ok(Ok(reached)) => return Ok(reached.channel),
-        Ok(Err(error)) => match probe::who_answers(target).await {
-            Some(who) => Error::Unreachable { detail: grpc_only::not_leasehold(&target.address, who) },
+        Ok(Err(error)) => match probe::objection(target).await {
+            Some(detail) => Error::Unreachable { detail },
             None => error,
         },
         Err(_) => Error::silent("GetStatus"),
@@ -130,5 +131,5 @@ async fn answers(target: &Target) -> Result<GrpcOnly, String> {
         other => other.to_string(),
     };
     let is_named = detail.contains(&*target.address);
-    Err(if is_named { detail } else { format!("http://{}: {detail}", target.address) })
+    Err(if is_named { detail } else { format!("{}: {detail}", target.url()) })
 }

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     fn failover(list: &str) -> Failover {
-        Failover::new(endpoint::parse(list).unwrap(), 0)
+        Failover::new(endpoint::parse(list, crate::access::Access::new()).unwrap(), 0)
     }
 
     #[test]

@@ -100,13 +100,16 @@ fn quoted(status: &Status) -> String {
     text
 }
 
+/// What tonic calls each error of a connection: its cause says which.
+const GENERIC: &str = "transport error";
+
 /// The message of a status and of what caused it, each once.
 fn chain(status: &Status) -> String {
     let mut text = status.message().to_owned();
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
         let message = error.to_string();
-        if !text.contains(&message) {
+        if !text.contains(&message) && message != GENERIC {
             if !text.is_empty() {
                 text.push_str(": ");
             }

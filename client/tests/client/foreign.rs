@@ -150,16 +150,16 @@ async fn a_leader_and_an_observer_leave_whoever_refuses_them_without_our_details
 
 #[tokio::test]
 async fn another_program_is_named_for_what_it_is() {
-    let tls: &[u8] = b"\x15\x03\x01\0\x02\x02\x46";
     let http: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
-    for (says, who) in
-        [(http, "it speaks HTTP/1"), (tls, "it speaks TLS"), (b"SSH-2.0-x\r\n", "it doesn't speak HTTP/2")]
-    {
+    for (says, who) in [(http, "it speaks HTTP/1"), (b"SSH-2.0-x\r\n", "it doesn't speak HTTP/2")] {
         let address = stranger(says);
         let expected =
             format!("something answers at http://{address}, but not Leasehold's gRPC (default port 7400): {who}");
         assert_eq!(refused(address).await, expected);
     }
+    let address = stranger(b"\x15\x03\x01\0\x02\x02\x46");
+    let expected = format!("{address} speaks TLS, and was asked in plain text: give it as https://{address}");
+    assert_eq!(refused(address).await, expected);
     let page = Page::start(404);
     let said = refused(page.address).await;
     assert!(said.contains("but not Leasehold's gRPC") && said.contains("404 Not Found with text/html"), "{said}");

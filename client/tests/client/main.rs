@@ -15,4 +15,5 @@ mod page;
 mod proxy;
 mod puppet;
 mod several;
+mod token;
 mod vanishing;

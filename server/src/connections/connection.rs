@@ -4,20 +4,19 @@
 use super::addresses::Place;
 use super::frames::Frames;
 use super::room::Taken;
+use super::wire::Wire;
 use crate::ledger::{Peer, Registered};
 use crate::metrics::Metrics;
-use crate::net::TcpStream;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tonic::transport::server::Connected;
 
 /// A connection and its places.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Wire,
     /// What was read before, and is still to be given.
     preface: &'static [u8],
     frames: Frames,
@@ -29,7 +28,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Wire,
         preface: &'static [u8],
         (peer, registered): (Peer, Registered),
         places: (Place, Taken),
@@ -38,17 +37,14 @@ impl Connection {
         Self { stream, preface, frames: Frames::default(), peer, metrics, _registered: registered, _places: places }
     }
 
+    /// Its other end.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     /// Fails when the connection was cut; otherwise whoever waits here is woken when it is.
     fn check(&self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.peer.poll_cut(cx) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
     }
 }
 

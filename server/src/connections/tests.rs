@@ -3,13 +3,13 @@
 use super::*;
 use crate::ledger;
 use futures::StreamExt as _;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
-use tonic::transport::server::Connected as _;
 
-type Incoming = Pin<Box<dyn Stream<Item = io::Result<Connection>> + Send>>;
+type Incoming = Pin<Box<dyn Stream<Item = Connection> + Send>>;
 
 const LIMITS: ConnectionLimits = ConnectionLimits { connections: 8, per_address: 8, newcomers: 8 };
 /// A bound, not an expectation.
@@ -19,7 +19,7 @@ async fn start(limits: ConnectionLimits) -> (Incoming, SocketAddr, Arc<Metrics>)
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, metrics) = (listener.local_addr().unwrap(), Arc::new(Metrics::new()));
     let ledger = Ledger::new(ledger::LedgerLimits { unsent_bytes: 1, streams: 1 }, Arc::clone(&metrics));
-    (Box::pin(incoming(listener, limits, Arc::clone(&metrics), ledger)), address, metrics)
+    (Box::pin(incoming(listener, None, limits, Arc::clone(&metrics), ledger)), address, metrics)
 }
 
 async fn speak(address: SocketAddr) -> TcpStream {
@@ -29,7 +29,7 @@ async fn speak(address: SocketAddr) -> TcpStream {
 }
 
 async fn next(connections: &mut Incoming) -> Connection {
-    timeout(PATIENCE, connections.next()).await.expect("nobody is admitted").unwrap().unwrap()
+    timeout(PATIENCE, connections.next()).await.expect("nobody is admitted").unwrap()
 }
 
 /// Until the server has closed it.
@@ -118,7 +118,7 @@ async fn a_connection_that_is_cut_ends_for_whoever_reads_or_writes() {
     let mut client = speak(address).await;
     let mut connection = next(&mut connections).await;
     connection.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
-    let peer = connection.connect_info();
+    let peer = connection.peer().clone();
     assert_eq!(peer.address(), client.local_addr().unwrap().ip());
     let reads = tokio::spawn(async move {
         let read = connection.read(&mut [0]).await;

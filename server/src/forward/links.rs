@@ -1,6 +1,7 @@
 //! The connections of a standby to the active replica.
 
 use crate::net;
+use crate::tls::ReplicaLinks;
 use leasehold_core::Active;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -28,6 +29,8 @@ const FOR_CALLS: usize = 5;
 /// Connections to whoever is active now.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
+    /// None: in plain text.
+    tls: Option<ReplicaLinks>,
     now: RwLock<Option<(Target, DropGuard)>>,
 }
 
@@ -43,9 +46,13 @@ pub(crate) struct Target {
 }
 
 impl Links {
+    pub(crate) fn new(tls: Option<ReplicaLinks>) -> Self {
+        Self { tls, now: RwLock::default() }
+    }
+
     /// Another replica is active, or none is known to be. What is under way to the former one ends.
     pub(crate) fn follow(&self, active: Option<Active>) {
-        let target = active.map(Target::new).map(|target| {
+        let target = active.map(|active| Target::new(active, self.tls.as_ref())).map(|target| {
             let guard = target.gone.clone().drop_guard();
             (target, guard)
         });
@@ -59,7 +66,7 @@ impl Links {
 }
 
 impl Target {
-    fn new(active: Active) -> Self {
+    fn new(active: Active, tls: Option<&ReplicaLinks>) -> Self {
         let header = HeaderValue::from_str(active.address.as_str()).expect("an address is printable ASCII");
         let endpoint = net::endpoint(&active.address)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
@@ -67,7 +74,8 @@ impl Target {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
-        let channels = (0..FOR_KEEP_ALIVES + FOR_OBSERVERS + FOR_CALLS).map(|_| net::connect_lazy(&endpoint)).collect();
+        let channels =
+            (0..FOR_KEEP_ALIVES + FOR_OBSERVERS + FOR_CALLS).map(|_| net::connect_lazy(&endpoint, tls)).collect();
         Self {
             active,
             header,

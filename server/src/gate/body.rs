@@ -1,7 +1,8 @@
 //! An answer whose pieces are in the ledger until they are sent.
 
-use super::{HeldTurn, lasted};
-use crate::ledger::Call;
+use super::HeldTurn;
+use crate::errors::Refusal;
+use crate::ledger::{Call, Peer};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::HeaderMap;
@@ -18,20 +20,47 @@ pub(super) struct Counted {
     body: Body,
     call: Arc<Call>,
     turn: Option<HeldTurn>,
-    /// When the stream ends in any case.
-    end: Option<Pin<Box<Sleep>>>,
+    ends: Ends,
     ended: bool,
 }
 
-impl Counted {
-    pub(super) fn new(body: Body, call: Arc<Call>, turn: Option<HeldTurn>, lasts: Option<Duration>) -> Self {
-        Self { body, call, turn, end: lasts.map(|lasts| Box::pin(sleep(lasts))), ended: false }
+/// When an answer ends, if it doesn't end by itself.
+pub(super) enum Ends {
+    WithItsMessage,
+    After(Duration, Pin<Box<Sleep>>),
+    /// When its connection is old.
+    WithConnection(Pin<Box<WaitForCancellationFutureOwned>>),
+}
+
+impl Ends {
+    pub(super) fn after(lasts: Duration) -> Self {
+        Self::After(lasts, Box::pin(sleep(lasts)))
     }
 
-    fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    pub(super) fn with_connection(peer: &Peer) -> Self {
+        Self::WithConnection(Box::pin(peer.old().clone().cancelled_owned()))
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Refusal> {
+        match self {
+            Self::WithItsMessage => Poll::Pending,
+            Self::After(lasts, timer) => {
+                timer.as_mut().poll(context).map(|()| Refusal::ReflectionEnds { limit: *lasts })
+            }
+            Self::WithConnection(old) => old.as_mut().poll(context).map(|()| Refusal::ConnectionAged),
+        }
+    }
+}
+
+impl Counted {
+    pub(super) fn new(body: Body, call: Arc<Call>, turn: Option<HeldTurn>, ends: Ends) -> Self {
+        Self { body, call, turn, ends, ended: false }
+    }
+
+    fn end(&mut self, why: Refusal) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.ended = true;
         let mut trailers = HeaderMap::new();
-        let said = Status::from(lasted()).add_header(&mut trailers);
+        let said = Status::from(why).add_header(&mut trailers);
         Poll::Ready(Some(said.map(|()| Frame::trailers(trailers))))
     }
 }
@@ -44,16 +73,16 @@ impl http_body::Body for Counted {
         if self.ended {
             return Poll::Ready(None);
         }
+        // Before the next piece: a stream on which there is always one ends as well.
+        if let Poll::Ready(why) = self.ends.poll(context) {
+            return self.end(why);
+        }
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.turn = None;
                 Poll::Ready(Some(Ok(frame.map_data(|bytes| self.call.hand_over(bytes)))))
             }
-            Poll::Ready(end) => Poll::Ready(end),
-            Poll::Pending => match self.end.as_mut().map(|end| end.as_mut().poll(context)) {
-                Some(Poll::Ready(())) => self.end(),
-                _ => Poll::Pending,
-            },
+            end => end,
         }
     }
 

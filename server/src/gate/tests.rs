@@ -110,3 +110,31 @@ fn each_method_of_ours_is_of_its_class() {
         assert_eq!(class(path), expected, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_ends_with_its_connection_unless_a_lead_hangs_on_it() {
+    let ledger = Ledger::new(LedgerLimits { unsent_bytes: 1000, streams: 8 }, Arc::new(Metrics::new()));
+    let (peer, _registered) = ledger.register([10, 0, 0, 1].into());
+    let begun = |class| peer.try_begin(class).unwrap().unwrap();
+    let stream = |bound: bool| {
+        let body = Body::new(Once(Some(Bytes::from_static(b"event"))));
+        let response = tonic::Response::new(body);
+        let response = if bound { bound_to_stream(response) } else { response };
+        let (metadata, body, _) = response.into_parts();
+        let mut response = Response::new(body);
+        *response.headers_mut() = metadata.into_headers();
+        answered(Class::Stream, begun(Class::Stream), async { Ok::<_, Status>(response) })
+    };
+    let (mut leased, mut bound) = (stream(false).await.unwrap(), stream(true).await.unwrap());
+    for answer in [&mut leased, &mut bound] {
+        assert!(frame(answer.body_mut()).await.is_data());
+    }
+    peer.old().cancel();
+    let trailers = frame(leased.body_mut()).await.into_trailers().unwrap();
+    let status = Status::from_header_map(&trailers).unwrap();
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+    assert!(status.message().contains("max_connection_age"), "{status:?}");
+    assert!(leased.body().is_end_stream());
+    let waits = tokio::time::timeout(Duration::from_millis(50), frame(bound.body_mut()));
+    assert!(waits.await.is_err(), "its leader would lose the lead");
+}

@@ -30,7 +30,7 @@ async fn start_within(limits: HttpLimits) -> HttpServer {
     let metrics = Arc::new(Metrics::new());
     let jwks = json!({"keys": [{"kty": "OKP"}]});
     let beat = Arc::new(Beat::new(clock::now()));
-    let state = HttpState { health: receiver, metrics: Arc::clone(&metrics), jwks, beat: Arc::clone(&beat) };
+    let state = HttpState { health: receiver, metrics: Arc::clone(&metrics), jwks, beat: Arc::clone(&beat), ca: None };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve_within(limits, listener, state, shutdown.clone()));
     HttpServer { address, health, metrics, beat, shutdown, task }

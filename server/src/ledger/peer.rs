@@ -3,6 +3,7 @@
 use super::{Class, Ledger, OpenCalls, SPANS};
 use crate::errors::Refusal;
 use crate::line::Owner;
+use crate::tls::Presented;
 use bytes::Bytes;
 use futures::task::AtomicWaker;
 use std::net::IpAddr;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Context;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 /// So many calls of a connection are worked at, or have one answer that isn't sent: the next ones
 /// wait.
@@ -40,6 +42,9 @@ pub(super) struct PeerState {
     /// There is room again.
     room: Notify,
     cut: AtomicBool,
+    /// It is old: its streams are to be opened on another one.
+    old: CancellationToken,
+    presented: Presented,
     /// Whoever reads and writes the connection.
     connection: AtomicWaker,
 }
@@ -71,6 +76,26 @@ impl Peer {
     /// Its host.
     pub(crate) fn address(&self) -> IpAddr {
         self.0.address
+    }
+
+    /// Whether it is another replica, as far as TLS has proved it.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.0.presented == Presented::Replica
+    }
+
+    /// The certificate (DER) that a client has shown, whose chain TLS has checked.
+    pub(crate) fn certificate(&self) -> Option<&[u8]> {
+        if let Presented::Certificate(certificate) = &self.0.presented { Some(certificate.der()) } else { None }
+    }
+
+    /// A number that no other connection has.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Cancelled when the streams of this connection are to be opened on another one.
+    pub(crate) fn old(&self) -> &CancellationToken {
+        &self.0.old
     }
 
     /// For work that costs little: each connection for itself.
@@ -138,6 +163,11 @@ impl Peer {
 }
 
 impl Call {
+    /// The connection that it came on.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     fn begun(mut self, permit: OwnedSemaphorePermit) -> Begun {
         if self.class != Class::Unary {
             return Begun { call: Arc::new(self), at_work: Some(permit) };
@@ -195,7 +225,12 @@ impl Drop for Registered {
 }
 
 impl PeerState {
-    pub(super) fn new(id: u64, (address, of_address): (IpAddr, Arc<OpenCalls>), ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(
+        id: u64,
+        (address, of_address): (IpAddr, Arc<OpenCalls>),
+        presented: Presented,
+        ledger: Arc<Ledger>,
+    ) -> Self {
         Self {
             id,
             address,
@@ -207,6 +242,8 @@ impl PeerState {
             pieces: Default::default(),
             room: Notify::new(),
             cut: AtomicBool::new(false),
+            old: CancellationToken::new(),
+            presented,
             connection: AtomicWaker::new(),
         }
     }

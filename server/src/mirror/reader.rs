@@ -4,6 +4,7 @@ use super::frame::{Frame, batch, longest};
 use super::seal::{Seal, Seals, random};
 use crate::handle::Handle;
 use crate::net;
+use crate::tls::ReplicaLinks;
 use leasehold_core::{Active, Holder, Input, MAX_MAX_CANDIDACIES};
 use leasehold_proto::v1;
 use leasehold_proto::v1::replica_service_client::ReplicaServiceClient;
@@ -22,8 +23,16 @@ const RETRY_UNREADABLE: Duration = Duration::from_secs(30);
 /// A batch has at most so many frames: all candidacies, a long value each.
 const MAX_FRAMES: usize = MAX_MAX_CANDIDACIES / 100;
 
+/// How a mirror is asked for.
+pub(crate) struct MirrorWay {
+    pub(crate) seals: Seals,
+    pub(crate) me: Holder,
+    /// None: in plain text. The mirror is sealed besides.
+    pub(crate) tls: Option<ReplicaLinks>,
+}
+
 /// Mirrors whoever is active, until nobody is left to tell.
-pub(crate) async fn follow(mut active: watch::Receiver<Option<Active>>, handle: Handle, seals: Seals, me: Holder) {
+pub(crate) async fn follow(mut active: watch::Receiver<Option<Active>>, handle: Handle, way: MirrorWay) {
     loop {
         let followed = active.borrow_and_update().clone();
         let changed = match followed {
@@ -31,7 +40,7 @@ pub(crate) async fn follow(mut active: watch::Receiver<Option<Active>>, handle: 
             Some(followed) => {
                 tokio::select! {
                     changed = active.changed() => changed,
-                    () = mirror_for_a_while(&followed, &handle, &seals, &me) => Ok(()),
+                    () = mirror_for_a_while(&followed, &handle, &way) => Ok(()),
                 }
             }
         };
@@ -41,9 +50,9 @@ pub(crate) async fn follow(mut active: watch::Receiver<Option<Active>>, handle: 
     }
 }
 
-async fn mirror_for_a_while(active: &Active, handle: &Handle, seals: &Seals, me: &Holder) {
+async fn mirror_for_a_while(active: &Active, handle: &Handle, way: &MirrorWay) {
     let mut retry = RETRY;
-    if let Err(error) = mirror(active, handle, seals, me).await {
+    if let Err(error) = mirror(active, handle, way).await {
         let address = &active.address;
         if error.code() == Code::DataLoss {
             tracing::warn!(%address, error = error.message(), "the active replica can't be mirrored");
@@ -55,8 +64,8 @@ async fn mirror_for_a_while(active: &Active, handle: &Handle, seals: &Seals, me:
     tokio::time::sleep(retry).await;
 }
 
-async fn mirror(active: &Active, handle: &Handle, seals: &Seals, me: &Holder) -> Result<(), Status> {
-    let mut stream = open(active, seals, me).await?;
+async fn mirror(active: &Active, handle: &Handle, way: &MirrorWay) -> Result<(), Status> {
+    let mut stream = open(active, way).await?;
     let mut frames = Vec::new();
     loop {
         let frame = stream.next().await?;
@@ -79,9 +88,9 @@ struct Reader {
     seal: Seal,
 }
 
-async fn open(active: &Active, seals: &Seals, me: &Holder) -> Result<Reader, Status> {
-    let channel =
-        net::connect(&net::endpoint(&active.address)).await.map_err(|error| Status::from_error(Box::new(error)))?;
+async fn open(active: &Active, MirrorWay { seals, me, tls }: &MirrorWay) -> Result<Reader, Status> {
+    let connected = net::connect(&net::endpoint(&active.address), tls.as_ref()).await;
+    let channel = connected.map_err(|error| Status::from_error(Box::new(error)))?;
     let mut client = ReplicaServiceClient::new(channel).max_decoding_message_size(longest(MAX_MAX_CANDIDACIES) + 1024);
     let nonce = random();
     let sealed = seals.of_request(&nonce).seal(me.0.clone().into_bytes());

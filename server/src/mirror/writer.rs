@@ -25,6 +25,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 pub(crate) struct Mirrors {
     handle: Handle,
     seals: Seals,
+    /// Whether replicas prove by TLS that they are such.
+    over_tls: bool,
 }
 
 struct MirrorWriter {
@@ -34,11 +36,14 @@ struct MirrorWriter {
 }
 
 impl Mirrors {
-    pub(crate) fn new(handle: Handle, seals: Seals) -> Self {
-        Self { handle, seals }
+    pub(crate) fn new(handle: Handle, seals: Seals, over_tls: bool) -> Self {
+        Self { handle, seals, over_tls }
     }
 
     async fn open(&self, caller: &Caller, request: v1::MirrorRequest) -> Result<MirrorWriter, Refusal> {
+        if self.over_tls && !caller.is_replica() {
+            return Err(Refusal::NotAReplica);
+        }
         let fair = request.nonce.len() == RANDOM_BYTES && request.sealed.len() <= 1024;
         let name = fair.then(|| self.seals.of_request(&request.nonce).open(request.sealed)).flatten();
         let name = name.ok_or(Refusal::NotAReplica)?;

@@ -19,17 +19,22 @@ pub use turmoil::net::{TcpListener, TcpStream};
 /// Where the API server is.
 const API_SERVER: &str = "http://kubernetes:6443";
 
-pub(crate) fn connect_lazy(endpoint: &Endpoint) -> Channel {
-    endpoint.connect_with_connector_lazy(tower::service_fn(dial))
+pub(super) fn connect_lazy(endpoint: &Endpoint) -> Channel {
+    endpoint.connect_with_connector_lazy(tower::service_fn(dial_io))
 }
 
-pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
-    endpoint.connect_with_connector(tower::service_fn(dial)).await
+pub(super) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
+    endpoint.connect_with_connector(tower::service_fn(dial_io)).await
 }
 
-async fn dial(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
+/// A connection to this host and port.
+pub(crate) async fn dial(uri: &Uri) -> io::Result<TcpStream> {
     let host = uri.host().unwrap_or_default().to_owned();
-    Ok(TokioIo::new(TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?))
+    TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await
+}
+
+async fn dial_io(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
+    Ok(TokioIo::new(dial(&uri).await?))
 }
 
 /// What a pod finds.
@@ -42,7 +47,7 @@ pub(crate) fn api_client(config: kube::Config) -> anyhow::Result<kube::Client> {
     let limit = config.connect_timeout.unwrap_or(Duration::MAX);
     let connector = tower::service_fn(move |uri| {
         Box::pin(async move {
-            let dialled = tokio::time::timeout(limit, dial(uri)).await;
+            let dialled = tokio::time::timeout(limit, dial_io(uri)).await;
             dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(ApiConnection)
         })
     });

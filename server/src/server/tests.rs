@@ -34,7 +34,7 @@ async fn start(dir: &std::path::Path) -> Server {
     let listener = TcpListener::bind(settings.listen).await.unwrap();
     let http_listener = TcpListener::bind(settings.http_listen).await.unwrap();
     let backend = Backend::open(&settings).await.unwrap();
-    let mut server = Server::start(&settings, backend, listener, http_listener).unwrap();
+    let mut server = Server::start(&settings, backend, listener, http_listener).await.unwrap();
     assert!(server.serves().await);
     server
 }
@@ -52,8 +52,8 @@ async fn call(server: &Server, method: &str, message: &impl prost::Message, tenu
     }
     let context = Arc::clone(&server.context);
     let (right, line) = (Arc::clone(&context.handle.right), Arc::clone(&context.line));
-    let layer =
-        ForwardLayer { right, links: Arc::default(), metrics: Arc::clone(&context.metrics), line, passports: None };
+    let (links, metrics) = (Arc::new(Links::new(None)), Arc::clone(&context.metrics));
+    let layer = ForwardLayer { right, links, metrics, line, passports: None };
     let spawns = service_fn(move |request: Request<Body>| {
         let mut service = ElectionServiceServer::new(Elections(Arc::clone(&context)));
         let answer = tokio::spawn(async move { service.call(request).await });

@@ -8,6 +8,7 @@ use super::{Context, deadline};
 use crate::caller::Caller;
 use crate::clock;
 use crate::errors::{Refusal, shown};
+use crate::gate;
 use crate::gate::held;
 use crate::handle::Answered;
 use crate::line::Owner;
@@ -312,7 +313,10 @@ impl ElectionService for Elections {
     type ObserveStream = ObserveStream;
 
     async fn campaign(&self, request: Request<v1::CampaignRequest>) -> Result<Response<CampaignStream>, Status> {
-        self.0.respond(self.open_campaign(request).await)
+        let v1::CampaignRequest { ttl, ticket, .. } = request.get_ref();
+        let is_bound = ttl.is_none() && ticket.is_empty();
+        let response = self.0.respond(self.open_campaign(request).await)?;
+        Ok(if is_bound { gate::bound_to_stream(response) } else { response })
     }
 
     async fn keep_alive(

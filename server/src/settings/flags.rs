@@ -1,10 +1,10 @@
 //! Settings as typed: on the command line, in the environment, in a file. Nothing is filled in
 //! here.
 
-use super::{AuthWay, SettingsError};
+use super::{AuthWay, ClientAuth, SettingsError, TlsMode};
 use crate::memory::Size;
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use leasehold_core::Millis;
 use serde::{Deserialize, Deserializer, de};
 use std::fs::File;
@@ -42,6 +42,29 @@ pub struct CommandLine {
     /// All others.
     #[command(flatten)]
     pub flags: Flags,
+    /// What to do in place of serving.
+    #[command(subcommand)]
+    pub command: Option<ServerCommand>,
+}
+
+/// What to do in place of serving.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ServerCommand {
+    /// Give the replicas on Kubernetes a new authority for their certificates.
+    ///
+    /// Both authorities are trusted from now on, and published. The new one signs after some time,
+    /// by when clients must have read it; the former one is trusted until all that it has signed
+    /// has ended.
+    RotateCa {
+        /// When the new authority begins to sign.
+        #[arg(long, value_name = "TIME", default_value = "10m")]
+        after: Span,
+
+        /// Trust nobody but the new authority, at once: for a key that somebody else has. Clients
+        /// are kept out until they have read the new certificate.
+        #[arg(long)]
+        distrust: bool,
+    },
 }
 
 /// What was set, in one place: `None` where nothing was.
@@ -52,7 +75,8 @@ pub struct Flags {
     #[arg(long, value_name = "IP:PORT", value_parser = address, env = "LEASEHOLD_LISTEN", hide_env_values = true)]
     pub listen: Option<SocketAddr>,
 
-    /// Serve /healthz, /readyz, /metrics and /.well-known/jwks.json here [default: 127.0.0.1:7401]
+    /// Serve /healthz, /readyz, /metrics, /ca.crt and /.well-known/jwks.json here [default:
+    /// 127.0.0.1:7401]
     #[arg(long, value_name = "IP:PORT", value_parser = address, env = "LEASEHOLD_HTTP_LISTEN", hide_env_values = true)]
     #[serde(alias = "http_listen")]
     pub http_listen: Option<SocketAddr>,
@@ -224,6 +248,51 @@ pub struct Flags {
     #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_OBSERVERS_PER_SUBJECT", hide_env_values = true)]
     #[serde(alias = "max_observers_per_subject")]
     pub max_observers_per_subject: Option<usize>,
+    /// Where the certificate of the gRPC port comes from, if not from --tls-cert: auto, an
+    /// authority that the replicas share, or off, nowhere [default: auto with --kubernetes, else
+    /// off]
+    #[arg(long, value_name = "MODE", env = "LEASEHOLD_TLS", hide_env_values = true)]
+    pub tls: Option<TlsMode>,
+
+    /// More names and addresses for which --tls auto signs, with commas between them [default:
+    /// none]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', env = "LEASEHOLD_TLS_NAMES", hide_env_values = true)]
+    #[serde(alias = "tls_names")]
+    pub tls_names: Option<Vec<String>>,
+
+    /// Publish whom to trust as this ClusterTrustBundle, too, for workers in all namespaces
+    /// [default: none]
+    #[arg(long, value_name = "NAME", env = "LEASEHOLD_CA_TRUST_BUNDLE", hide_env_values = true)]
+    #[serde(alias = "ca_trust_bundle")]
+    pub ca_trust_bundle: Option<String>,
+
+    /// The certificate of the gRPC port, and those between it and its authority: PEM, read again
+    /// when it changes [default: none]
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_TLS_CERT", hide_env_values = true)]
+    #[serde(alias = "tls_cert")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate: PEM, read again when it changes [default: none]
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_TLS_KEY", hide_env_values = true)]
+    #[serde(alias = "tls_key")]
+    pub tls_key: Option<PathBuf>,
+
+    /// The authorities whose certificates clients may show: PEM, read again when it changes
+    /// [default: none]
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_TLS_CLIENT_CA", hide_env_values = true)]
+    #[serde(alias = "tls_client_ca")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Whether a client must show a certificate of --tls-client-ca [default: required]
+    #[arg(long, value_name = "WHETHER", env = "LEASEHOLD_TLS_CLIENT_AUTH", hide_env_values = true)]
+    #[serde(alias = "tls_client_auth")]
+    pub tls_client_auth: Option<ClientAuth>,
+
+    /// How old a connection gets, 1s to 365days, give or take a tenth: its streams are told to open
+    /// again elsewhere [default: 1h]
+    #[arg(long, value_name = "TIME", env = "LEASEHOLD_MAX_CONNECTION_AGE", hide_env_values = true)]
+    #[serde(alias = "max_connection_age")]
+    pub max_connection_age: Option<Span>,
 
     /// Serve plain text on addresses that others can reach
     #[arg(
@@ -303,6 +372,14 @@ impl Flags {
             admin: self.admin.or(other.admin),
             max_calls_per_subject: self.max_calls_per_subject.or(other.max_calls_per_subject),
             max_observers_per_subject: self.max_observers_per_subject.or(other.max_observers_per_subject),
+            tls: self.tls.or(other.tls),
+            tls_names: self.tls_names.or(other.tls_names),
+            ca_trust_bundle: self.ca_trust_bundle.or(other.ca_trust_bundle),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
+            tls_client_auth: self.tls_client_auth.or(other.tls_client_auth),
+            max_connection_age: self.max_connection_age.or(other.max_connection_age),
             insecure: self.insecure.or(other.insecure),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),

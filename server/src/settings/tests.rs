@@ -3,6 +3,7 @@
 use super::*;
 use clap::{CommandFactory, Parser};
 use std::io::Write;
+use std::time::Duration;
 
 fn flags(words: &[&str]) -> Flags {
     CommandLine::try_parse_from([&["leasehold-server"], words].concat()).unwrap().flags
@@ -42,7 +43,7 @@ fn without_flags_it_is_a_complete_service_on_loopback() {
 }
 
 /// A value for every flag that is one for all.
-const WORDS: [&str; 21] = [
+const WORDS: [&str; 22] = [
     "--listen=0.0.0.0:1",
     "--http-listen=[::1]:2",
     "--data-dir=/d",
@@ -61,6 +62,7 @@ const WORDS: [&str; 21] = [
     "--policy=/policy.toml",
     "--max-calls-per-subject=11",
     "--max-observers-per-subject=12",
+    "--max-connection-age=10m",
     "--insecure",
     "--log-format=json",
     "--log-level=debug",
@@ -98,6 +100,8 @@ fn every_flag_and_every_key_reaches_its_setting() {
             calls_per_subject: 11,
             observers_per_subject: 12,
         },
+        tls: TlsSettings::default(),
+        max_connection_age: Millis(600_000),
         insecure: true,
         log_format: LogFormat::Json,
         log_level: "debug".into(),
@@ -184,11 +188,75 @@ fn others_reach_it_only_if_that_is_spelled_out() {
     for words in [["--listen", "0.0.0.0:7400"], ["--http-listen", "[::]:7401"], ["--listen", "192.168.1.2:7400"]] {
         let error = settings(&words).unwrap_err().to_string();
         let says = format!("{} {} isn't an address of this machine alone", words[0], words[1]);
-        assert!(error.starts_with(&says) && error.contains("--insecure"), "{error}");
+        assert!(error.starts_with(&says) && error.contains("--tls-cert") && error.contains("--insecure"), "{error}");
         assert!(settings(&[words[0], words[1], "--insecure"]).is_ok());
     }
     for loopback in ["127.0.0.1:0", "127.8.9.10:1", "[::1]:7400", "[::ffff:127.0.0.1]:7400"] {
         assert!(settings(&["--listen", loopback]).is_ok(), "{loopback}");
+    }
+}
+
+#[test]
+fn with_a_certificate_others_may_reach_it_and_clients_may_have_to_show_theirs() {
+    let pair = ["--tls-cert=c", "--tls-key=k"];
+    let open = ["--listen=0.0.0.0:7400", "--http-listen=0.0.0.0:7401"];
+    let source = TlsSource::Files { cert: "c".into(), key: "k".into() };
+    let with = |words: &[&str]| settings(&[&pair, &open, words].concat()).unwrap().tls;
+    assert_eq!(with(&[]), TlsSettings { source: source.clone(), ..TlsSettings::default() });
+    for (words, auth) in [
+        (&["--tls-client-ca=ca"][..], ClientAuth::Required),
+        (&["--tls-client-ca=ca", "--tls-client-auth=optional"], ClientAuth::Optional),
+        (&["--tls-client-ca=ca", "--tls-client-auth=required"], ClientAuth::Required),
+    ] {
+        let client_ca = Some(ClientCa { path: "ca".into(), auth });
+        assert_eq!(with(words), TlsSettings { source: source.clone(), client_ca, ..TlsSettings::default() });
+    }
+    let lines = "tls-cert = \"c\"\ntls_key = \"k\"\ntls-client-ca = \"ca\"\ntls_client_auth = \"optional\"";
+    let words = [&pair[..], &["--tls-client-ca=ca", "--tls-client-auth=optional"]].concat();
+    assert_eq!(file(lines).unwrap(), flags(&words));
+}
+
+#[test]
+fn replicas_sign_for_themselves_unless_something_else_is_said() {
+    let source = |words: &[&str]| settings(&[&["--kubernetes"], words].concat()).unwrap().tls.source;
+    let files = TlsSource::Files { cert: "c".into(), key: "k".into() };
+    for (words, expected) in [
+        (&[][..], TlsSource::Auto),
+        (&["--tls=auto", "--tls-names=a,b"], TlsSource::Auto),
+        (&["--tls=off"], TlsSource::Off),
+        (&["--insecure"], TlsSource::Off),
+        (&["--tls=off", "--insecure"], TlsSource::Off),
+        (&["--tls-cert=c", "--tls-key=k"], files),
+    ] {
+        assert_eq!(source(words), expected, "{words:?}");
+    }
+    assert_eq!(settings(&[]).unwrap().tls.source, TlsSource::Off, "a lone server shares nothing");
+}
+
+#[test]
+fn a_command_is_about_replicas() {
+    let (settings, command) = Settings::with_command(["leasehold-server", "rotate-ca", "--after=1m"]).unwrap();
+    assert_eq!(command, Some(ServerCommand::RotateCa { after: Span(Duration::from_secs(60)), distrust: false }));
+    assert!(settings.replica.is_some());
+}
+
+#[test]
+fn settings_of_tls_are_checked_together() {
+    for (words, says) in [
+        (&["--tls-cert=c"][..], "--tls-cert is given without --tls-key"),
+        (&["--tls-key=k"], "--tls-key is given without --tls-cert"),
+        (&["--tls-client-ca=c"], "--tls-client-ca means nothing in plain text; give --tls-cert and --tls-key"),
+        (&["--tls-cert=c", "--tls-key=k", "--tls-client-auth=optional"], "--tls-client-auth is given without"),
+        (&["--tls-cert=c", "--tls-key=k", "--insecure"], "leave out one of them"),
+        (&["--tls=auto"], "--tls auto means nothing without --kubernetes"),
+        (&["--tls=auto", "--kubernetes", "--insecure"], "--tls auto means TLS; leave out one of them"),
+        (&["--tls=auto", "--kubernetes", "--tls-cert=c", "--tls-key=k"], "leave out one of them"),
+        (&["--tls-names=a", "--kubernetes", "--insecure"], "--tls-names means nothing without --tls auto"),
+        (&["--ca-trust-bundle=a", "--kubernetes", "--tls=off"], "--ca-trust-bundle means nothing without --tls auto"),
+        (&["--kubernetes", "--tls=off", "--listen=10.0.0.1:7400"], "isn't an address of this machine alone"),
+    ] {
+        let error = settings(words).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
     }
 }
 
@@ -202,6 +270,8 @@ fn values_that_make_no_sense_are_named() {
         (&["--max-candidacies", "100001"], "the limit on candidacies is 100001; at most 100000 are supported"),
         (&["--max-ttl", "999ms"], "max_ttl is 999 ms; it must lie between 1 s and 86400 s"),
         (&["--max-ttl", "25h"], "max_ttl is 90000 s"),
+        (&["--max-connection-age", "999ms"], "--max-connection-age is 999 ms; it must lie between 1s and 365 days"),
+        (&["--max-connection-age", "366days"], "it must lie between 1s and 365 days"),
         (&["--issuer", ""], "--issuer must have 1 to 256 bytes"),
         (&["--log-level", "loud=="], "--log-level \"loud==\" can't be used: "),
     ] {

@@ -91,7 +91,7 @@ impl Services {
     /// `ReplicaService`.
     #[must_use]
     pub fn mirrors(&self) -> impl ReplicaService + use<> {
-        Mirrors::new(self.context.handle.clone(), SECRETS.seals.clone())
+        Mirrors::new(self.context.handle.clone(), SECRETS.seals.clone(), false)
     }
 
     /// The right that opens answers.

@@ -1,6 +1,7 @@
 //! What the integration tests share: real processes started and ended, raw gRPC clients, and what
 //! /proc says about them.
 
+mod authority;
 mod binaries;
 mod campaign;
 mod http;
@@ -16,6 +17,7 @@ mod silence;
 mod stranger;
 mod worker;
 
+pub use authority::{Authority, Files};
 pub use binaries::{Profile, binary, example, repository};
 pub use campaign::{Campaign, PATIENCE, keep_alive, leased, milliseconds, reopened, stream_bound};
 pub use http::{HttpResponse, http_get};

@@ -1,6 +1,6 @@
 //! A real `leasehold-server` on free ports with a data folder of its own.
 
-use crate::{AdminClient, ElectionClient, Ending, Process, Profile, binary};
+use crate::{AdminClient, ElectionClient, Ending, Files, Process, Profile, binary};
 use anyhow::{Context as _, bail};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -45,6 +45,14 @@ impl ServerBuilder {
     pub fn release(mut self, release: bool) -> Self {
         self.profile = if release { Profile::Release } else { Profile::Same };
         self
+    }
+
+    /// Speaks TLS with these.
+    pub fn tls(self, files: &Files) -> Self {
+        self.arg("--tls-cert")
+            .arg(files.cert.display().to_string())
+            .arg("--tls-key")
+            .arg(files.key.display().to_string())
     }
 
     /// Uses this data folder, and leaves it there. Without this: a temporary one.

@@ -25,9 +25,16 @@ pub const RULES: &str = "
 - apiGroups: ['']
   resources: [secrets]
   resourceNames: [leasehold-keys]
-  verbs: [get]
+  verbs: [get, update]
 - apiGroups: ['']
   resources: [secrets]
+  verbs: [create]
+- apiGroups: ['']
+  resources: [configmaps]
+  resourceNames: [leasehold-ca]
+  verbs: [get, update]
+- apiGroups: ['']
+  resources: [configmaps]
   verbs: [create]
 - apiGroups: ['', events.k8s.io]
   resources: [events]
@@ -44,6 +51,7 @@ pub struct GroupBuilder {
     env: Vec<Vec<(String, String)>>,
     reached_by_way: bool,
     over_http: bool,
+    over_tls: bool,
 }
 
 /// Replicas with one API server. They are killed when this is dropped.
@@ -123,6 +131,13 @@ impl GroupBuilder {
         self
     }
 
+    /// The replicas make an authority and speak TLS, as they do in the manifests. Without this:
+    /// plain text, so that a test can use raw connections.
+    pub fn over_tls(mut self) -> Self {
+        self.over_tls = true;
+        self
+    }
+
     /// Starts the API server, makes the Lease as the manifest does (without a spec), and starts the
     /// replicas.
     ///
@@ -179,6 +194,9 @@ impl Replica {
             .arg("--replica")
             .arg(format!("r{number}"))
             .env("KUBECONFIG", account.kubeconfig().display().to_string());
+        if !how.over_tls {
+            builder = builder.arg("--tls").arg("off");
+        }
         if how.reached_by_way {
             builder = builder.arg("--advertise").arg(way.address().to_string());
         }
@@ -211,6 +229,7 @@ impl Group {
             env: Vec::new(),
             reached_by_way: false,
             over_http: false,
+            over_tls: false,
         }
     }
 

@@ -63,6 +63,62 @@ async fn the_api_server_takes_every_manifest() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The objects of deploy/ with a component, a document each.
+async fn with_component(plane: &ControlPlane, component: &str) -> anyhow::Result<Vec<String>> {
+    let overlay = tempfile::tempdir()?;
+    // kustomize takes relative paths only.
+    let (from, to) = (overlay.path().canonicalize()?, PathBuf::from(folder("deploy")).canonicalize()?);
+    let up = "../".repeat(from.components().count() - 1);
+    let deploy = format!("{up}{}", to.display().to_string().trim_start_matches('/'));
+    let text = format!("resources: [{deploy}]\ncomponents: [{deploy}/components/{component}]\n");
+    std::fs::write(overlay.path().join("kustomization.yaml"), text)?;
+    let built = plane.admin().run(&["kustomize", &overlay.path().display().to_string()]).await?;
+    Ok(built.split("\n---\n").map(str::to_owned).collect())
+}
+
+/// cert-manager itself isn't here: its object is looked at, and the rest is taken by the API
+/// server.
+#[tokio::test]
+async fn the_component_for_cert_manager_gives_the_replicas_its_certificate() -> anyhow::Result<()> {
+    let plane = applied().await?;
+    let objects = with_component(&plane, "cert-manager").await?;
+    let (certificates, others): (Vec<String>, Vec<String>) =
+        objects.into_iter().partition(|object| object.contains("kind: Certificate\n"));
+    ensure!(certificates.len() == 1 && certificates[0].contains("secretName: leasehold-tls"), "{certificates:?}");
+    plane.admin().apply(&others.join("\n---\n")).await?;
+    let deployment = plane.admin().json(&["get", "deployment", "leasehold", "--namespace=leasehold"]).await?;
+    let pod = &deployment["spec"]["template"]["spec"];
+    let args = pod["containers"][0]["args"].to_string();
+    let (cert, key) = ("--tls-cert=/etc/leasehold/tls.crt", "--tls-key=/etc/leasehold/tls.key");
+    ensure!(args.contains(cert) && args.contains(key), "{args}");
+    ensure!(pod["volumes"][0]["secret"]["secretName"] == "leasehold-tls", "{pod}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_component_for_the_trust_bundle_gives_one_right_more() -> anyhow::Result<()> {
+    let plane = applied().await?;
+    let replica = account(&plane, "leasehold", "leasehold").await?;
+    let before = rights(&replica).await?;
+    plane.admin().apply(&with_component(&plane, "cluster-trust-bundle").await?.join("\n---\n")).await?;
+    let deployment = plane.admin().json(&["get", "deployment", "leasehold", "--namespace=leasehold"]).await?;
+    let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    ensure!(args.contains("--ca-trust-bundle=leasehold"), "{args}");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let now = rights(&replica).await?;
+        let more: Vec<_> = now.difference(&before).map(String::as_str).collect();
+        // kubectl puts together what is said of one resource.
+        if more.iter().any(|right| right.contains("clustertrustbundles") && right.contains("[leasehold] [get update]"))
+        {
+            ensure!(more.iter().all(|right| right.contains("clustertrustbundles")), "{more:?}");
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{more:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
 #[test]
 fn images_are_of_this_version() -> anyhow::Result<()> {
     let wanted = format!(":{}", env!("CARGO_PKG_VERSION"));
@@ -110,12 +166,14 @@ async fn the_rights_are_those_that_are_documented() -> anyhow::Result<()> {
     let replica = rights(&account(&plane, "leasehold", "leasehold").await?).await?;
     let more: Vec<&str> = replica.difference(&worker).map(String::as_str).collect();
     let documented = [
+        "configmaps [] [] [create]",
+        "configmaps [] [leasehold-ca] [get update]",
         "events [] [] [create patch]",
         "events.events.k8s.io [] [] [create patch]",
         "leases.coordination.k8s.io [] [] [create]",
         "leases.coordination.k8s.io [] [leasehold] [get list watch update]",
         "secrets [] [] [create]",
-        "secrets [] [leasehold-keys] [get]",
+        "secrets [] [leasehold-keys] [get update]",
     ];
     assert_eq!(more, documented);
     // A worker may do what every account of a cluster may: ask who it is, and what the API server

@@ -30,6 +30,6 @@ pub(crate) async fn serve(name: String, stop: Arc<Notify>) -> turmoil::Result {
     };
     let listener = TcpListener::bind(settings.listen).await?;
     let http = TcpListener::bind(settings.http_listen).await?;
-    Server::start(&settings, opened, listener, http)?.run(stop.notified()).await?;
+    Server::start(&settings, opened, listener, http).await?.run(stop.notified()).await?;
     Ok(())
 }

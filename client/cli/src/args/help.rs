@@ -6,7 +6,7 @@ The command finds in its environment:
   LEASEHOLD_CANDIDATE        the name of this candidate
   LEASEHOLD_FENCING_TOKEN    the fencing token: hand it to whatever the command writes to
   LEASEHOLD_TASK_TOKEN_FILE  a file with a signed token that shows to others who leads, replaced as it is refreshed
-  LEASEHOLD_ENDPOINT         the service, as it was given to leasehold
+  LEASEHOLD_ENDPOINT         the service, as it was given to leasehold; likewise LEASEHOLD_CA, _CERT, _KEY and _TOKEN_FILE
 
 When the leadership can't be kept, or an operator ends it, the command gets SIGTERM. Before the leadership's time
 is over, it and all that it started get SIGKILL, even when leasehold itself was stopped or killed. What the command leaves
@@ -62,6 +62,7 @@ pub(super) const STATUS: &str = "\
 Examples:
   leasehold status
   leasehold --endpoint 10.0.0.5:7400,10.0.0.6:7400 status   # of the first that answers
+  leasehold --endpoint https://leasehold.example:7400 --ca ca.crt status
   leasehold --endpoint 10.0.0.5:7400 --output json status | jq .leaders";
 
 pub(super) const WHOAMI: &str = "\

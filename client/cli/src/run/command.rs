@@ -31,7 +31,7 @@ const PASSED_ON: [Signal; 7] =
     [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2, Signal::WINCH];
 
 pub(crate) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exit> {
-    let endpoint = context.endpoint.as_str();
+    let service = context.environment();
     let timing =
         Timing::new(args.candidate.ttl, args.grace).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     launch::check(&args.command[0])?;
@@ -48,7 +48,7 @@ pub(crate) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
         voice.standing(election, standing);
         Ok(())
     };
-    let health = Health::new(args, endpoint, voice);
+    let health = Health::new(args, &service, voice);
     let campaign = campaign(&client, &args.candidate, patience);
     let campaign = if let Some(health) = &health { health.tie(campaign) } else { campaign };
     match contend(campaign, &mut signals, tell).await {
@@ -58,7 +58,7 @@ pub(crate) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
         Ok(Contest::Interrupted(signal)) => Ok(Exit::signal(signal)),
         Ok(Contest::Won(leadership)) => {
             voice.say(format_args!("leading {election} with fencing token {}", leadership.fencing_token()));
-            let way = Way { endpoint, args, timing, health: health.as_ref(), voice };
+            let way = Way { service: &service, args, timing, health: health.as_ref(), voice };
             let outcome = lead(way, &leadership, &mut signals).await;
             resign(leadership, voice).await;
             Ok(match outcome? {
@@ -77,7 +77,8 @@ fn is_not_granted(error: &anyhow::Error) -> bool {
 /// How the command is to be run.
 #[derive(Debug, Clone, Copy)]
 struct Way<'a> {
-    endpoint: &'a str,
+    /// What the command finds in its environment about the service.
+    service: &'a [(&'static str, OsString)],
     args: &'a RunArgs,
     timing: Timing,
     health: Option<&'a Health>,
@@ -86,10 +87,10 @@ struct Way<'a> {
 
 /// Runs the command while the leadership lasts.
 async fn lead(way: Way<'_>, leadership: &Leadership, signals: &mut Signals) -> anyhow::Result<Outcome> {
-    let Way { endpoint, args, timing, health, voice } = way;
+    let Way { service, args, timing, health, voice } = way;
     let token_file = TokenFile::new(&leadership.task_token()).map_err(|error| cannot_make_file(&error))?;
     let terminal = Terminal::of_stdin();
-    let environment = environment(endpoint, leadership, &token_file);
+    let environment = environment(service, leadership, &token_file);
     if let Some(health) = health {
         health.leads(&environment);
     }
@@ -115,14 +116,18 @@ fn cannot_make_file(error: &io::Error) -> Failure {
     Failure::new(Exit::NotExecutable, message)
 }
 
-fn environment(endpoint: &str, leadership: &Leadership, token_file: &TokenFile) -> [(&'static str, OsString); 5] {
-    [
-        ("LEASEHOLD_ENDPOINT", endpoint.into()),
+fn environment(
+    service: &[(&'static str, OsString)],
+    leadership: &Leadership,
+    token_file: &TokenFile,
+) -> Vec<(&'static str, OsString)> {
+    let own: [(_, OsString); 4] = [
         ("LEASEHOLD_ELECTION", leadership.election().into()),
         ("LEASEHOLD_CANDIDATE", leadership.candidate().into()),
         ("LEASEHOLD_FENCING_TOKEN", leadership.fencing_token().to_string().into()),
         ("LEASEHOLD_TASK_TOKEN_FILE", token_file.path().into()),
-    ]
+    ];
+    service.iter().cloned().chain(own).collect()
 }
 
 /// The next candidate needn't wait until the time runs out.

@@ -57,10 +57,11 @@ struct Shared {
 
 impl Health {
     /// None without a health command.
-    pub(crate) fn new(args: &RunArgs, endpoint: &str, voice: Voice) -> Option<Self> {
+    pub(crate) fn new(args: &RunArgs, service: &[(&'static str, OsString)], voice: Voice) -> Option<Self> {
         let (args, candidate) = (&args.health, &args.candidate);
         let election = candidate.election.as_str();
-        let environment = vec![("LEASEHOLD_ENDPOINT", endpoint.into()), ("LEASEHOLD_ELECTION", election.into())];
+        let mut environment = service.to_vec();
+        environment.push(("LEASEHOLD_ELECTION", election.into()));
         Some(Self(Arc::new(Shared {
             command: args.health_cmd.clone()?,
             interval: args.health_interval,

@@ -49,7 +49,7 @@ fn an_endpoint_that_cannot_be_one_exits_with_64_and_says_what_to_give() {
         ("dns:leasehold:7400", "this scheme isn't supported"),
         ("/tmp/x", "it is the path of a file"),
         ("unix:/run/leasehold.sock", "sockets of Unix aren't supported; give HOST:PORT"),
-        ("https://127.0.0.1:7400", "there is no TLS yet"),
+        ("ftp://127.0.0.1:7400", "this scheme isn't supported; give HOST:PORT, https://HOST:PORT or http://HOST:PORT"),
         ("127.0.0.1", "the port is missing"),
         ("", "HOST"),
     ] {

@@ -8,6 +8,7 @@ mod manifests;
 mod rights;
 mod strangers;
 mod streams;
+mod tls;
 
 use std::time::Duration;
 

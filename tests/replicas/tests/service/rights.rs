@@ -41,12 +41,14 @@ async fn rights(account: &Kubectl) -> anyhow::Result<BTreeSet<String>> {
 async fn replicas_have_few_rights_and_workers_none() -> anyhow::Result<()> {
     let mut group = Group::builder().quick().start().await?;
     let few = [
+        "configmaps [] create",
+        "configmaps [leasehold-ca] get,update",
         "events [] create,patch",
         "events.events.k8s.io [] create,patch",
         "leases.coordination.k8s.io [] create",
         "leases.coordination.k8s.io [leasehold] get,list,update,watch",
         "secrets [] create",
-        "secrets [leasehold-keys] get",
+        "secrets [leasehold-keys] get,update",
     ];
     assert_eq!(rights(&group.account).await?, few.map(str::to_owned).into());
     let nobody = group.plane.service_account_kubeconfig(NAMESPACE, "worker", "").await?;
