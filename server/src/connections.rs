@@ -138,7 +138,8 @@ impl Admission {
         let (mut wire, presented) = match &self.tls {
             None => (Wire::Plain(stream), Presented::Nothing),
             Some(tls) => {
-                let (stream, presented) = tls.accept(stream).await.map_err(|error| {
+                // In a box: newcomers in plain text need no room for it.
+                let (stream, presented) = Box::pin(tls.accept(stream)).await.map_err(|error| {
                     tracing::debug!(address = %place.address(), %error, "closed a connection: no TLS came about");
                     "TLS_FAILED"
                 })?;
