@@ -1,8 +1,10 @@
 //! The HTTP port: health, metrics and public keys, for probes, Prometheus and whoever checks task
 //! tokens.
 
+mod bearer;
 mod port;
 
+pub(crate) use bearer::Bearer;
 pub use port::serve;
 
 use crate::clock;
@@ -11,8 +13,8 @@ use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::net::TcpListener;
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE as CONTENT_TYPE_HEADER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE as CONTENT_TYPE_HEADER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use leasehold_shell::Beat;
@@ -60,6 +62,8 @@ pub struct HttpState {
     pub beat: Arc<Beat>,
     /// The authorities that sign for the gRPC port, as PEM; `None` where others do.
     pub ca: Option<watch::Receiver<String>>,
+    /// Who may read the metrics; `None`: everybody.
+    pub(crate) bearer: Option<Bearer>,
 }
 
 /// Serves probes while the server can't start yet because the API server can't be reached: the
@@ -69,7 +73,9 @@ pub(crate) async fn serve_while_waiting(listener: TcpListener) {
     let (_sender, health) = watch::channel(Health::NotReady("waiting for the API server, to read the keys".to_owned()));
     let beat = Arc::new(Beat::new(clock::now()));
     let jwks = serde_json::json!({"keys": []});
-    let state = HttpState { health, metrics: Arc::new(Metrics::new()), jwks, beat: Arc::clone(&beat), ca: None };
+    // There are no metrics yet that anybody would have to be kept from.
+    let (metrics, ca, bearer) = (Arc::new(Metrics::new()), None, None);
+    let state = HttpState { health, metrics, jwks, beat: Arc::clone(&beat), ca, bearer };
     let marks = async {
         loop {
             beat.mark(clock::now());
@@ -128,7 +134,12 @@ async fn readyz(State(state): State<HttpState>) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{why_not}\n"))
 }
 
-async fn metrics(State(state): State<HttpState>) -> Response {
+async fn metrics(State(state): State<HttpState>, headers: HeaderMap) -> Response {
+    if let Some(bearer) = &state.bearer
+        && let Err(refused) = bearer.check(&headers).await
+    {
+        return ([(WWW_AUTHENTICATE, "Bearer")], refused).into_response();
+    }
     ([(CONTENT_TYPE_HEADER, CONTENT_TYPE)], state.metrics.encode()).into_response()
 }
 

@@ -11,7 +11,7 @@ use crate::forward::{ForwardLayer, Links};
 use crate::gate::GateLayer;
 use crate::handle;
 use crate::health;
-use crate::http::{self, HttpState};
+use crate::http::{self, Bearer, HttpState};
 use crate::identify::{Door, IdentifyLayer};
 use crate::ledger::Ledger;
 use crate::line::Line;
@@ -102,8 +102,8 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::Start`] when the system refuses a thread or a socket's address,
-    /// [`ServerError::Policy`] when the policy file can't be used, [`ServerError::Tls`] when a file of
-    /// TLS can't.
+    /// [`ServerError::Policy`] when the policy file can't be used, [`ServerError::Tls`] when a file
+    /// of TLS can't.
     pub async fn start(
         settings: &Settings,
         backend: Backend,
@@ -159,7 +159,8 @@ impl Server {
             tokio::spawn(mirror::follow(active, handle, way));
         }
         let health = health::watch(phases.clone());
-        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat, ca: tls.ca.clone() };
+        let bearer = settings.auth.http_token.clone().map(Bearer::new);
+        let http_state = HttpState { health, metrics, jwks: task_tokens.jwks(), beat, ca: tls.ca.clone(), bearer };
         Ok(Self {
             driver: tokio::spawn(driver.run()),
             grpc: serve_grpc(settings, &context, (door, seals), listener, phases.clone(), tls, closing.clone()),

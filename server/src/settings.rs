@@ -264,8 +264,8 @@ impl Settings {
             (false, Some(flag)) => return Err(SettingsError::NeedsKubernetes { flag }),
             (false, None) => None,
         };
-        let auth = AuthSettings::resolve(&flags)?;
         let insecure = flags.insecure.unwrap_or(false);
+        let auth = AuthSettings::resolve(&flags, insecure)?;
         let tls = TlsSettings::resolve(&flags, insecure)?;
         let data_dir = flags.data_dir.or_else(|| default_data_dir(environment));
         // A replica keeps nothing on disk.

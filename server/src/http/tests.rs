@@ -24,13 +24,18 @@ async fn start() -> HttpServer {
 }
 
 async fn start_within(limits: HttpLimits) -> HttpServer {
+    start_with(limits, None).await
+}
+
+async fn start_with(limits: HttpLimits, bearer: Option<Bearer>) -> HttpServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (health, receiver) = watch::channel(Health::Starting);
     let metrics = Arc::new(Metrics::new());
     let jwks = json!({"keys": [{"kty": "OKP"}]});
     let beat = Arc::new(Beat::new(clock::now()));
-    let state = HttpState { health: receiver, metrics: Arc::clone(&metrics), jwks, beat: Arc::clone(&beat), ca: None };
+    let (metrics_too, beat_too) = (Arc::clone(&metrics), Arc::clone(&beat));
+    let state = HttpState { health: receiver, metrics: metrics_too, jwks, beat: beat_too, ca: None, bearer };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve_within(limits, listener, state, shutdown.clone()));
     HttpServer { address, health, metrics, beat, shutdown, task }
@@ -188,4 +193,31 @@ async fn it_stops_within_seconds_whoever_is_connected() {
     assert!(TcpStream::connect(server.address).await.is_err());
     let mut rest = Vec::new();
     let _ = timeout(Duration::from_secs(3), silent.read_to_end(&mut rest)).await.expect("the server closes it");
+}
+
+#[tokio::test]
+async fn metrics_are_for_whoever_has_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let server = start_with(LIMITS, Some(Bearer::new(file.clone()))).await;
+    let ask = async |path: &str, header: &str| {
+        let text = send(server.address, &format!("GET {path} HTTP/1.1\r\nhost: leasehold\r\n{header}\r\n")).await;
+        text.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    assert_eq!(ask("/metrics", "authorization: Bearer s3cret\r\n").await, 503);
+    for (token, header, status) in [
+        ("s3cret\n", "authorization: Bearer s3cret\r\n", 200),
+        ("s3cret", "Authorization: bearer s3cret\r\n", 200),
+        ("s3cret", "authorization: Basic s3cret\r\n", 401),
+        ("s3cret", "authorization: Bearer s3cre\r\n", 401),
+        ("s3cret", "", 401),
+        ("another", "authorization: Bearer s3cret\r\n", 401),
+        ("\n", "authorization: Bearer \r\n", 503),
+    ] {
+        std::fs::write(&file, token).unwrap();
+        assert_eq!(ask("/metrics", header).await, status, "{header:?} for {token:?}");
+    }
+    for open in ["/healthz", "/readyz", "/ca.crt", "/.well-known/jwks.json"] {
+        assert_ne!(ask(open, "").await, 401);
+    }
 }

@@ -40,6 +40,8 @@ pub struct AuthSettings {
     pub policy: Option<PathBuf>,
     /// Who may do everything.
     pub admins: Vec<Glob>,
+    /// The file with the token that `/metrics` asks for; `None`: it is open.
+    pub http_token: Option<PathBuf>,
     /// How many calls a second one subject may make.
     pub calls_per_subject: usize,
     /// How many Observe streams one subject may have open.
@@ -75,9 +77,12 @@ impl AuthSettings {
         self.kubernetes || self.certificates || !self.oidc.is_empty()
     }
 
-    pub(super) fn resolve(flags: &Flags) -> Result<Self, SettingsError> {
+    pub(super) fn resolve(flags: &Flags, insecure: bool) -> Result<Self, SettingsError> {
         let bad = |flag, why: String| SettingsError::Auth { flag, why };
-        let ways = flags.auth.as_deref().unwrap_or_default();
+        // In plain text whoever reads along has the token of everybody.
+        let asks_the_cluster = flags.kubernetes.unwrap_or(false) && !insecure;
+        let unless_told: &[AuthWay] = if asks_the_cluster { &[AuthWay::Kubernetes] } else { &[] };
+        let ways = flags.auth.as_deref().unwrap_or(unless_told);
         if ways.contains(&AuthWay::None) && ways.len() > 1 {
             return Err(bad("--auth", "it says none, and more; leave one out".to_owned()));
         }
@@ -96,6 +101,7 @@ impl AuthSettings {
             audience,
             oidc,
             policy: flags.policy.clone(),
+            http_token: flags.http_auth.clone(),
             admins: admins.collect::<Result<_, _>>()?,
             calls_per_subject: flags.max_calls_per_subject.unwrap_or(DEFAULT_CALLS),
             observers_per_subject: flags.max_observers_per_subject.unwrap_or(DEFAULT_OBSERVERS),

@@ -210,7 +210,7 @@ pub struct Flags {
     pub issuer: Option<String>,
 
     /// How callers say who they are: none, kubernetes (tokens of service accounts), mtls (client
-    /// certificates), with commas between them [default: none]
+    /// certificates), with commas between them [default: kubernetes with --kubernetes, else none]
     #[arg(
         long,
         value_name = "WAY,...",
@@ -238,6 +238,12 @@ pub struct Flags {
     /// Who may do everything, with commas between them [default: nobody]
     #[arg(long, value_name = "SUBJECT,...", value_delimiter = ',', env = "LEASEHOLD_ADMIN", hide_env_values = true)]
     pub admin: Option<Vec<String>>,
+
+    /// A file with a token, read anew each time: /metrics is only for whoever sends it as "Bearer
+    /// TOKEN" [default: none]
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_HTTP_AUTH", hide_env_values = true)]
+    #[serde(alias = "http_auth")]
+    pub http_auth: Option<PathBuf>,
 
     /// Calls a second of one subject [default: 10000]
     #[arg(long, value_name = "N", env = "LEASEHOLD_MAX_CALLS_PER_SUBJECT", hide_env_values = true)]
@@ -370,6 +376,7 @@ impl Flags {
             oidc: self.oidc.or(other.oidc),
             policy: self.policy.or(other.policy),
             admin: self.admin.or(other.admin),
+            http_auth: self.http_auth.or(other.http_auth),
             max_calls_per_subject: self.max_calls_per_subject.or(other.max_calls_per_subject),
             max_observers_per_subject: self.max_observers_per_subject.or(other.max_observers_per_subject),
             tls: self.tls.or(other.tls),

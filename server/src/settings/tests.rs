@@ -43,7 +43,7 @@ fn without_flags_it_is_a_complete_service_on_loopback() {
 }
 
 /// A value for every flag that is one for all.
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 23] = [
     "--listen=0.0.0.0:1",
     "--http-listen=[::1]:2",
     "--data-dir=/d",
@@ -60,6 +60,7 @@ const WORDS: [&str; 22] = [
     "--issuer=me",
     "--audience=here",
     "--policy=/policy.toml",
+    "--http-auth=/token",
     "--max-calls-per-subject=11",
     "--max-observers-per-subject=12",
     "--max-connection-age=10m",
@@ -96,6 +97,7 @@ fn every_flag_and_every_key_reaches_its_setting() {
             audience: "here".into(),
             oidc: vec![],
             policy: Some("/policy.toml".into()),
+            http_token: Some("/token".into()),
             admins: vec![],
             calls_per_subject: 11,
             observers_per_subject: 12,

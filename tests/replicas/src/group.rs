@@ -197,6 +197,9 @@ impl Replica {
         if !how.over_tls {
             builder = builder.arg("--tls").arg("off");
         }
+        if !how.args.iter().any(|arg| arg.starts_with("--auth=")) {
+            builder = builder.arg("--auth").arg("none");
+        }
         if how.reached_by_way {
             builder = builder.arg("--advertise").arg(way.address().to_string());
         }
