@@ -210,7 +210,8 @@ pub struct Flags {
     pub issuer: Option<String>,
 
     /// How callers say who they are: none, kubernetes (tokens of service accounts), mtls (client
-    /// certificates), with commas between them [default: kubernetes with --kubernetes, else none]
+    /// certificates), with commas between them [default: kubernetes with --kubernetes, unless
+    /// --insecure; else none]
     #[arg(
         long,
         value_name = "WAY,...",

@@ -437,3 +437,15 @@ fn callers_are_asked_in_the_ways_that_are_set() {
         assert!(error.contains(says), "{words:?}: {error}");
     }
 }
+
+#[test]
+fn replicas_ask_who_calls_unless_told_otherwise() {
+    let asks = |words: &[&str]| {
+        let words = [&["--kubernetes", "--advertise", "10.0.0.7:7400"], words].concat();
+        Settings::resolve(flags(&words), |_| None).unwrap().auth.kubernetes
+    };
+    assert!(asks(&[]) && asks(&["--tls", "off"]) && asks(&["--oidc", "issuer=https://sso.example"]));
+    assert!(!asks(&["--auth", "none"]) && !asks(&["--insecure"]));
+    assert!(asks(&["--insecure", "--auth", "kubernetes"]));
+    assert!(!Settings::resolve(flags(&["--data-dir", "/d"]), |_| None).unwrap().auth.asks());
+}
