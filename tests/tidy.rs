@@ -1,9 +1,11 @@
-//! The style of the code, as a test: what STYLE asks for and no other tool checks.
+//! The style of the code, as a test: what no other tool checks.
 
 #[path = "tidy/links.rs"]
 mod links;
 #[path = "tidy/names.rs"]
 mod names;
+#[path = "tidy/types.rs"]
+mod types;
 #[path = "tidy/width.rs"]
 mod width;
 

@@ -19,7 +19,7 @@ use crate::{
 };
 use claim::Claiming;
 use hold::Holding;
-use shared::{Change, News, Next, Shared, Then};
+use shared::{News, Next, NextRole, Shared, Then};
 use stand_by::Standby;
 use stop::Releasing;
 
@@ -196,20 +196,20 @@ impl Replica {
 
     #[inline]
     fn go_on(&mut self, next: Next) {
-        if let Next::Become(change) = next {
-            self.change_role(*change);
+        if let Next::Become(role) = next {
+            self.change_role(*role);
         }
     }
 
     #[cold]
-    fn change_role(&mut self, change: Change) {
+    fn change_role(&mut self, next: NextRole) {
         let shared = &mut self.shared;
-        match change {
-            Change::StandBy(since) => self.role = Role::Standby(Standby::since(shared, since)),
-            Change::Claim(target, unused) => {
+        match next {
+            NextRole::StandBy(since) => self.role = Role::Standby(Standby::since(shared, since)),
+            NextRole::Claim(target, unused) => {
                 self.role = Role::Claiming(Claiming::new(shared, target, unused.map(|unused| *unused)));
             }
-            Change::Hold(sent, over, then) => {
+            NextRole::Hold(sent, over, then) => {
                 self.role = Role::Active(Box::new(Holding::new(shared, *sent, over)));
                 // The claim was sent a while ago: the wait may be over, the renewal due.
                 self.pass_time();
@@ -217,8 +217,8 @@ impl Replica {
                     self.tell(News::Shutdown);
                 }
             }
-            Change::Release(record, over) => self.role = Role::Releasing(Releasing::new(shared, record, over)),
-            Change::Stop => {
+            NextRole::Release(record, over) => self.role = Role::Releasing(Releasing::new(shared, record, over)),
+            NextRole::Stop => {
                 self.role = Role::Stopped;
                 shared.out.push_back(Output::Stopped);
             }

@@ -2,7 +2,7 @@
 
 use super::desk::Write;
 use super::sent::{SentClaim, Target};
-use super::shared::{Change, News, Next, Shared, Since, Then};
+use super::shared::{News, Next, NextRole, Shared, Since, Then};
 use crate::{Outcome, Over, Tenure, Time};
 
 /// A replica whose claim is under way.
@@ -39,7 +39,7 @@ impl Claiming {
                 Next::Stay
             }
             // Nobody waits for a file: the next process finds it without a lock.
-            News::Shutdown if shared.is_alone() => Change::Stop.into(),
+            News::Shutdown if shared.is_alone() => NextRole::Stop.into(),
             News::Shutdown => {
                 self.then = Then::Stop;
                 Next::Stay
@@ -55,7 +55,7 @@ impl Claiming {
             // nothing.
             if self.right_until > shared.now {
                 let over = version.map_or(Over::Anything, Over::Version);
-                return Change::Hold(sent, over, self.then).into();
+                return NextRole::Hold(sent, over, self.then).into();
             }
             return self.failed(Since::ClaimFailed(sent));
         }
@@ -63,7 +63,7 @@ impl Claiming {
     }
 
     fn failed(&self, since: Since) -> Next {
-        let change = if self.then == Then::Stop { Change::Stop } else { Change::StandBy(since) };
-        change.into()
+        let role = if self.then == Then::Stop { NextRole::Stop } else { NextRole::StandBy(since) };
+        role.into()
     }
 }

@@ -3,7 +3,7 @@
 use super::desk::Write;
 use super::right::Right;
 use super::sent::SentClaim;
-use super::shared::{Change, News, Next, Shared, Since};
+use super::shared::{News, Next, NextRole, Shared, Since};
 use crate::elections::{Elections, Turn};
 use crate::must::Must;
 use crate::tenure::{ActiveTenure, Pending};
@@ -187,7 +187,7 @@ impl Holding {
         shared.out.push_back(Output::TenureEnded { tenure: self.tenure.tenure, why });
         // What comes of a request that is under way is looked at like anything else.
         shared.desk.abandon();
-        Change::StandBy(Since::TenureEnded).into()
+        NextRole::StandBy(Since::TenureEnded).into()
     }
 
     /// Stops serving. Mirrors are told everything before the release says how far that was.
@@ -207,7 +207,7 @@ impl Holding {
         let (tenure, why) = (self.tenure.tenure, TenureEnd::Shutdown);
         shared.out.push_back(Output::TenureEnded { tenure, why });
         let last = RecordParts { ended_at, last_change, handover, last_revision, ..parts };
-        Change::Release(Box::new(Record::made(last)), over).into()
+        NextRole::Release(Box::new(Record::made(last)), over).into()
     }
 
     /// The last change that observers are told of. Leaders that live as long as their streams end

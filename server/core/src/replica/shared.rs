@@ -45,12 +45,12 @@ pub(super) enum News {
 #[must_use]
 pub(super) enum Next {
     Stay,
-    Become(Box<Change>),
+    Become(Box<NextRole>),
 }
 
 /// The role that a replica changes to.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum NextRole {
     StandBy(Since),
     /// Claims the next tenure, after a claim whose tenure never began.
     Claim(Target, Option<Box<SentClaim>>),
@@ -62,9 +62,9 @@ pub(super) enum Change {
     Stop,
 }
 
-impl From<Change> for Next {
-    fn from(change: Change) -> Self {
-        Self::Become(Box::new(change))
+impl From<NextRole> for Next {
+    fn from(role: NextRole) -> Self {
+        Self::Become(Box::new(role))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::desk::Write;
 use super::sent::{SentClaim, Target};
-use super::shared::{Change, News, Next, Shared, Since, Then};
+use super::shared::{News, Next, NextRole, Shared, Since, Then};
 use crate::sight::{HEAD_START, TakeOver};
 use crate::{Found, Lease, Millis, Outcome, Over, Time};
 
@@ -82,7 +82,7 @@ impl Standby {
                 self.made_or_stripped(shared, &outcome);
                 Next::Stay
             }
-            News::Shutdown => Change::Stop.into(),
+            News::Shutdown => NextRole::Stop.into(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Standby {
             return None;
         }
         let over = Over::Version(lease.version.clone());
-        self.unused.take().map(|claim| Change::Hold(claim, over, Then::Serve).into())
+        self.unused.take().map(|claim| NextRole::Hold(claim, over, Then::Serve).into())
     }
 
     /// Claims the Lease, or makes one, or reads it, if that is due.
@@ -168,7 +168,7 @@ impl Standby {
             Found::Record(signed.record.with_handover(handover))
         });
         let target = Target { found, mine, over: Over::Version(lease.version) };
-        Change::Claim(target, self.unused.take()).into()
+        NextRole::Claim(target, self.unused.take()).into()
     }
 
     fn claim_file(&mut self, shared: &mut Shared, found: Found) -> Next {
@@ -176,7 +176,7 @@ impl Standby {
             shared.known.learn(record);
         }
         let target = Target { found, mine: true, over: Over::Anything };
-        Change::Claim(target, self.unused.take()).into()
+        NextRole::Claim(target, self.unused.take()).into()
     }
 
     /// Somebody has put an older Lease back. This replica has seen a newer one. Others may not

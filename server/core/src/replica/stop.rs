@@ -1,7 +1,7 @@
 //! The end in good order: the last words of a tenure on their way into the store.
 
 use super::desk::Write;
-use super::shared::{Change, News, Next, Shared};
+use super::shared::{News, Next, NextRole, Shared};
 use crate::{Outcome, Over, Record, Time};
 
 /// A replica that stores its last words. It serves nobody any more.
@@ -32,12 +32,12 @@ impl Releasing {
                 self.write(shared, Over::Version(version));
             }
             News::Written(Write::Renewal(_), _) if shared.is_alone() => self.write(shared, Over::Anything),
-            News::Written(Write::Release, Outcome::Stored(_)) => return Change::Stop.into(),
-            News::Written(Write::Release, _) if shared.is_alone() => return Change::Stop.into(),
+            News::Written(Write::Release, Outcome::Stored(_)) => return NextRole::Stop.into(),
+            News::Written(Write::Release, _) if shared.is_alone() => return NextRole::Stop.into(),
             News::Written(..) => shared.read(),
             News::Read if shared.desk.is_idle() => match self.own_version(shared) {
                 Some(over) => self.write(shared, over),
-                None => return Change::Stop.into(),
+                None => return NextRole::Stop.into(),
             },
             News::ReadFailed => self.read_at = shared.retry_at(),
             _ => {}
