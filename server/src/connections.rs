@@ -143,7 +143,7 @@ impl Admission {
                     tracing::debug!(address = %place.address(), %error, "closed a connection: no TLS came about");
                     "TLS_FAILED"
                 })?;
-                (Wire::Tls(Box::new(stream)), presented)
+                (Wire::Tls(stream), presented)
             }
         };
         let mut preface = [0; PREFACE.len()];

@@ -6,11 +6,13 @@ mod files;
 mod issuing;
 mod links;
 mod start;
+mod trust;
 
 pub(crate) use authority::Authorities;
 pub(crate) use config::TlsError;
 pub(crate) use links::ReplicaLinks;
 pub(crate) use start::ServerTls;
+pub(crate) use trust::{Trust, Trusted};
 
 use crate::net::TcpStream;
 use arc_swap::ArcSwapOption;
@@ -47,6 +49,13 @@ pub(crate) enum Presented {
     Replica,
 }
 
+/// A connection whose handshake is over. In boxes: the buffers of TLS are large.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    Client(Box<TlsStream<TcpStream>>),
+    Replica(Box<Trusted<TlsStream<TcpStream>>>),
+}
+
 /// What the port shows now. Each connection takes what is here when its first bytes come.
 #[derive(Debug, Default)]
 pub(crate) struct Tls {
@@ -54,6 +63,8 @@ pub(crate) struct Tls {
     pub(crate) public: ArcSwapOption<ServerConfig>,
     /// For other replicas, who ask for [`REPLICA_NAME`].
     pub(crate) replicas: ArcSwapOption<ServerConfig>,
+    /// For how long they are trusted.
+    pub(crate) trust: Trust,
 }
 
 impl ClientCertificate {
@@ -65,7 +76,7 @@ impl ClientCertificate {
 
 impl Tls {
     /// Shakes hands. Whoever calls this sets the limit of time.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Presented)> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<(Accepted, Presented)> {
         let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
         let start = match (&mut acceptor).await {
             Ok(start) => start,
@@ -78,12 +89,14 @@ impl Tls {
             Ok(stream) => stream,
             Err((error, stream)) => return Err(refused(error, Some(stream)).await),
         };
+        let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.clone().into_owned());
         if is_replica {
             // Its configuration takes nobody else.
-            return Ok((stream, Presented::Replica));
+            let stream = self.trust.guard(stream, leaf.as_ref());
+            return Ok((Accepted::Replica(Box::new(stream)), Presented::Replica));
         }
-        let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let certificate = leaf.map(|leaf| ClientCertificate(Arc::new(leaf.clone().into_owned())));
+        let certificate = leaf.map(|leaf| ClientCertificate(Arc::new(leaf)));
+        let stream = Accepted::Client(Box::new(stream));
         Ok((stream, certificate.map_or(Presented::Nothing, Presented::Certificate)))
     }
 }

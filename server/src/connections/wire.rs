@@ -1,25 +1,25 @@
 //! The bytes of a connection: as they come, or out of TLS.
 
 use crate::net::TcpStream;
+use crate::tls::Accepted;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
 
 /// What a connection is read from and written to.
 #[derive(Debug)]
 pub(super) enum Wire {
     Plain(TcpStream),
-    /// Its buffers are large, and most of this enum's moves come before there are any.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Accepted),
 }
 
 macro_rules! either {
     ($self:ident, $method:ident $(, $argument:expr)*) => {
         match $self.get_mut() {
             Wire::Plain(stream) => Pin::new(stream).$method($($argument),*),
-            Wire::Tls(stream) => Pin::new(stream).$method($($argument),*),
+            Wire::Tls(Accepted::Client(stream)) => Pin::new(stream).$method($($argument),*),
+            Wire::Tls(Accepted::Replica(stream)) => Pin::new(stream).$method($($argument),*),
         }
     };
 }
@@ -46,7 +46,8 @@ impl AsyncWrite for Wire {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Tls(Accepted::Client(stream)) => stream.is_write_vectored(),
+            Self::Tls(Accepted::Replica(stream)) => stream.is_write_vectored(),
         }
     }
 

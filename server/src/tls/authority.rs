@@ -8,6 +8,7 @@ use rcgen::{
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -99,6 +100,11 @@ impl Authorities {
     /// The certificates of those that are trusted, as PEM.
     pub(crate) fn bundle(&self, now: u64) -> String {
         self.trusted(now).map(|authority| authority.certificate.as_str()).collect()
+    }
+
+    /// Their names.
+    pub(crate) fn names(&self, now: u64) -> BTreeSet<String> {
+        self.trusted(now).map(|authority| authority.name.clone()).collect()
     }
 
     /// The name of the one that signs now.

@@ -28,7 +28,7 @@ pub(crate) struct Issuing {
 impl Issuing {
     pub(crate) fn new(names: Vec<String>, tls: Arc<Tls>) -> (Self, watch::Receiver<String>) {
         let (bundle, published) = watch::channel(String::new());
-        let (issued, links) = (Issued::default(), ReplicaLinks::default());
+        let (issued, links) = (Issued::default(), ReplicaLinks::new(tls.trust.clone()));
         (Self { names, issued, tls, links, bundle, last: None }, published)
     }
 
@@ -49,9 +49,12 @@ impl Issuing {
         let roots = || config::authorities(bundle.as_bytes()).map_err(TlsError::Issue);
         let own = signed(For::Replicas)?;
         let replicas = config::server_config(Arc::clone(&own), Some((roots()?, ClientAuth::Required)))?;
-        self.links.trust(config::replica_client(own, roots()?)?);
+        let (client, public) = (config::replica_client(own, roots()?)?, signed(For::Everybody(&self.names))?);
+        // First: whoever still shakes hands by what was there before is then noticed at once.
+        self.tls.trust.only(authorities.names(now));
+        self.links.trust(client);
         self.tls.replicas.store(Some(Arc::new(replicas)));
-        self.issued.store(Some(signed(For::Everybody(&self.names))?));
+        self.issued.store(Some(public));
         self.last = Some((now, signer.to_owned()));
         self.bundle.send_replace(bundle);
         Ok(true)

@@ -1,6 +1,6 @@
 //! The way from one replica to another: inside TLS, in which both prove that they are replicas.
 
-use super::REPLICA_NAME;
+use super::{REPLICA_NAME, Trust, Trusted};
 use crate::net::{self, TcpStream};
 use arc_swap::ArcSwapOption;
 use hyper_util::rt::TokioIo;
@@ -13,18 +13,25 @@ use tokio_rustls::client::TlsStream;
 use tonic::codegen::http::Uri;
 
 /// What this replica shows to others, and whom it trusts. Each connection takes what is here when
-/// it is made.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ReplicaLinks(Arc<ArcSwapOption<ClientConfig>>);
+/// it is made, and ends when its other end isn't trusted any more.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplicaLinks {
+    shown: Arc<ArcSwapOption<ClientConfig>>,
+    trust: Trust,
+}
 
 impl ReplicaLinks {
+    pub(super) fn new(trust: Trust) -> Self {
+        Self { shown: Arc::default(), trust }
+    }
+
     pub(super) fn trust(&self, config: ClientConfig) {
-        self.0.store(Some(Arc::new(config)));
+        self.shown.store(Some(Arc::new(config)));
     }
 
     /// Connects to a replica.
-    pub(crate) async fn dial(self, uri: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
-        let config = self.0.load_full().ok_or_else(|| io::Error::other("this replica has no certificate yet"))?;
+    pub(crate) async fn dial(self, uri: Uri) -> io::Result<TokioIo<Trusted<TlsStream<TcpStream>>>> {
+        let config = self.shown.load_full().ok_or_else(|| io::Error::other("this replica has no certificate yet"))?;
         let name = ServerName::try_from(REPLICA_NAME).map_err(io::Error::other)?;
         let stream = net::dial(&uri).await?;
         let connected = TlsConnector::from(config).connect(name, stream).await;
@@ -34,6 +41,8 @@ impl ReplicaLinks {
                 format!("TLS with that replica failed (do all use one Secret, and TLS?): {error}"),
             )
         };
-        Ok(TokioIo::new(connected.map_err(explained)?))
+        let stream = connected.map_err(explained)?;
+        let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
+        Ok(TokioIo::new(self.trust.guard(stream, leaf.as_ref())))
     }
 }

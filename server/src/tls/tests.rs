@@ -11,6 +11,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 use std::path::Path;
 use tempfile::TempDir;
+use tokio::io::AsyncRead;
 use tokio::net::{TcpListener, TcpStream};
 
 /// An authority that signs what a test needs.
@@ -150,6 +151,57 @@ async fn replicas_know_each_other_also_while_their_authority_is_replaced() {
     assert_eq!(meet_as_replica(&port, &two.links).await, Ok(Presented::Replica));
     let half = now + 12 * 3600;
     assert!(!one.refresh(&authorities, half - 1).unwrap() && one.refresh(&authorities, half).unwrap());
+}
+
+/// Both ends of a connection between replicas.
+async fn link(tls: &Arc<Tls>, links: &ReplicaLinks) -> (impl AsyncRead + use<>, Accepted) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let tls = Arc::clone(tls);
+    let accepts = tokio::spawn(async move { tls.accept(listener.accept().await.unwrap().0).await });
+    let dialled = links.clone().dial(uri).await.unwrap();
+    (dialled.into_inner(), accepts.await.unwrap().unwrap().0)
+}
+
+/// What one end of a connection hears within a moment; `None`: it is open, and silent.
+async fn heard(end: &mut (impl AsyncRead + Unpin)) -> Option<std::io::Result<usize>> {
+    tokio::time::timeout(std::time::Duration::from_millis(100), end.read(&mut [0])).await.ok()
+}
+
+fn is_aborted(heard: Option<std::io::Result<usize>>) -> bool {
+    heard.is_some_and(|heard| heard.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionAborted))
+}
+
+#[tokio::test]
+async fn a_connection_between_replicas_ends_with_the_trust_in_whoever_signed_for_its_other_end() {
+    let now = crate::clock::unix_seconds();
+    let (mut authorities, minute) = (Authorities::generate(now), std::time::Duration::from_secs(60));
+    let ((mut one, port), (mut two, other)) = (replica(&authorities, now), replica(&authorities, now));
+    let (mut dialled, accepted) = link(&port, &two.links).await;
+    let Accepted::Replica(mut accepted) = accepted else { panic!("it is a replica") };
+    // Another authority is trusted beside the first.
+    authorities.rotate(now, minute, false);
+    assert!(one.refresh(&authorities, now).unwrap() && two.refresh(&authorities, now).unwrap());
+    assert!(heard(&mut accepted).await.is_none() && heard(&mut dialled).await.is_none());
+
+    // Each end by itself: the one that listens, then the one that dialled.
+    authorities.rotate(now, minute, true);
+    let (mut dialled_too, _accepted) = link(&other, &one.links).await;
+    assert!(one.refresh(&authorities, now).unwrap());
+    assert!(is_aborted(heard(&mut accepted).await) && is_aborted(heard(&mut dialled_too).await));
+    assert!(is_aborted(heard(&mut accepted).await), "it stays so");
+    assert!(heard(&mut dialled).await.is_none(), "two hasn't heard of it");
+    assert!(two.refresh(&authorities, now).unwrap());
+    assert!(is_aborted(heard(&mut dialled).await));
+
+    // What the new one has signed for stays when another one comes and goes.
+    let (mut dialled, accepted) = link(&port, &two.links).await;
+    let Accepted::Replica(mut accepted) = accepted else { panic!("it is a replica") };
+    authorities.rotate(now, minute, false);
+    assert!(one.refresh(&authorities, now).unwrap() && two.refresh(&authorities, now).unwrap());
+    authorities.rotate(now, minute, false);
+    assert!(one.refresh(&authorities, now).unwrap() && two.refresh(&authorities, now).unwrap());
+    assert!(heard(&mut accepted).await.is_none() && heard(&mut dialled).await.is_none());
 }
 
 #[tokio::test]

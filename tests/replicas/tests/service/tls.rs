@@ -83,6 +83,16 @@ impl Sealed {
         Process::spawn("openssl", command)?.wait(PATIENCE).await
     }
 
+    /// Gives replicas another authority; what is said of it.
+    async fn rotate(&self, words: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(binary("leasehold-server", "leasehold-server", Profile::Same)?);
+        command.arg("rotate-ca").args(words).env("LEASEHOLD_NAMESPACE", NAMESPACE);
+        command.env("KUBECONFIG", self.group.account.kubeconfig());
+        let ending = Process::spawn("rotate-ca", command)?.wait(PATIENCE).await?;
+        ensure!(ending.status.success(), "{ending:?}");
+        Ok(ending.stdout)
+    }
+
     /// The common name of whoever has signed what a replica shows.
     async fn signer(&self, replica: usize) -> anyhow::Result<String> {
         let said = self.openssl(replica, &[]).await?.stdout;
@@ -183,11 +193,8 @@ async fn a_new_authority_comes_into_use_while_workers_lead() -> anyhow::Result<(
     let token = leadership.fencing_token();
     let (former, signer) = (sealed.published(first).await?, sealed.signer(first).await?);
 
-    let mut command = Command::new(binary("leasehold-server", "leasehold-server", Profile::Same)?);
-    command.args(["rotate-ca", "--after", "20s"]).env("LEASEHOLD_NAMESPACE", NAMESPACE);
-    command.env("KUBECONFIG", sealed.group.account.kubeconfig());
-    let ending = Process::spawn("rotate-ca", command)?.wait(PATIENCE).await?;
-    ensure!(ending.status.success() && ending.stdout.contains("the new one signs in 20s"), "{ending:?}");
+    let said = sealed.rotate(&["--after", "20s"]).await?;
+    ensure!(said.contains("the new one signs in 20s"), "{said}");
 
     // Both are trusted and published, and the former one signs still.
     let mut bundle = String::new();
@@ -223,5 +230,48 @@ async fn a_new_authority_comes_into_use_while_workers_lead() -> anyhow::Result<(
     let other = sealed.client(standby).await?.campaign("jobs/more").ttl(Duration::from_secs(6)).await?;
     until("a standby mirrors both", async || Ok(sealed.client(standby).await?.status().await?.mirrored == 2)).await?;
     drop(other);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_that_is_distrusted_ends_connections_between_replicas() -> anyhow::Result<()> {
+    let sealed = Sealed::start().await?;
+    let first = sealed.settled().await?;
+    let standby = sealed.group.others(first)[0];
+    // A worker that is connected already: it shakes hands no more.
+    let client = sealed.client(standby).await?;
+    let leadership = client.campaign("jobs/distrusted").ttl(Duration::from_secs(6)).await?;
+    let token = leadership.fencing_token();
+    until("a standby mirrors it", async || Ok(sealed.client(standby).await?.status().await?.mirrored == 1)).await?;
+    let said = sealed.rotate(&["--distrust"]).await?;
+    ensure!(said.contains("nobody else is trusted"), "{said}");
+
+    // Two mirrors, and what was forwarded: whichever end hears of it first.
+    const CLOSED: &str = "closed a connection between replicas";
+    let closed = |replica: usize| sealed.group.replicas[replica].server.process().stderr().matches(CLOSED).count();
+    until("connections are closed", async || Ok((0..3).map(closed).sum::<usize>() >= 3)).await?;
+    // They are there again by the new one, and nobody has lost anything.
+    until("the authority is published", async || {
+        tokio::fs::write(sealed.ca(), sealed.published(standby).await?).await?;
+        Ok(sealed.published(first).await? == sealed.published(standby).await?)
+    })
+    .await?;
+    // What everybody is shown follows what replicas show each other.
+    until("workers get in again, and a standby mirrors it again", async || {
+        let Ok(client) = sealed.client(standby).await else { return Ok(false) };
+        Ok(client.status().await?.mirrored == 1)
+    })
+    .await?;
+    until("a standby forwards again", async || {
+        let Ok(election) = sealed.client(standby).await?.get("jobs/distrusted").await else { return Ok(false) };
+        Ok(election.leader.is_some_and(|leader| leader.fencing_token == token))
+    })
+    .await?;
+    let mirrors = async || {
+        let log = sealed.group.replicas[first].server.process().stderr();
+        Ok(log.matches("a standby mirrors this replica").count() >= 4)
+    };
+    until("both standbys have opened their mirrors again", mirrors).await?;
+    ensure!(leadership.is_leading() && leadership.fencing_token() == token);
     Ok(())
 }
