@@ -3,6 +3,7 @@
 mod calls;
 mod connections;
 mod frames;
+mod handshakes;
 mod http;
 mod memory;
 mod unread;
@@ -39,6 +40,10 @@ pub struct Attack {
     pub is_refused: bool,
     /// The server's memory stays below this, in MiB.
     pub stays_below_mib: u64,
+    /// So do its open files.
+    pub stays_below_files: usize,
+    /// The server speaks TLS and asks who calls, and honest workers show certificates.
+    pub over_tls: bool,
     /// How long it has to last for the limit to be reached that stops it, in seconds.
     pub seconds: u64,
     /// What has to be there before.
@@ -70,6 +75,8 @@ const PLAIN: Attack = Attack {
     shares_the_address: true,
     is_refused: true,
     stays_below_mib: 100,
+    stays_below_files: 20_000,
+    over_tls: false,
     seconds: 4,
     prepare: |_| Box::pin(async { Ok(()) }),
     run: |_, _| Box::pin(async { Ok(Report::default()) }),
@@ -86,6 +93,7 @@ pub const ATTACKS: &[Attack] = &[
     http::UNREAD,
     connections::SILENT,
     connections::MANY,
+    handshakes::HALF_OPEN,
     calls::SAME_TICKET,
     calls::TASK_TOKENS,
     calls::LISTS,

@@ -1,13 +1,19 @@
 //! Honest workers, who mustn't notice an attack: a leader with a short TTL, and a new candidate
 //! each second.
 
+use crate::sealed;
 use anyhow::{Context as _, ensure};
+use hyper_util::rt::TokioIo;
 use leasehold_harness::{Campaign, ElectionClient, Server, keep_alive, leased};
 use leasehold_proto::v1::CandidacyState;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
 /// The leader's TTL, and how often it is kept alive.
@@ -45,18 +51,19 @@ pub struct Honest {
 
 impl Honest {
     /// Starts them. They share an address if they are told to come from where the attacks come
-    /// from.
+    /// from, and speak TLS if they are told how.
     ///
     /// # Errors
     ///
     /// When the first of them doesn't lead.
-    pub async fn start(server: &Server, shares_the_address: bool) -> anyhow::Result<Self> {
+    pub async fn start(server: &Server, shares_the_address: bool, tls: Option<TlsConnector>) -> anyhow::Result<Self> {
         let from = (!shares_the_address).then_some(ADDRESS);
         let endpoint = Endpoint::from_shared(server.endpoint())?
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(5))
             .tcp_nodelay(true)
             .local_address(from);
+        let way = Way { endpoint, from, tls };
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (stop, stopped) = oneshot::channel();
         let (leads, hears) = oneshot::channel();
@@ -64,12 +71,12 @@ impl Honest {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::spawn(move || {
             runtime.block_on(async {
-                let (client, leader) = match first(&endpoint).await {
+                let (client, leader) = match first(&way).await {
                     Ok(first) => first,
                     Err(error) => return leads.send(Err(error)).ok(),
                 };
                 tokio::spawn(lead(client, leader, Arc::clone(&their_view)));
-                tokio::spawn(enter(endpoint, Arc::clone(&their_view)));
+                tokio::spawn(enter(way, Arc::clone(&their_view)));
                 tokio::spawn(probe(http, their_view));
                 leads.send(Ok(())).ok();
                 // An error: it was dropped.
@@ -87,8 +94,35 @@ impl Honest {
     }
 }
 
-async fn first(endpoint: &Endpoint) -> anyhow::Result<(ElectionClient, Campaign)> {
-    let mut client = ElectionClient::new(endpoint.connect().await?);
+/// How they reach the server.
+struct Way {
+    endpoint: Endpoint,
+    from: Option<IpAddr>,
+    tls: Option<TlsConnector>,
+}
+
+impl Way {
+    async fn connect(&self) -> anyhow::Result<Channel> {
+        let Some(tls) = &self.tls else { return Ok(self.endpoint.connect().await?) };
+        let (from, tls) = (self.from, tls.clone());
+        let shakes = move |uri: Uri| dial(uri, from, tls.clone());
+        Ok(self.endpoint.connect_with_connector(tower::service_fn(shakes)).await?)
+    }
+}
+
+async fn dial(uri: Uri, from: Option<IpAddr>, tls: TlsConnector) -> anyhow::Result<TokioIo<TlsStream<TcpStream>>> {
+    let socket = TcpSocket::new_v4()?;
+    if let Some(from) = from {
+        socket.bind((from, 0).into())?;
+    }
+    let authority = uri.authority().context("it has one")?;
+    let stream = socket.connect(authority.as_str().parse()?).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(tls.connect(sealed::server_name(), stream).await?))
+}
+
+async fn first(way: &Way) -> anyhow::Result<(ElectionClient, Campaign)> {
+    let mut client = ElectionClient::new(way.connect().await?);
     let mut leader = Campaign::open(&mut client, leased("honest/leader", "honest", TTL_MS)).await?;
     leader.elected().await?;
     Ok((client, leader))
@@ -127,12 +161,12 @@ async fn lead(mut client: ElectionClient, mut leader: Campaign, seen: Arc<Mutex<
     }
 }
 
-async fn enter(endpoint: Endpoint, seen: Arc<Mutex<Seen>>) {
+async fn enter(way: Way, seen: Arc<Mutex<Seen>>) {
     let mut every = tokio::time::interval(EVERY);
     loop {
         every.tick().await;
         let since = Instant::now();
-        match tokio::time::timeout(Duration::from_secs(5), whole(&endpoint)).await.context("not done within 5 s") {
+        match tokio::time::timeout(Duration::from_secs(5), whole(&way)).await.context("not done within 5 s") {
             Ok(Ok(())) => {
                 let took = since.elapsed();
                 note(&seen, |seen| {
@@ -146,9 +180,8 @@ async fn enter(endpoint: Endpoint, seen: Arc<Mutex<Seen>>) {
 }
 
 /// A whole candidacy, on a connection of its own.
-async fn whole(endpoint: &Endpoint) -> anyhow::Result<()> {
-    let channel: Channel = endpoint.connect().await?;
-    let mut client = ElectionClient::new(channel);
+async fn whole(way: &Way) -> anyhow::Result<()> {
+    let mut client = ElectionClient::new(way.connect().await?);
     let mut campaign = Campaign::open(&mut client, leased("honest/passing", "honest", TTL_MS)).await?;
     campaign.elected().await?;
     let answer = campaign.resign(&mut client).await?;

@@ -4,6 +4,7 @@
 mod attacks;
 mod honest;
 mod run;
+mod sealed;
 #[allow(missing_docs)]
 pub mod wire;
 

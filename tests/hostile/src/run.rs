@@ -2,10 +2,11 @@
 
 use crate::attacks::{Attack, Report, Target};
 use crate::honest::{Honest, Seen};
-use leasehold_harness::{Server, rss_bytes};
+use crate::sealed::Sealed;
+use leasehold_harness::{Server, open_files, rss_bytes};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -41,6 +42,8 @@ pub struct Outcome {
     /// Resident memory before it, at its height, after it, and at the height of the server's
     /// orderly end, in bytes.
     pub memory: [u64; 4],
+    /// The most open files of the server.
+    pub files: usize,
     /// At the height of the same attack each time once more, where the system didn't get it back.
     pub again: Vec<u64>,
     /// What honest workers saw.
@@ -67,6 +70,7 @@ impl fmt::Display for Outcome {
         }
         writeln!(f, "  refused or closed: {}", self.report.refused)?;
         writeln!(f, "  memory: {before} MiB before, {peak} at its height, {after} after, {ending} while it ended")?;
+        writeln!(f, "  open files: {} at most", self.files)?;
         for again in &self.again {
             writeln!(f, "  memory of the same once more: {} MiB at its height", again / MIB)?;
         }
@@ -94,8 +98,13 @@ pub async fn run(attack: &Attack, time: Duration, how: &How) -> anyhow::Result<O
     for arg in attack.server_args.iter().copied().chain(how.server_args.iter().map(String::as_str)) {
         builder = builder.arg(arg);
     }
+    let sealed = attack.over_tls.then(Sealed::new).transpose()?;
+    if let Some(sealed) = &sealed {
+        builder = sealed.serve(builder);
+    }
     let mut server = builder.start().await?;
-    let honest = Honest::start(&server, attack.shares_the_address).await?;
+    let tls = sealed.as_ref().map(Sealed::connector).transpose()?;
+    let honest = Honest::start(&server, attack.shares_the_address, tls).await?;
     let target = Target { grpc: server.address(), http: server.http_address() };
     (attack.prepare)(target).await?;
     tokio::time::sleep(BEFORE).await;
@@ -120,7 +129,8 @@ pub async fn run(attack: &Attack, time: Duration, how: &How) -> anyhow::Result<O
     height.take();
     let ending = server.sigterm(ENDS_WITHIN).await?;
     anyhow::ensure!(ending.status.success(), "it doesn't end in good order: {ending:?}");
-    Ok(Outcome { memory: [before, peak, after, height.take()], again, honest: seen, report })
+    let (ending, files) = (height.take(), height.files());
+    Ok(Outcome { memory: [before, peak, after, ending], files, again, honest: seen, report })
 }
 
 /// Whether the last round took little more than any before it did.
@@ -141,28 +151,36 @@ async fn comes_back(pid: u32, before: u64) -> anyhow::Result<u64> {
     }
 }
 
-/// The most memory that a process was seen to have.
+/// The most memory and open files that a process was seen to have.
 struct Height {
     most: Arc<AtomicU64>,
+    files: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
 impl Height {
     fn watch(pid: u32) -> Self {
         let most = Arc::new(AtomicU64::new(0));
-        let seen = Arc::clone(&most);
+        let files = Arc::new(AtomicUsize::new(0));
+        let (seen, seen_files) = (Arc::clone(&most), Arc::clone(&files));
         let task = tokio::spawn(async move {
             while let Ok(now) = rss_bytes(pid) {
                 seen.fetch_max(now, Ordering::Relaxed);
+                seen_files.fetch_max(open_files(pid).unwrap_or_default(), Ordering::Relaxed);
                 tokio::time::sleep(LOOK).await;
             }
         });
-        Self { most, task }
+        Self { most, files, task }
     }
 
     /// Since the last time.
     fn take(&mut self) -> u64 {
         self.most.swap(0, Ordering::Relaxed)
+    }
+
+    /// Open files, since the beginning.
+    fn files(&self) -> usize {
+        self.files.load(Ordering::Relaxed)
     }
 }
 

@@ -21,6 +21,8 @@ async fn withstands(name: &str) -> anyhow::Result<()> {
     ensure!(honest.keep_alives >= 3 && honest.campaigns >= 3 && honest.probes >= 3, "they did too little: {honest:?}");
     let below = attack.stays_below_mib * MIB;
     ensure!(outcome.memory.iter().all(|bytes| *bytes < below), "it took more than {} MiB", attack.stays_below_mib);
+    let files = outcome.files;
+    ensure!((1..attack.stays_below_files).contains(&files), "it had {files} files open");
     ensure!(outcome.memory_came_back(), "memory didn't come back");
     ensure!(!attack.is_refused || outcome.report.refused > 0, "nothing was refused");
     Ok(())
@@ -55,6 +57,7 @@ attacks! {
     unread_http: "unread-http",
     silent_connections: "silent-connections",
     many_connections: "many-connections",
+    half_open_tls: "half-open-tls",
     same_ticket: "same-ticket",
     task_tokens: "task-tokens",
     lists: "lists",

@@ -15,7 +15,7 @@ async fn strangers_at_a_standby_hurt_nobody_there() -> anyhow::Result<()> {
     let group = Group::builder().count(2).quick().start().await?;
     let active = group.settled(START).await?;
     let standby = &group.replicas[group.others(active)[0]].server;
-    let honest = Honest::start(standby, true).await?;
+    let honest = Honest::start(standby, true, None).await?;
     let target = Target { grpc: standby.address(), http: standby.http_address() };
     for (number, name) in ["slow-bodies", "unread-lists", "unread-keep-alives", "unread-observers"].iter().enumerate() {
         let attack = ATTACKS.iter().find(|attack| attack.name == *name).context("there is such an attack")?;
