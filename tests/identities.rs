@@ -7,6 +7,8 @@ mod keys;
 mod policy;
 #[path = "identities/subjects.rs"]
 mod subjects;
+#[path = "identities/token_file.rs"]
+mod token_file;
 
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{AdminClient, Campaign, Cluster, ElectionClient, PATIENCE, Server, by, http_get, leased};

@@ -57,8 +57,13 @@ impl Access {
         Self { key: Some(file.into()), ..self }
     }
 
-    /// Shows the token in this file with each call, as `authorization: Bearer ...`. The file is
-    /// read again when what was read of it is 10 s old.
+    /// Shows the token in this file with each call, as `authorization: Bearer ...`.
+    ///
+    /// The file is read again when what was read of it is 10 s old, and not for each connection
+    /// alone: a connection lives for an hour, and each KeepAlive on it needs a token that is good
+    /// then. So a new token must be there 10 s before the former one ends; the kubelet writes one
+    /// when a fifth of the former one's time is left, which is two minutes or more. While the file
+    /// can't be read, the former token stays in use.
     pub fn token_file(self, file: impl Into<PathBuf>) -> Self {
         Self { token_file: Some(file.into()), ..self }
     }
