@@ -128,6 +128,17 @@ async fn redis_refuses_a_paused_writer() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn valkey_refuses_a_paused_writer() -> anyhow::Result<()> {
+    let mut place = Place::new().await?;
+    let _valkey = servers::valkey(&mut place).await?;
+    ensure!(place.output("redis-cli -u \"$REDIS_URL\" INFO server").await?.contains("valkey_version"));
+    ensure!(place.output("redis-cli --version").await?.contains("valkey-cli"));
+    let write = prepared(&place, RUN[3]).await?;
+    place.refuses_a_paused_writer(&write, "redis-cli -u \"$REDIS_URL\" HGETALL report", "STALE", false).await?;
+    place.takes_rising_tokens_only(&write).await
+}
+
+#[tokio::test]
 async fn an_object_store_refuses_a_paused_writer() -> anyhow::Result<()> {
     let mut place = Place::new().await?;
     let _s3 = servers::s3(&mut place).await?;

