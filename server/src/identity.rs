@@ -16,6 +16,8 @@ mod passport;
 mod provider;
 mod source;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use authenticators::bearer;
 pub(crate) use authenticators::{Authenticators, Shown, Unauthenticated};
 pub(crate) use certificate::subject_of_certificate;
 #[cfg(feature = "fuzzing")]

@@ -6,7 +6,7 @@ mod identities;
 #[path = "door/services.rs"]
 mod services;
 
-pub use identities::{Checked, certificate_subject, check_token, is_key_set, is_passport};
+pub use identities::{Checked, bearer_token, certificate_subject, check_token, is_key_set, is_passport};
 pub use services::{Events, Items, Services};
 
 use crate::keys::Keys;

@@ -153,7 +153,7 @@ impl Authenticators {
 }
 
 /// The token in `Bearer TOKEN`.
-fn bearer(authorization: &[u8]) -> Result<&str, Unauthenticated> {
+pub(crate) fn bearer(authorization: &[u8]) -> Result<&str, Unauthenticated> {
     let text = std::str::from_utf8(authorization).ok().and_then(|text| text.split_once(' '));
     let token = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     token.filter(|token| !token.is_empty()).ok_or(Unauthenticated::Nothing("its authorization isn't \"Bearer TOKEN\""))

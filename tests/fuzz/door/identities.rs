@@ -1,6 +1,6 @@
 //! Proofs of who calls, without the issuers and the connections that they come from.
 
-use crate::identity::{IssuerKind, IssuerRules, Jwks, Passports, subject_of_certificate};
+use crate::identity::{IssuerKind, IssuerRules, Jwks, Passports, bearer, subject_of_certificate};
 use crate::keys::Keys;
 use leasehold_core::Tenure;
 use tonic::codegen::http::HeaderValue;
@@ -25,6 +25,12 @@ pub fn check_token(jwks: &str, issuer: &str, is_cluster: bool, token: &str, now:
     let identity = rules.check(token, &Jwks::parse(jwks).ok()?, now)?;
     let pod = identity.pod.map(|pod| pod.uid.to_string());
     Some(Checked { subject: identity.subject.to_string(), pod, until: identity.until })
+}
+
+/// The token in the metadata `authorization` of a call.
+#[must_use]
+pub fn bearer_token(authorization: &[u8]) -> Option<&str> {
+    bearer(authorization).ok()
 }
 
 /// Whether these are keys that can check a token.

@@ -1,9 +1,11 @@
 //! Proofs of who calls: tokens, certificates, passports, and the keys of issuers.
 
+mod hostile;
+
 use crate::script::Script;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use leasehold_server::fuzzing::{certificate_subject, check_token, is_key_set, is_passport};
+use leasehold_server::fuzzing::{bearer_token, certificate_subject, check_token, is_key_set, is_passport};
 use leasehold_server::keys::Keys;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use std::sync::LazyLock;
@@ -25,21 +27,21 @@ static ISSUES: LazyLock<Issuer> = LazyLock::new(|| {
     Issuer { keys, pair, jwks }
 });
 
-/// Bytes as a token; claims of any content behind the right signature; real tokens that are
-/// damaged; bytes as a certificate, as a set of keys and as a passport.
+/// Bytes as a token; claims and headers of any content behind the right signature; real tokens that
+/// are damaged; bytes as a certificate, as a set of keys, as a passport and as what a call shows.
 ///
 /// # Panics
 /// If anything is accepted that nobody signed, or that says too little; if a subject isn't one of
 /// its kind.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
-    let (kind, is_cluster) = (script.byte() % 6, script.flag());
+    let (kind, is_cluster) = (script.byte() % 8, script.flag());
     match kind {
         0 => {
             let token = String::from_utf8_lossy(script.rest());
             assert!(!accepts(is_cluster, &token), "bytes that nobody signed are accepted");
         }
-        1 => drop(accepts(is_cluster, &signed(script.rest()))),
+        1 => _ = accepts(is_cluster, &signed(script.rest())),
         2 => {
             let claims = if is_cluster { CLUSTER } else { PROVIDER };
             let token = signed(claims.as_bytes());
@@ -53,10 +55,26 @@ pub fn run(data: &[u8]) {
             }
         }
         4 => drop(str::from_utf8(script.rest()).map(is_key_set)),
-        _ => assert!(!is_passport(&ISSUES.keys, script.rest(), NOW), "bytes that no replica made are believed"),
+        5 => assert!(!is_passport(&ISSUES.keys, script.rest(), NOW), "bytes that no replica made are believed"),
+        6 => {
+            let header = script.blob();
+            let token = sealed(header, script.rest(), |message| ISSUES.pair.sign(message).as_ref().to_vec());
+            let said: Option<serde_json::Value> = serde_json::from_slice(header).ok();
+            // The only key needn't be named.
+            let is_named = |said: &serde_json::Value| said["kid"] == "k" || said["kid"].is_null();
+            let fits = said.is_some_and(|said| said["alg"] == "EdDSA" && is_named(&said));
+            assert!(fits || !accepts(is_cluster, &token), "{}", header.escape_ascii());
+        }
+        _ => {
+            if let Some(token) = bearer_token(script.rest()) {
+                assert!(!token.is_empty() && token == token.trim(), "{token:?}");
+                assert!(!accepts(is_cluster, token), "bytes that nobody signed are accepted");
+            }
+        }
     }
 }
 
+const HEADER: &str = r#"{"alg":"EdDSA","kid":"k"}"#;
 const CLUSTER: &str = r#"{"iss":"https://issuer","aud":["leasehold"],"exp":1800000100,"nbf":1800000000,"sub":"system:serviceaccount:a:b","kubernetes.io":{"pod":{"name":"p","uid":"u"}}}"#;
 const PROVIDER: &str = r#"{"iss":"https://issuer","aud":"leasehold","exp":1800000100,"sub":"ann"}"#;
 
@@ -70,9 +88,13 @@ fn accepts(is_cluster: bool, token: &str) -> bool {
 }
 
 fn signed(claims: &[u8]) -> String {
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA","kid":"k"}"#);
-    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-    format!("{message}.{}", URL_SAFE_NO_PAD.encode(ISSUES.pair.sign(message.as_bytes())))
+    sealed(HEADER.as_bytes(), claims, |message| ISSUES.pair.sign(message).as_ref().to_vec())
+}
+
+fn sealed(header: &[u8], claims: &[u8], sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature = sign(message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// Any character that is changed, added or missing is noticed.
@@ -88,11 +110,11 @@ fn damaged(script: &mut Script<'_>, is_cluster: bool, token: String) {
     assert!(changed == token || !accepts(is_cluster, &changed), "a damaged token is accepted");
 }
 
-/// One of each kind.
+/// One of each kind, and the hostile tokens of the server's own table.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let with = |kind: u8, is_cluster: u8, rest: &[u8]| [&[kind, is_cluster], rest].concat();
-    vec![
+    let mut seeds = vec![
         with(0, 1, b"eyJhbGciOiJFZERTQSIsImtpZCI6ImsifQ.e30.AAAA"),
         with(1, 1, CLUSTER.as_bytes()),
         with(1, 0, PROVIDER.as_bytes()),
@@ -100,5 +122,16 @@ pub fn seeds() -> Vec<Vec<u8>> {
         with(3, 0, b"\x30\x82\x01\x00\x30\x81\xf0\xa0\x03\x02\x01\x02"),
         with(4, 0, ISSUES.jwks.as_bytes()),
         with(5, 0, b"CgFhGgAiACoA"),
-    ]
+        with(7, 1, format!("Bearer {}", "e30.e30.AAAA").as_bytes()),
+        with(7, 0, b"Basic \xff"),
+    ];
+    for (is_cluster, claims) in hostile::claims() {
+        seeds.push(with(1, is_cluster.into(), claims.as_bytes()));
+    }
+    for header in hostile::headers() {
+        let length = u16::try_from(header.len()).expect("it is short").to_be_bytes();
+        seeds.push(with(6, 1, &[&length, header.as_bytes(), CLUSTER.as_bytes()].concat()));
+    }
+    seeds.extend(hostile::tokens().iter().map(|token| with(0, 1, token.as_bytes())));
+    seeds
 }
