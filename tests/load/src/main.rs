@@ -4,6 +4,7 @@ mod bare;
 mod connect;
 mod cycles;
 mod exchange;
+mod handshakes;
 mod hold;
 mod latency;
 mod machine;
@@ -36,6 +37,8 @@ enum Command {
     Hold(hold::Args),
     /// Change one election often, and wait until all its observers have seen the last change.
     Observe(observe::Args),
+    /// Make connections in plain text, with whole handshakes of TLS, and with resumed sessions.
+    Handshakes(handshakes::Args),
     /// What `cycles` compares with; `cycles` starts it.
     #[command(hide = true)]
     BareServer(Box<bare::Args>),
@@ -61,6 +64,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Cycles(args) => stop::unless_stopped(args.time_limit(), cycles::run(&args)).await,
         Command::Hold(args) => stop::unless_stopped(args.time_limit(), hold::run(&args)).await,
         Command::Observe(args) => stop::unless_stopped(args.time_limit(), observe::run(&args)).await,
+        Command::Handshakes(args) => stop::unless_stopped(args.time_limit(), handshakes::run(&args)).await,
         Command::BareServer(args) => bare::serve(&args).await,
     }
 }

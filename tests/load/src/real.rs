@@ -1,7 +1,7 @@
 //! The real server: how it is started, and ended in good order.
 
 use anyhow::{Result, ensure};
-use leasehold_harness::Server;
+use leasehold_harness::{Server, ServerBuilder};
 use std::fmt;
 use std::time::Duration;
 
@@ -28,7 +28,16 @@ impl RealArgs {
     ///
     /// When it isn't built, or doesn't serve within 20 s: the error shows what it wrote.
     pub(crate) async fn start(&self) -> Result<Server> {
-        let builder = Server::builder().release(true).arg("--log-level").arg(&self.log_level);
+        self.start_with(|builder| builder).await
+    }
+
+    /// The same, with what the caller adds.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub(crate) async fn start_with(&self, more: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Result<Server> {
+        let builder = more(Server::builder().release(true).arg("--log-level").arg(&self.log_level));
         self.server_args.iter().fold(builder, |builder, arg| builder.arg(arg)).start().await
     }
 }
