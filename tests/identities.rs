@@ -1,10 +1,14 @@
 //! Servers that ask who calls: whose calls are served, whose candidacies are whose, who may do
 //! what, and what becomes of it when keys, tokens and the policy change.
 
+#[path = "identities/certificates.rs"]
+mod certificates;
 #[path = "identities/keys.rs"]
 mod keys;
 #[path = "identities/policy.rs"]
 mod policy;
+#[path = "identities/providers.rs"]
+mod providers;
 #[path = "identities/subjects.rs"]
 mod subjects;
 #[path = "identities/token_file.rs"]

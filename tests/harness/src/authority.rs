@@ -1,7 +1,7 @@
 //! An authority of certificates, and files that it has signed.
 
 use anyhow::Context as _;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -49,7 +49,8 @@ impl Authority {
         self.dir.path().join("ca.crt")
     }
 
-    /// Signs for these names and addresses, into files that begin so.
+    /// Signs for these names, addresses and URIs, into files that begin so. The common name is the
+    /// beginning of the files.
     ///
     /// # Errors
     ///
@@ -65,7 +66,11 @@ impl Authority {
     /// As for [`issue`](Self::issue).
     pub fn issue_between(&self, stem: &str, names: &[&str], from: i32, to: i32) -> anyhow::Result<Files> {
         let key = KeyPair::generate()?;
+        let (uris, names): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains("://"));
         let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        for uri in uris {
+            params.subject_alt_names.push(SanType::URI(uri.try_into()?));
+        }
         params.distinguished_name.push(DnType::CommonName, stem);
         (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
         let cert = params.signed_by(&key, &self.issuer)?;

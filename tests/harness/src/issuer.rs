@@ -1,5 +1,5 @@
 //! Whoever issues tokens to callers: a Kubernetes cluster, as far as a server asks it for its keys,
-//! or an OpenID provider with its keys in a file.
+//! or an OpenID provider with its keys in a file, or below its URL.
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -37,9 +37,28 @@ pub struct Issuer {
 pub struct Cluster {
     issuer: Issuer,
     folder: TempDir,
-    jwks: Arc<Mutex<String>>,
+    publisher: Publisher,
+}
+
+/// An OpenID provider that publishes its keys below its URL.
+#[derive(Debug)]
+pub struct Provider {
+    issuer: Issuer,
+    publisher: Publisher,
+}
+
+/// An HTTP server with two pages: what an issuer says of itself, and its keys.
+#[derive(Debug)]
+struct Publisher {
     address: SocketAddr,
+    pages: Arc<Mutex<Pages>>,
     serves: Option<JoinHandle<()>>,
+}
+
+#[derive(Clone, Debug)]
+struct Pages {
+    discovery: String,
+    jwks: String,
 }
 
 impl Issuer {
@@ -77,7 +96,9 @@ impl Issuer {
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(self.key.sign(message.as_bytes())))
     }
 
-    fn keys_file(&self) -> PathBuf {
+    /// The file with its public keys, as a JWK set.
+    #[must_use]
+    pub fn keys_file(&self) -> PathBuf {
         self.folder.path().join("jwks.json")
     }
 
@@ -95,16 +116,15 @@ impl Cluster {
     /// When there is no free port.
     pub async fn start() -> anyhow::Result<Self> {
         let issuer = Issuer::new("https://kubernetes.default.svc.cluster.local")?;
-        let jwks = Arc::new(Mutex::new(issuer.jwks()));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let serves = Some(tokio::spawn(serve(listener, issuer.name.clone(), Arc::clone(&jwks))));
-        Ok(Self { issuer, folder: tempfile::tempdir()?, jwks, address, serves })
+        // Pods may not reach what a cluster names.
+        let publisher = Publisher::start(listener, &issuer, "https://elsewhere.invalid/jwks")?;
+        Ok(Self { issuer, folder: tempfile::tempdir()?, publisher })
     }
 
     /// The API server is gone, as far as others can tell.
     pub fn stop(&mut self) {
-        self.serves.take().into_iter().for_each(|serves| serves.abort());
+        self.publisher.stop();
     }
 
     /// Other keys sign from now on, and are published beside no others.
@@ -114,7 +134,7 @@ impl Cluster {
     /// As [`Issuer::new`].
     pub fn rotate(&mut self) -> anyhow::Result<()> {
         self.issuer = Issuer::new(&self.issuer.name)?;
-        *self.jwks.lock().unwrap_or_else(PoisonError::into_inner) = self.issuer.jwks();
+        self.publisher.publish(&self.issuer);
         Ok(())
     }
 
@@ -127,7 +147,7 @@ impl Cluster {
         let path = self.folder.path().join("kubeconfig");
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "it",
-            "clusters": [{"name": "it", "cluster": {"server": format!("http://{}", self.address)}}],
+            "clusters": [{"name": "it", "cluster": {"server": format!("http://{}", self.publisher.address)}}],
             "users": [{"name": "it", "user": {}}],
             "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
         });
@@ -155,7 +175,87 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Provider {
+    /// Starts its HTTP server.
+    ///
+    /// # Errors
+    ///
+    /// When there is no free port.
+    pub async fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let issuer = Issuer::new(&format!("http://{}/realms/ops", listener.local_addr()?))?;
+        let keys = format!("{}/keys", issuer.name);
+        Ok(Self { publisher: Publisher::start(listener, &issuer, &keys)?, issuer })
+    }
+
+    /// The value of `--oidc` with which a server asks it for its keys.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        format!("issuer={}", self.issuer.name)
+    }
+
+    /// The subject that a server makes of its `sub`.
+    #[must_use]
+    pub fn subject(&self, sub: &str) -> String {
+        format!("oidc:{}#{sub}", self.issuer.name)
+    }
+
+    /// A token of this subject.
+    #[must_use]
+    pub fn token(&self, sub: &str) -> String {
+        self.issuer.token(sub)
+    }
+
+    /// Other keys sign from now on, and are published beside no others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Issuer::new`].
+    pub fn rotate(&mut self) -> anyhow::Result<()> {
+        self.issuer = Issuer::new(&self.issuer.name)?;
+        self.publisher.publish(&self.issuer);
+        Ok(())
+    }
+
+    /// Its HTTP server is gone.
+    pub fn stop(&mut self) {
+        self.publisher.stop();
+    }
+
+    /// Its HTTP server is back, where it was.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.publisher.listen(TcpListener::bind(self.publisher.address).await?);
+        Ok(())
+    }
+}
+
+impl Publisher {
+    fn start(listener: TcpListener, issuer: &Issuer, jwks_uri: &str) -> anyhow::Result<Self> {
+        let discovery = json!({"issuer": issuer.name, "jwks_uri": jwks_uri}).to_string();
+        let pages = Arc::new(Mutex::new(Pages { discovery, jwks: issuer.jwks() }));
+        let mut publisher = Self { address: listener.local_addr()?, pages, serves: None };
+        publisher.listen(listener);
+        Ok(publisher)
+    }
+
+    fn listen(&mut self, listener: TcpListener) {
+        self.serves = Some(tokio::spawn(serve(listener, Arc::clone(&self.pages))));
+    }
+
+    fn stop(&mut self) {
+        self.serves.take().into_iter().for_each(|serves| serves.abort());
+    }
+
+    fn publish(&self, issuer: &Issuer) {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).jwks = issuer.jwks();
+    }
+}
+
+impl Drop for Publisher {
     fn drop(&mut self) {
         self.stop();
     }
@@ -173,16 +273,16 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-async fn serve(listener: TcpListener, issuer: String, jwks: Arc<Mutex<String>>) {
+async fn serve(listener: TcpListener, pages: Arc<Mutex<Pages>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let jwks = jwks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let pages = pages.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // Whoever breaks the connection asks again.
-        let _ = answer(stream, &issuer, &jwks).await;
+        let _ = answer(stream, pages).await;
     }
 }
 
 /// One request a connection.
-async fn answer(stream: TcpStream, issuer: &str, jwks: &str) -> std::io::Result<()> {
+async fn answer(stream: TcpStream, pages: Pages) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut request = String::new();
     stream.read_line(&mut request).await?;
@@ -192,9 +292,9 @@ async fn answer(stream: TcpStream, issuer: &str, jwks: &str) -> std::io::Result<
         stream.read_line(&mut line).await?;
     }
     let (status, body) = match request.split(' ').nth(1) {
-        Some("/openid/v1/jwks") => ("200 OK", jwks.to_owned()),
-        Some("/.well-known/openid-configuration") => {
-            ("200 OK", json!({"issuer": issuer, "jwks_uri": "https://elsewhere.invalid/jwks"}).to_string())
+        Some("/openid/v1/jwks" | "/realms/ops/keys") => ("200 OK", pages.jwks),
+        Some("/.well-known/openid-configuration" | "/realms/ops/.well-known/openid-configuration") => {
+            ("200 OK", pages.discovery)
         }
         _ => ("404 Not Found", String::new()),
     };

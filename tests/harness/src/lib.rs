@@ -21,7 +21,7 @@ pub use authority::{Authority, Files};
 pub use binaries::{Profile, binary, example, repository};
 pub use campaign::{Campaign, PATIENCE, keep_alive, leased, milliseconds, reopened, stream_bound};
 pub use http::{HttpResponse, http_get};
-pub use issuer::{Cluster, Issuer, by};
+pub use issuer::{Cluster, Issuer, Provider, by};
 pub use keeper::Keeper;
 pub use measure::{cpu_time, open_files, rss_bytes, thread_count};
 pub use observer::{Observer, Seen, seen};
