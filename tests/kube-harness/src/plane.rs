@@ -140,6 +140,13 @@ impl ControlPlane {
         self.dir.path().join("pki/ca.crt")
     }
 
+    /// The file with the private key that signs tokens of service accounts, in PEM. What else
+    /// stands in it checks tokens as well, and is published. Read when the API server starts.
+    #[must_use]
+    pub fn account_key(&self) -> PathBuf {
+        self.dir.path().join("pki/service-accounts.key")
+    }
+
     /// The process ids as they are now.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Replicas that ask who calls, with the tokens of a real cluster: whose calls they serve, through
 //! a standby as well, and what a pod proves.
 
+mod tokens;
+
 use anyhow::{Context as _, ensure};
 use leasehold_harness::{Campaign, ElectionClient, PATIENCE, assert_refused, by, leased, refusal, reopened};
 use leasehold_kube_harness::{ControlPlane, Part};
