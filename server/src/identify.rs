@@ -83,7 +83,8 @@ impl Door {
             let caller = self.passports.open(passport, tenure, request.uri().path(), now);
             return Some(caller.ok_or(Refusal::UnprovenCaller));
         }
-        let identity = self.authenticators.known(one_token(headers).ok()??.as_bytes(), now)?;
+        let authorization = one_token(headers).ok()?.map(HeaderValue::as_bytes);
+        let identity = self.authenticators.known(authorization, peer.map(Peer::last_shown), now)?;
         Some(Ok(Identified { identity, from: peer.map(Peer::address) }))
     }
 
@@ -91,7 +92,8 @@ impl Door {
     async fn identify(&self, asked: Asked) -> Result<Identified, Refusal> {
         let token = asked.token?;
         let certificate = asked.peer.as_ref().and_then(Peer::certificate);
-        let shown = Shown { authorization: token.as_ref().map(HeaderValue::as_bytes), certificate };
+        let last = asked.peer.as_ref().map(Peer::last_shown);
+        let shown = Shown { authorization: token.as_ref().map(HeaderValue::as_bytes), certificate, last };
         let identity = self.authenticators.authenticate(shown, clock::unix_seconds()).await?;
         Ok(Identified { identity, from: asked.peer.as_ref().map(Peer::address) })
     }

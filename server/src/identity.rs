@@ -19,6 +19,7 @@ mod source;
 #[cfg(feature = "fuzzing")]
 pub(crate) use authenticators::bearer;
 pub(crate) use authenticators::{Authenticators, Shown, Unauthenticated};
+pub(crate) use cache::LastShown;
 pub(crate) use certificate::subject_of_certificate;
 #[cfg(feature = "fuzzing")]
 pub(crate) use claims::{IssuerKind, IssuerRules};

@@ -1,6 +1,6 @@
 //! All the ways in which callers may say who they are. What isn't among them isn't accepted.
 
-use super::cache::{self, Cache};
+use super::cache::{self, Cache, LastShown};
 use super::claims::{IssuerKind, IssuerRules};
 use super::issuer::Issuer;
 use super::jwt;
@@ -25,6 +25,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) authorization: Option<&'a [u8]>,
     /// The certificate of its connection (DER), whose chain was checked.
     pub(crate) certificate: Option<&'a [u8]>,
+    /// Where its connection remembers who that is.
+    pub(crate) last: Option<&'a LastShown>,
 }
 
 /// Why nobody knows who calls.
@@ -90,10 +92,26 @@ impl Authenticators {
         }
     }
 
-    /// Who calls with this, if it is a token that was checked before.
-    pub(crate) fn known(&self, authorization: &[u8], now: u64) -> Option<Arc<Identity>> {
+    /// Who calls with this, if it was checked before. `last` is what the same connection showed
+    /// last.
+    pub(crate) fn known(
+        &self,
+        authorization: Option<&[u8]>,
+        last: Option<&LastShown>,
+        now: u64,
+    ) -> Option<Arc<Identity>> {
+        let Some(authorization) = authorization else { return last?.certificate() };
+        // Before the cache is asked: what it says may be over a moment later.
+        let epoch = self.cache.epoch();
+        if let Some(identity) = last.and_then(|last| last.get(authorization, epoch, now)) {
+            return Some(identity);
+        }
         let token = bearer(authorization).ok().filter(|token| token.len() <= MAX_TOKEN_BYTES)?;
-        self.cache.get(&cache::hash(token), now)
+        let identity = self.cache.get(&cache::hash(token), now)?;
+        if let Some(last) = last {
+            last.keep(authorization, epoch, &identity);
+        }
+        Some(identity)
     }
 
     /// Who calls; `now` in seconds since 1970. A token goes before a certificate: it is the
@@ -108,7 +126,11 @@ impl Authenticators {
                 let subject =
                     subject_of_certificate(der).map_err(|why| Unauthenticated::Certificate(why.to_string()))?;
                 // TLS has looked at the certificate's dates, and the connection lasts as it lasts.
-                Ok(Arc::new(Identity { subject, pod: None, until: u64::MAX }))
+                let identity = Arc::new(Identity { subject, pod: None, until: u64::MAX });
+                if let Some(last) = shown.last {
+                    last.keep_certificate(&identity);
+                }
+                Ok(identity)
             }
             _ if self.issuers.is_empty() => Err(Unauthenticated::Nothing("connect with a client certificate")),
             _ => Err(Unauthenticated::Nothing("send a token in the metadata \"authorization: Bearer TOKEN\"")),

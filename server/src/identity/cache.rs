@@ -1,13 +1,19 @@
-//! Tokens that were checked before: a call with one of them costs a hash. Of a token only its hash
-//! is kept.
+//! Tokens that were checked before. A call with the token that its connection showed last costs a
+//! comparison, and any other one that was checked costs a hash.
+//!
+//! Of a token only its hash is kept, but for the last one of each connection, until that closes.
 
 use super::Identity;
 use ring::digest::{SHA256, digest};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// So many are remembered in each of two generations.
 const GENERATION: usize = 4096;
+/// A connection remembers no longer metadata: thousands of connections may be open.
+const MAX_LAST_BYTES: usize = 4096;
 
 pub(super) type Hash = [u8; 32];
 
@@ -15,13 +21,28 @@ pub(super) type Hash = [u8; 32];
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     kept: Mutex<Generations>,
+    /// Rises when everything is forgotten.
+    epoch: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Generations {
     young: HashMap<Hash, Arc<Identity>>,
     old: HashMap<Hash, Arc<Identity>>,
-    /// Rises when everything is forgotten.
+}
+
+/// What a connection has shown last, as a whole, and who that is: most connections show one token
+/// only, and each has one certificate at most.
+#[derive(Debug, Default)]
+pub(crate) struct LastShown {
+    token: Mutex<Option<Last>>,
+    certificate: OnceLock<Arc<Identity>>,
+}
+
+struct Last {
+    authorization: Box<[u8]>,
+    identity: Arc<Identity>,
+    /// Of the cache when it was asked.
     epoch: u64,
 }
 
@@ -46,13 +67,14 @@ impl Cache {
 
     /// What must be handed to [`Cache::keep`]: read before the keys are.
     pub(super) fn epoch(&self) -> u64 {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).epoch
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Remembers a token that was checked with the keys of that epoch.
     pub(super) fn keep(&self, epoch: u64, token: Hash, identity: &Arc<Identity>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.epoch == epoch {
+        // Nothing is forgotten while this is locked.
+        if self.epoch() == epoch {
             kept.insert(token, Arc::clone(identity));
         }
     }
@@ -60,7 +82,42 @@ impl Cache {
     /// The issuer has other keys: all tokens are checked anew.
     pub(super) fn forget_all(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = Generations { epoch: kept.epoch + 1, ..Generations::default() };
+        *kept = Generations::default();
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl LastShown {
+    /// Who it is that shows this, if it is what was shown before.
+    pub(super) fn get(&self, authorization: &[u8], epoch: u64, now: u64) -> Option<Arc<Identity>> {
+        let last = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = last.as_ref().filter(|last| last.epoch == epoch && now < last.identity.until)?;
+        (*last.authorization == *authorization).then(|| Arc::clone(&last.identity))
+    }
+
+    /// Remembers what the cache knew, of the epoch before it was asked.
+    pub(super) fn keep(&self, authorization: &[u8], epoch: u64, identity: &Arc<Identity>) {
+        if authorization.len() <= MAX_LAST_BYTES {
+            let last = Last { authorization: authorization.into(), identity: Arc::clone(identity), epoch };
+            *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+        }
+    }
+
+    /// Who its certificate says that it is, if that was read.
+    pub(super) fn certificate(&self) -> Option<Arc<Identity>> {
+        self.certificate.get().cloned()
+    }
+
+    /// Remembers what its certificate says.
+    pub(super) fn keep_certificate(&self, identity: &Arc<Identity>) {
+        let _ = self.certificate.set(Arc::clone(identity));
+    }
+}
+
+/// Tokens are nothing for a log.
+impl fmt::Debug for Last {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Last").field("identity", &self.identity).finish_non_exhaustive()
     }
 }
 
@@ -104,5 +161,24 @@ mod tests {
         assert!(cache.get(&hash("unused"), 1).is_none());
         let kept = cache.kept.lock().unwrap();
         assert!(kept.young.len() <= GENERATION && kept.old.len() <= GENERATION);
+    }
+
+    #[test]
+    fn what_a_connection_showed_last_is_known_as_a_whole_and_until_it_ends() {
+        let (cache, last) = (Cache::default(), LastShown::default());
+        let epoch = cache.epoch();
+        last.keep(b"Bearer a", epoch, &identity(100));
+        assert!(last.get(b"Bearer a", epoch, 99).is_some());
+        for other in [&b"Bearer b"[..], b"Bearer ", b"Bearer aa", b""] {
+            assert!(last.get(other, epoch, 99).is_none());
+        }
+        assert!(last.get(b"Bearer a", epoch, 100).is_none(), "the token is over");
+        cache.forget_all();
+        assert!(last.get(b"Bearer a", cache.epoch(), 99).is_none(), "it was checked with keys that are gone");
+        last.keep(b"Bearer b", cache.epoch(), &identity(100));
+        last.keep(&[b'c'; MAX_LAST_BYTES + 1], cache.epoch(), &identity(100));
+        assert!(last.get(b"Bearer b", cache.epoch(), 99).is_some());
+        assert!(last.get(&[b'c'; MAX_LAST_BYTES + 1], cache.epoch(), 99).is_none(), "it is too long");
+        assert!(!format!("{last:?}").contains("Bearer"));
     }
 }

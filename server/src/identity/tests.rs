@@ -184,7 +184,7 @@ impl TwoIssuers {
 
     async fn at(&self, token: &str, now: u64) -> Result<Identity, String> {
         let authorization = format!("Bearer {token}");
-        let shown = Shown { authorization: Some(authorization.as_bytes()), certificate: None };
+        let shown = Shown { authorization: Some(authorization.as_bytes()), certificate: None, last: None };
         let identity = self.authenticators.authenticate(shown, now).await;
         identity.map(|identity| Identity::clone(&identity)).map_err(|error| error.to_string())
     }

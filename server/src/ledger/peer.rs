@@ -2,6 +2,7 @@
 
 use super::{Class, Ledger, OpenCalls, SPANS};
 use crate::errors::Refusal;
+use crate::identity::LastShown;
 use crate::line::Owner;
 use crate::tls::Presented;
 use bytes::Bytes;
@@ -45,6 +46,7 @@ pub(super) struct PeerState {
     /// It is old: its streams are to be opened on another one.
     old: CancellationToken,
     presented: Presented,
+    last_shown: LastShown,
     /// Whoever reads and writes the connection.
     connection: AtomicWaker,
 }
@@ -86,6 +88,11 @@ impl Peer {
     /// The certificate (DER) that a client has shown, whose chain TLS has checked.
     pub(crate) fn certificate(&self) -> Option<&[u8]> {
         if let Presented::Certificate(certificate) = &self.0.presented { Some(certificate.der()) } else { None }
+    }
+
+    /// Whom it was taken for by what it has shown last.
+    pub(crate) fn last_shown(&self) -> &LastShown {
+        &self.0.last_shown
     }
 
     /// A number that no other connection has.
@@ -244,6 +251,7 @@ impl PeerState {
             cut: AtomicBool::new(false),
             old: CancellationToken::new(),
             presented,
+            last_shown: LastShown::default(),
             connection: AtomicWaker::new(),
         }
     }

@@ -62,7 +62,7 @@ async fn certificates_count_where_they_are_accepted_and_tokens_go_first() {
     let der = certificate("", vec![uri("spiffe://example.org/a")]);
     let door = TwoIssuers::new().await;
     let token = format!("Bearer {}", door.cluster.good(&projected()));
-    let with_certificate = Shown { authorization: None, certificate: Some(&der) };
+    let with_certificate = Shown { authorization: None, certificate: Some(&der), last: None };
     assert!(door.authenticators.authenticate(with_certificate, NOW).await.is_err(), "they aren't accepted");
 
     let both = door.authenticators.with_certificates();

@@ -172,12 +172,12 @@ async fn authorization_is_a_bearer_token_or_nothing() {
         (String::new(), false),
         ("Bearer \u{fffd}".to_owned(), false),
     ] {
-        let shown = Shown { authorization: Some(authorization.as_bytes()), certificate: None };
+        let shown = Shown { authorization: Some(authorization.as_bytes()), certificate: None, last: None };
         assert_eq!(door.authenticators.authenticate(shown, NOW).await.is_ok(), good, "{authorization}");
     }
     let refused = door.authenticators.authenticate(Shown::default(), NOW).await.unwrap_err();
     assert!(refused.to_string().contains("send a token"), "{refused}");
-    let not_utf8 = Shown { authorization: Some(b"Bearer \xff"), certificate: None };
+    let not_utf8 = Shown { authorization: Some(b"Bearer \xff"), certificate: None, last: None };
     assert!(door.authenticators.authenticate(not_utf8, NOW).await.is_err());
 }
 
