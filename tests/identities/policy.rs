@@ -5,12 +5,15 @@ use anyhow::ensure;
 use leasehold_harness::{Observer, PATIENCE, Server, assert_refused, by, leased, refusal};
 use leasehold_proto::v1::verify_token_request::Token;
 use leasehold_proto::v1::{
-    CampaignRequest, CheckPolicyRequest, GetElectionRequest, ListElectionsRequest, ObserveRequest, StepDownRequest,
-    VerifyTokenRequest,
+    CampaignRequest, CandidacyState, CheckPolicyRequest, GetElectionRequest, KeepAliveItem, KeepAliveRequest,
+    ListElectionsRequest, ObserveRequest, ResignRequest, StepDownRequest, VerifyTokenRequest,
 };
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 fn denied(status: &Status, verb: &str, election: &str) {
@@ -140,6 +143,44 @@ async fn quotas_keep_a_subject_within_its_share() -> anyhow::Result<()> {
         ensure!(since.elapsed() < PATIENCE, "the places aren't given back");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_subject_that_calls_as_often_as_it_can_costs_another_one_nothing() -> anyhow::Result<()> {
+    let mut place = Place::new(&["--max-calls-per-subject=200", "--max-ttl=3s"]).await?;
+    let (noisy, quiet) = (place.cluster.unbound("team-a", "noisy"), place.cluster.unbound("team-a", "quiet"));
+    let mut noise = JoinSet::new();
+    let refused = Arc::new(AtomicUsize::new(0));
+    for _ in 0..8 {
+        let (mut client, noisy) = (place.server.elections().await?, noisy.clone());
+        let refused = Arc::clone(&refused);
+        noise.spawn(async move {
+            loop {
+                let get = GetElectionRequest { election: "team-a/x".to_owned() };
+                if let Err(status) = client.get_election(by(&noisy, get)).await {
+                    assert_refused(&status, Code::ResourceExhausted, "TOO_FAST", &["200 calls a second"]);
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+    // Its first grant lasts 3 s; each of 50 others is the whole of a candidacy.
+    let mut leader = place.enter(&quiet, leased("team-a/kept", "w", 3000)).await?;
+    let lead = leader.elected().await?.fencing_token;
+    for _ in 0..50 {
+        let mut campaign = place.enter(&quiet, leased("team-a/turn", "w", 3000)).await?;
+        campaign.elected().await?;
+        let kept = KeepAliveRequest { items: vec![KeepAliveItem { ticket: leader.ticket, want_task_token: false }] };
+        let mut kept = place.client.keep_alive(by(&quiet, kept)).await?.into_inner().results;
+        let kept = kept.pop().expect("one result is due");
+        assert_eq!((kept.state(), kept.fencing_token), (CandidacyState::Leading, lead));
+        leader.ticket = kept.ticket;
+        place.client.resign(by(&quiet, ResignRequest { ticket: campaign.ticket.clone() })).await?;
+        campaign.ended().await?;
+    }
+    ensure!(refused.load(Ordering::Relaxed) > 200, "nobody was noisy");
+    ensure!(noise.try_join_next().is_none(), "the noise ended");
     Ok(())
 }
 
