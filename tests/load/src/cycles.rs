@@ -80,7 +80,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let connections = usize::from(args.connections);
     let load = Load { clients: args.clients.into(), task_tokens: args.task_tokens };
     let mut real_clients = connect(&real.endpoint(), connections).await?;
-    let messages = Exchange::make(&mut real_clients[0], load.request(0)).await?;
+    let messages = Exchange::make(&mut real_clients[0], load.request(0), None).await?;
     let bare = BareServer::start(&messages).await?;
     let bare_clients = connect(&bare.endpoint, connections).await?;
     let second = if args.against_itself { Some(BareServer::start(&messages).await?) } else { None };

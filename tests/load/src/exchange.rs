@@ -8,6 +8,8 @@ use leasehold_proto::v1::{CampaignRequest, CampaignResponse, Elected, EndReason,
 use prost::Message as _;
 use tonic::Streaming;
 
+use crate::callers::said_by;
+
 /// The messages that a server sent in one cycle.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Exchange {
@@ -23,14 +25,18 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Makes one cycle: Campaign, to be granted at once, with a task token if the request wants one
-    /// and without it if not; Resign; the end of the stream.
+    /// and without it if not; Resign; the end of the stream. The caller shows this token.
     ///
     /// # Errors
     ///
     /// When a call fails, or the server sends anything else than these messages in this order.
-    pub(crate) async fn make(client: &mut ElectionClient, request: CampaignRequest) -> Result<Self> {
+    pub(crate) async fn make(
+        client: &mut ElectionClient,
+        request: CampaignRequest,
+        token: Option<&str>,
+    ) -> Result<Self> {
         let want_task_token = request.want_task_token;
-        let mut stream = client.campaign(request).await.context("Campaign failed")?.into_inner();
+        let mut stream = client.campaign(said_by(token, request)).await.context("Campaign failed")?.into_inner();
         let enrolled = next(&mut stream).await?;
         match &enrolled.event {
             Some(Event::Enrolled(event)) if !event.ticket.is_empty() => {}
@@ -43,7 +49,8 @@ impl Exchange {
             "asked: {want_task_token}, but the task token is {task_token:?}"
         );
         let ticket = ticket.clone();
-        let resigned = client.resign(ResignRequest { ticket }).await.context("Resign failed")?.into_inner();
+        let resigned =
+            client.resign(said_by(token, ResignRequest { ticket })).await.context("Resign failed")?.into_inner();
         ensure!(resigned.was_leading && !resigned.already_ended, "Resign of a leader answers {resigned:?}");
         let ended = next(&mut stream).await?;
         match &ended.event {

@@ -1,6 +1,8 @@
 //! `leasehold-load`: load on a real server, one kind of it a subcommand.
 
 mod bare;
+mod callers;
+mod calls;
 mod connect;
 mod cycles;
 mod exchange;
@@ -8,7 +10,9 @@ mod handshakes;
 mod hold;
 mod latency;
 mod machine;
+mod noisy;
 mod observe;
+mod ratio;
 mod real;
 mod stop;
 
@@ -39,6 +43,10 @@ enum Command {
     Observe(observe::Args),
     /// Make connections in plain text, with whole handshakes of TLS, and with resumed sessions.
     Handshakes(handshakes::Args),
+    /// Call a server that asks who calls, and one that doesn't, in turns.
+    Calls(calls::Args),
+    /// Campaign and resign beside another subject that calls as often as it can.
+    Noisy(noisy::Args),
     /// What `cycles` compares with; `cycles` starts it.
     #[command(hide = true)]
     BareServer(Box<bare::Args>),
@@ -65,6 +73,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Hold(args) => stop::unless_stopped(args.time_limit(), hold::run(&args)).await,
         Command::Observe(args) => stop::unless_stopped(args.time_limit(), observe::run(&args)).await,
         Command::Handshakes(args) => stop::unless_stopped(args.time_limit(), handshakes::run(&args)).await,
+        Command::Calls(args) => stop::unless_stopped(args.time_limit(), calls::run(&args)).await,
+        Command::Noisy(args) => stop::unless_stopped(args.time_limit(), noisy::run(&args)).await,
         Command::BareServer(args) => bare::serve(&args).await,
     }
 }

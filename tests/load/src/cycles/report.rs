@@ -1,11 +1,12 @@
 //! What `cycles` prints.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use leasehold_proto::v1::campaign_response::Event;
 
 use super::{Args, round::Round};
 use crate::exchange::Exchange;
 use crate::machine::{cores, micros_each};
+use crate::ratio::print_ratio as print_ratio_of;
 
 /// Says what is compared, and begins the table.
 pub(super) fn print_head(args: &Args, messages: &Exchange, measured: &str) {
@@ -65,42 +66,5 @@ pub(super) fn print_round(number: u16, server: &str, round: &Round) {
 pub(super) fn print_ratio(pairs: &[[Round; 2]], measured: &str, limit: f64) -> Result<f64> {
     let cost = |round: &Round| micros_each(round.usage.server, round.cycles);
     let ratios = pairs.iter().map(|[bare, other]| cost(other) / cost(bare)).collect();
-    let Spread { min, median, max } = spread(ratios).context("no round has a ratio")?;
-    println!(
-        "\nserver CPU a cycle, {measured} / bare: min {min:.2}, median {median:.2}, max {max:.2} (limit {limit:.2}): {}",
-        if median <= limit { "kept" } else { "not kept" }
-    );
-    Ok(median)
-}
-
-/// The smallest, the middle and the largest.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-/// `None` when there is nothing, or something that isn't a number.
-fn spread(mut values: Vec<f64>) -> Option<Spread> {
-    if values.iter().any(|value| !value.is_finite()) {
-        return None;
-    }
-    values.sort_by(f64::total_cmp);
-    let (min, max) = (*values.first()?, *values.last()?);
-    let half = values.len() / 2;
-    let median = if values.len() % 2 == 1 { values[half] } else { f64::midpoint(values[half - 1], values[half]) };
-    Some(Spread { min, median, max })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Spread, spread};
-
-    #[test]
-    fn the_median_is_the_middle_or_the_mean_of_the_two_in_the_middle() {
-        assert_eq!(spread(vec![3.0, 1.0, 2.0]), Some(Spread { min: 1.0, median: 2.0, max: 3.0 }));
-        assert_eq!(spread(vec![4.0, 1.0, 2.0, 3.0]), Some(Spread { min: 1.0, median: 2.5, max: 4.0 }));
-        assert_eq!((spread(vec![]), spread(vec![1.0, f64::NAN])), (None, None));
-    }
+    print_ratio_of(&format!("server CPU a cycle, {measured} / bare"), ratios, limit)
 }

@@ -81,7 +81,7 @@ async fn cycles(mut client: ElectionClient, request: CampaignRequest, until: Ins
     let mut highest = 0;
     while Instant::now() < until {
         let start = Instant::now();
-        let exchange = tokio::time::timeout(CYCLE_TIMEOUT, Exchange::make(&mut client, request.clone()))
+        let exchange = tokio::time::timeout(CYCLE_TIMEOUT, Exchange::make(&mut client, request.clone(), None))
             .await
             .with_context(|| format!("a cycle took longer than {CYCLE_TIMEOUT:?}"))??;
         latency.record(start.elapsed());
