@@ -25,13 +25,13 @@ const PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Calls that the noisy subject has under way at the same time.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
     callers: u16,
     /// Calls a second that one subject may make.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     quota: u32,
     /// Seconds of a round.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=600))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: u16,
     /// Rounds without the noisy subject and with it, in turns.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=100))]
