@@ -83,8 +83,8 @@ mod tests {
     #[tokio::test]
     async fn it_sends_messages_of_the_same_size_with_numbers_that_rise() {
         let mut client = client(&sample()).await;
-        let one = Exchange::make(&mut client, request()).await.expect("a cycle");
-        let two = Exchange::make(&mut client, request()).await.expect("another");
+        let one = Exchange::make(&mut client, request(), None).await.expect("a cycle");
+        let two = Exchange::make(&mut client, request(), None).await.expect("another");
         assert_eq!(one.to_text().len(), sample().to_text().len());
         assert!(one.fencing_token().expect("elected") < two.fencing_token().expect("elected"));
     }
@@ -96,7 +96,7 @@ mod tests {
         for _ in 0..2 {
             assert!(stream.message().await.expect("it is open").is_some());
         }
-        Exchange::make(&mut client, request()).await.expect("a cycle of another");
+        Exchange::make(&mut client, request(), None).await.expect("a cycle of another");
         let stranger = client.resign(ResignRequest { ticket: vec![0; 180] }).await.expect_err("nobody has this ticket");
         assert_eq!(stranger.code(), tonic::Code::NotFound);
         let more = tokio::time::timeout(std::time::Duration::from_millis(50), stream.message()).await;
@@ -108,17 +108,17 @@ mod tests {
         let mut messages = sample();
         let expired = Ended { reason: EndReason::Expired.into(), detail: String::new() };
         messages.ended.event = Some(Event::Ended(expired));
-        let error = Exchange::make(&mut client(&messages).await, request()).await;
+        let error = Exchange::make(&mut client(&messages).await, request(), None).await;
         let text = error.expect_err("it ended as EXPIRED").to_string();
         assert!(text.starts_with("after Resign comes Some(Ended"), "{text}");
 
         let not_asked = CampaignRequest::default();
-        let error = Exchange::make(&mut client(&sample()).await, not_asked).await;
+        let error = Exchange::make(&mut client(&sample()).await, not_asked, None).await;
         assert!(error.expect_err("it has a task token").to_string().starts_with("asked: false, but"));
 
         let mut messages = sample();
         messages.resigned.was_leading = false;
-        let error = Exchange::make(&mut client(&messages).await, request()).await;
+        let error = Exchange::make(&mut client(&messages).await, request(), None).await;
         assert!(error.expect_err("it didn't lead").to_string().starts_with("Resign of a leader answers"));
     }
 }
