@@ -2,7 +2,7 @@
 //! attack.
 
 use anyhow::{Context as _, ensure};
-use leasehold_harness::{Campaign, Keeper, PATIENCE, Server, http_get, leased, stream_bound};
+use leasehold_harness::{Campaign, Keeper, PATIENCE, Provider, Server, http_get, leased, stream_bound};
 use leasehold_proto::v1::GetElectionRequest;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,9 +11,11 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tonic::Request;
 
 const SETTINGS: u8 = 4;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// In RST_STREAM: the call is given up.
 const CANCEL: u32 = 8;
@@ -157,5 +159,33 @@ async fn a_steady_stream_of_calls_that_are_given_up_holds_nobody_up() -> anyhow:
         anyhow::Ok(())
     };
     tokio::try_join!(attack, keep)?;
+    Ok(())
+}
+
+/// The message of a call comes a moment after its headers, when it was refused already. Nobody who
+/// shares that connection may lose it: h2 closes one of which it had to reset too many streams.
+#[tokio::test]
+async fn whoever_is_refused_takes_nobody_else_with_it() -> anyhow::Result<()> {
+    let provider = Provider::start().await?;
+    let server = Server::builder().arg("--oidc").arg(provider.flag()).start().await?;
+    let (reader, mut writer) = preface(&server).await?;
+    let end = tokio::spawn(goaway(reader));
+    let path = b"/leasehold.v1.ElectionService/GetElection";
+    let kind = b"application/grpc";
+    let length = |text: &[u8]| u8::try_from(text.len()).expect("it is short");
+    // HPACK: the method POST, the scheme http, a path, an authority and a content type.
+    let headers =
+        [&[0x83, 0x86, 0x04, length(path)][..], path, &[0x01, 1, b'a', 0x0f, 0x10, length(kind)], kind].concat();
+    for batch in 0..40 {
+        let streams: Vec<u32> = (0..50).map(|number| (batch * 50 + number) * 2 + 1).collect();
+        let begins = streams.iter().flat_map(|stream| frame(HEADERS, END_HEADERS, *stream, &headers));
+        writer.write_all(&begins.collect::<Vec<_>>()).await?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let messages = streams.iter().flat_map(|stream| frame(DATA, END_STREAM, *stream, &[0; 5]));
+        writer.write_all(&messages.collect::<Vec<_>>()).await?;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    ensure!(!end.is_finished(), "the connection is over: {:?}", end.await??);
+    end.abort();
     Ok(())
 }

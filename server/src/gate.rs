@@ -7,6 +7,7 @@ use crate::errors::Refusal;
 use crate::ledger::{Begun, Class, Peer};
 use crate::line::Turn;
 use crate::metrics::Metrics;
+use crate::unread::read_away;
 use body::{Counted, Ends};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -102,13 +103,19 @@ where
                 Box::pin(async move {
                     match peer.begin(class).await {
                         Ok(begun) => answered(class, begun, inner.call(request)).await,
-                        Err(refusal) => Ok(refused(&metrics, refusal)),
+                        Err(refusal) => {
+                            read_away(request).await;
+                            Ok(refused(&metrics, refusal))
+                        }
                     }
                 })
             }
             Err(refusal) => {
                 let response = refused(&self.metrics, refusal);
-                Box::pin(async { Ok(response) })
+                Box::pin(async {
+                    read_away(request).await;
+                    Ok(response)
+                })
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::keys::Keys;
 use crate::ledger::Peer;
 use crate::metrics::Metrics;
 use crate::settings::AuthSettings;
+use crate::unread::read_away;
 use leasehold_core::Tenure;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -180,7 +181,10 @@ where
             }
             Some(Err(refusal)) => {
                 let response = door.refuse(refusal, request.uri().path());
-                return Box::pin(async { Ok(response) });
+                return Box::pin(async {
+                    read_away(request).await;
+                    Ok(response)
+                });
             }
             None => {}
         }
@@ -194,7 +198,11 @@ where
                     request.extensions_mut().insert(caller);
                     inner.call(request).await
                 }
-                Err(refusal) => Ok(door.refuse(refusal, request.uri().path())),
+                Err(refusal) => {
+                    let response = door.refuse(refusal, request.uri().path());
+                    read_away(request).await;
+                    Ok(response)
+                }
             }
         })
     }

@@ -63,6 +63,7 @@ mod store;
 pub mod task_token;
 pub mod ticket;
 mod tls;
+mod unread;
 
 #[cfg(not(turmoil))]
 pub use start::start;
